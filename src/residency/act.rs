@@ -1,0 +1,100 @@
+//! Acts: what a person asked for, from the asking to the end that a snapshot shows.
+
+use std::time::Duration;
+
+use super::keep_alive::KeepAlive;
+use super::name::ModelName;
+use super::timing::Moment;
+
+/// Names one act for as long as the program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ActId(pub u64);
+
+/// What is to be done with a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActKind {
+    /// Load it beside what is loaded.
+    Load,
+    /// Make it ready in VRAM; what must go for it goes.
+    Swap,
+    /// Unload it.
+    Unload,
+    /// Keep it in VRAM.
+    Pin,
+    /// Let it expire again.
+    Unpin,
+    /// Restart its keep_alive.
+    Touch,
+    /// Give it another keep_alive.
+    KeepAlive(KeepAlive),
+}
+
+impl ActKind {
+    /// The verb, as in `load qwen`.
+    pub fn verb(self) -> &'static str {
+        match self {
+            ActKind::Load => "load",
+            ActKind::Swap => "swap",
+            ActKind::Unload => "unload",
+            ActKind::Pin => "pin",
+            ActKind::Unpin => "unpin",
+            ActKind::Touch => "touch",
+            ActKind::KeepAlive(_) => "keep_alive",
+        }
+    }
+}
+
+/// One act and how far it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Act {
+    /// Its number.
+    pub id: ActId,
+    /// What is done.
+    pub kind: ActKind,
+    /// To which model.
+    pub model: ModelName,
+    /// How far it is.
+    pub state: ActState,
+}
+
+/// How far an act is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ActState {
+    /// It waits: the reason (a load is pending).
+    Queued {
+        /// Why it waits.
+        why: String,
+        /// Since when.
+        since: Moment,
+    },
+    /// It runs; `stage` says what it is doing.
+    Running {
+        /// What it is doing, such as `loading` or `waiting until it is gone`.
+        stage: &'static str,
+        /// Since when.
+        since: Moment,
+    },
+    /// A snapshot showed it done.
+    Done {
+        /// From asking to done.
+        took: Duration,
+        /// When it was done.
+        at: Moment,
+    },
+    /// It did not work: what the server said, or `cancelled`.
+    Failed {
+        /// Why.
+        why: String,
+        /// Whether the user cancelled it.
+        cancelled: bool,
+        /// When it failed.
+        at: Moment,
+    },
+}
+
+impl Act {
+    /// Whether it still runs or waits.
+    pub fn is_live(&self) -> bool {
+        matches!(self.state, ActState::Queued { .. } | ActState::Running { .. })
+    }
+}

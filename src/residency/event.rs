@@ -1,0 +1,96 @@
+//! Events: what happened, numbered, for the log on the screen and (later) the journal.
+
+use std::time::Duration;
+
+use super::keep_alive::KeepAlive;
+use super::name::ModelName;
+use super::timing::Moment;
+
+/// How many events a snapshot carries.
+pub const RING: usize = 512;
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Counts up from 1 without gaps.
+    pub number: u64,
+    /// When it was seen.
+    pub at: Moment,
+    /// The model it happened to, if one.
+    pub model: Option<ModelName>,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    /// A model was installed while we watched.
+    Appeared,
+    /// A model was removed from the server.
+    Removed,
+    /// A load began; ours or another client's.
+    Loading {
+        /// Whether we asked for it.
+        ours: bool,
+    },
+    /// It is in VRAM now.
+    Loaded {
+        /// How long it took, where the start was seen.
+        took: Option<Duration>,
+        /// Percent of it that was in RAM when the load began, where known.
+        from_ram: Option<u8>,
+        /// Whether we asked for it.
+        ours: bool,
+    },
+    /// It left VRAM because somebody asked.
+    Unloaded {
+        /// From asking to gone, if we asked.
+        took: Option<Duration>,
+    },
+    /// The server threw it out for another model.
+    Evicted {
+        /// The model it made room for, where that is known.
+        by: Option<ModelName>,
+    },
+    /// Its keep_alive ran out.
+    Expired,
+    /// Its runner is gone though the server still lists it.
+    RunnerDied,
+    /// It is pinned now.
+    Pinned,
+    /// It is no longer pinned, by us.
+    Unpinned,
+    /// Another client overwrote the pin.
+    PinOverridden {
+        /// What it is now.
+        to: KeepAlive,
+    },
+    /// Its keep_alive was restarted or changed by us.
+    Touched {
+        /// What it is now, where that is known.
+        keep_alive: Option<KeepAlive>,
+    },
+    /// An act did not work.
+    Failed {
+        /// What was asked.
+        verb: &'static str,
+        /// Why.
+        why: String,
+    },
+    /// An act was cancelled by the user.
+    Cancelled {
+        /// What was asked.
+        verb: &'static str,
+    },
+    /// The server stopped answering.
+    ServerGone {
+        /// Why.
+        why: String,
+    },
+    /// The server answers again.
+    ServerBack {
+        /// How long it was gone.
+        after: Duration,
+    },
+}

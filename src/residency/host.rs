@@ -1,0 +1,134 @@
+//! The machine: RAM, cards and the runner processes on it, as they were read.
+
+use super::bytes::Bytes;
+
+/// Main memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ram {
+    /// Installed, or the cgroup's limit where that is lower.
+    pub total: Bytes,
+    /// Held by programs: total less available.
+    pub used: Bytes,
+    /// What programs can still get without swapping (`MemAvailable`).
+    pub available: Bytes,
+    /// Not used for anything.
+    pub free: Bytes,
+    /// The page cache (`Cached` + `Buffers`, less shared memory).
+    pub page_cache: Bytes,
+    /// Swap space.
+    pub swap_total: Bytes,
+    /// Swap in use.
+    pub swap_used: Bytes,
+    /// The cgroup's limit, if one is lower than the machine.
+    pub cgroup_limit: Option<Bytes>,
+}
+
+/// The cards, or why there are none to show.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cards {
+    /// Not read yet.
+    Unread,
+    /// Read; may be empty.
+    Known(Vec<Card>),
+    /// Not readable: the reason, such as `no NVIDIA driver`.
+    Unknown(String),
+}
+
+impl Cards {
+    /// The cards that are known.
+    pub fn list(&self) -> &[Card] {
+        match self {
+            Cards::Known(cards) => cards,
+            Cards::Unread | Cards::Unknown(_) => &[],
+        }
+    }
+}
+
+/// One card. What the driver does not say is `None`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Card {
+    /// As the driver names it.
+    pub name: String,
+    /// All its memory.
+    pub total: Bytes,
+    /// In use by anybody.
+    pub used: Bytes,
+    /// Not in use.
+    pub free: Bytes,
+    /// Busy time of its cores, percent.
+    pub utilisation: Option<u8>,
+    /// Degrees Celsius.
+    pub temperature: Option<u32>,
+    /// Watts.
+    pub power: Option<f32>,
+    /// PCIe now and at most.
+    pub pcie: Option<Pcie>,
+    /// Bytes a second that the card receives over PCIe.
+    pub receive_rate: Option<Bytes>,
+    /// Memory by process.
+    pub processes: Vec<CardProcess>,
+    /// The card sleeps and was not woken to be asked.
+    pub asleep: bool,
+    /// It shares the machine's RAM.
+    pub unified: bool,
+}
+
+/// A card's PCIe link.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pcie {
+    /// Generation now.
+    pub generation: u32,
+    /// Lanes now.
+    pub width: u32,
+    /// Highest generation of card and slot.
+    pub max_generation: u32,
+    /// Most lanes of card and slot.
+    pub max_width: u32,
+}
+
+/// One process on a card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CardProcess {
+    /// Its process id.
+    pub pid: u32,
+    /// Its memory on this card; `None` where the driver hides it (WSL2).
+    pub used: Option<Bytes>,
+}
+
+/// A runner: the server's child process that holds one model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runner {
+    /// Its process id.
+    pub pid: u32,
+    /// The blob in its argv (`--model`).
+    pub blob: String,
+    /// The loopback port it listens on.
+    pub port: Option<u16>,
+    /// How it reads the weights.
+    pub load_mode: LoadMode,
+    /// `-c` of its argv: context length times parallel slots.
+    pub context: Option<u64>,
+    /// Anonymous memory of the process (`RssAnon`).
+    pub anonymous: Bytes,
+    /// File-backed memory of the process (`RssFile`).
+    pub file_backed: Bytes,
+    /// Its `/health`: ready or still loading; `None` where it was not asked.
+    pub ready: Option<bool>,
+    /// Its `/slots`: working on a request; `None` where it was not asked.
+    pub busy: Option<bool>,
+}
+
+/// How a runner reads weights, from its argv.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoadMode {
+    /// llama.cpp's default: mapped, through the page cache.
+    Mmap,
+    /// Buffered reads, through the page cache.
+    Buffered,
+    /// Direct I/O: RAM has no effect on the next load.
+    Direct,
+    /// The in-tree engine of servers before 0.30: parallel buffered reads.
+    InTree,
+    /// Not known.
+    Unknown,
+}

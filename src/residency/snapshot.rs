@@ -1,0 +1,228 @@
+//! The snapshot: everything that is known at one moment, joined; the one thing front ends read.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::act::Act;
+use super::bytes::Bytes;
+use super::event::Event;
+use super::expiry::Expiry;
+use super::host::{Cards, Ram, Runner};
+use super::keep_alive::KeepAlive;
+use super::name::ModelName;
+use super::tier::{Cached, Tiers};
+use super::timing::{Moment, Reading};
+
+/// Everything that is known at one moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// When it was joined.
+    pub at: Moment,
+    /// The machine we run on.
+    pub host: Host,
+    /// The servers; one at first.
+    pub servers: Vec<Server>,
+    /// The last [`super::event::RING`] events, oldest first.
+    pub events: VecDeque<Arc<Event>>,
+    /// Acts that run, and those that ended lately, oldest first.
+    pub acts: Vec<Act>,
+}
+
+/// The machine we run on.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// Its memory, and how old the reading is; `None` before the first.
+    pub ram: Option<Reading<Ram>>,
+    /// Its cards; the moment is when the driver last answered.
+    pub cards: Option<Reading<Cards>>,
+}
+
+/// One server and its models.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Where it listens, such as `http://127.0.0.1:11434`.
+    pub url: String,
+    /// Whether it answers.
+    pub reach: Reach,
+    /// What it calls itself; untrusted text.
+    pub version: Option<String>,
+    /// Whether it runs on this machine: only then are RAM and disk readable.
+    pub local: bool,
+    /// The scale of the embedded demo server (16 for 1:16); `None` for a real one.
+    pub demo_scale: Option<u64>,
+    /// Where its models lie, if that was found.
+    pub models_dir: Option<PathBuf>,
+    /// Why the models directory is unknown, if it is.
+    pub models_dir_unknown: Option<String>,
+    /// All models: the preload list in its order, then by name.
+    pub models: Vec<Model>,
+    /// When `/api/ps` last answered; `None` before the first.
+    pub ps_at: Option<Moment>,
+    /// When `/api/tags` last answered.
+    pub tags_at: Option<Moment>,
+}
+
+impl Server {
+    /// The model of that name.
+    pub fn model(&self, name: &ModelName) -> Option<&Model> {
+        self.models.iter().find(|model| model.name == *name)
+    }
+}
+
+/// Whether a server answers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reach {
+    /// Not asked yet.
+    Connecting,
+    /// It answers.
+    Up {
+        /// How long the last answer took.
+        latency: Duration,
+    },
+    /// The last question is unanswered for longer than usual: busy with a load or an unload.
+    Slow {
+        /// Since when.
+        since: Moment,
+    },
+    /// It does not answer.
+    Down {
+        /// Since when.
+        since: Moment,
+        /// Why.
+        why: String,
+    },
+}
+
+/// One installed (or loaded) model, joined from all that is known of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// Its name.
+    pub name: ModelName,
+    /// Digest of its manifest, 64 hex digits.
+    pub digest: String,
+    /// On disk, as the server reports it.
+    pub size: Bytes,
+    /// What the server says of it.
+    pub details: Details,
+    /// Its place in the preload list, from 0.
+    pub listed: Option<usize>,
+    /// What state it is in.
+    pub state: State,
+    /// It is pinned: its keep_alive is for ever.
+    pub pinned: bool,
+    /// Where its bytes are.
+    pub tiers: Tiers,
+    /// How much of its blobs is in the page cache.
+    pub cached: Cached,
+    /// When that was read.
+    pub cached_at: Option<Moment>,
+    /// Where it is loaded.
+    pub loaded: Option<Loaded>,
+    /// Its files, as far as they are known.
+    pub blobs: Vec<Blob>,
+    /// Other names of the same weights.
+    pub shared_with: Vec<ModelName>,
+    /// What loading it would do (a forecast: shown with `~`); `None` where it cannot be told.
+    pub forecast: Option<super::forecast::Forecast>,
+}
+
+/// What the server says of a model; all of it untrusted and optional.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Details {
+    /// `gguf` or `safetensors`.
+    pub format: String,
+    /// Architecture family.
+    pub family: String,
+    /// Such as `7.6B`.
+    pub parameters: String,
+    /// Such as `Q4_K_M`.
+    pub quantisation: String,
+    /// `completion`, `embedding`, `vision`, …
+    pub capabilities: Vec<String>,
+    /// The context it was trained for.
+    pub train_context: Option<u64>,
+    /// It runs in the cloud: never loaded or unloaded by us.
+    pub remote_host: Option<String>,
+}
+
+impl Details {
+    /// Whether it can only embed, so that it loads through `/api/embed`.
+    pub fn is_embedding_only(&self) -> bool {
+        self.capabilities.iter().any(|c| c == "embedding") && !self.capabilities.iter().any(|c| c == "completion")
+    }
+}
+
+/// A model in VRAM.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// All its buffers, on the card and in RAM, as the server reports.
+    pub size: Bytes,
+    /// Those on the card.
+    pub size_vram: Bytes,
+    /// The context length it runs with.
+    pub context: Option<u64>,
+    /// When it will go.
+    pub expiry: Expiry,
+    /// Its keep_alive, learned from how far `expires_at` jumped.
+    pub keep_alive: Option<KeepAlive>,
+    /// Its process, where that is visible.
+    pub runner: Option<Runner>,
+}
+
+/// One file of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blob {
+    /// `sha256:…`
+    pub digest: String,
+    /// `weights`, `projector`, `adapter`, `draft`, `tensor`.
+    pub role: &'static str,
+    /// Its size.
+    pub size: Bytes,
+    /// Where it lies, if it is on this machine.
+    pub path: Option<PathBuf>,
+    /// How much of it is in the page cache.
+    pub cached: Cached,
+}
+
+/// What state a model is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Not loaded, (next to) nothing of it in RAM.
+    OnDisk,
+    /// Not loaded; this much of it is in RAM.
+    InRam {
+        /// Whole percent.
+        percent: u8,
+        /// From samples: shown with `~`.
+        estimate: bool,
+    },
+    /// Not loaded; whether RAM holds it cannot be read.
+    NotLoaded,
+    /// A load of it is under way.
+    Loading {
+        /// Since when it was seen.
+        since: Moment,
+        /// Whether we asked for it.
+        ours: bool,
+    },
+    /// Loaded, not working.
+    Idle,
+    /// Loaded and working on a request.
+    Busy,
+    /// Loaded, its time is past: busy or unloading, the server does not say which.
+    BusyOrUnloading,
+    /// We asked for its unload and it is still there.
+    Unloading,
+    /// Its time is past, it is idle, and the server has not let it go.
+    Overdue,
+    /// The server lists it but its runner is dead.
+    Ghost,
+    /// Installed on the server, but its files are not on this machine.
+    NotHere,
+    /// It runs in the cloud.
+    Cloud,
+}
