@@ -9,6 +9,7 @@ pub mod host;
 pub mod keep_alive;
 pub mod name;
 pub mod snapshot;
+pub mod state;
 pub mod text;
 pub mod tier;
 pub mod timing;
