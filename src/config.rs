@@ -163,3 +163,29 @@ pub struct Problem {
     /// What is wrong and what to do, such as `unknown key; did you mean keep_alive?`
     pub message: String,
 }
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            url: "http://127.0.0.1:11434".to_owned(),
+            primary: None,
+            keep_alive: None,
+            models_dir: None,
+            preload: Preload::default(),
+            memory: Memory::default(),
+            phases: Vec::new(),
+            models: BTreeMap::new(),
+            ui: Ui {
+                refresh: Duration::from_secs(1),
+                ascii: false,
+                theme: "dark".to_owned(),
+                confirm: Confirm::default(),
+                read_only: false,
+                gpu: true,
+            },
+            keys: Vec::new(),
+            file: None,
+            may_act: false,
+        }
+    }
+}

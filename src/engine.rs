@@ -1,14 +1,33 @@
 //! The manager: the only owner of I/O. Polls, joins all into one snapshot, carries out acts; front ends hold a
 //! [`Handle`], read snapshots from it and send [`Command`]s that never wait.
 
+mod acts;
+mod ask;
+pub mod clock;
+mod known;
+mod manager;
+mod observe;
+mod poll;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
+use crate::config::Config;
+use crate::ollama::client::Client;
+use crate::probe::page_cache::PageCache;
 use crate::residency::act::{ActId, ActKind};
+use crate::residency::host::{Cards, Ram, Runner};
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::Snapshot;
+use crate::residency::timing::Clock;
+
+use known::Known;
+
+pub use manager::Probe;
 
 /// What a front end may ask for.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,4 +91,64 @@ impl Handle {
         self.send(Command::Act { id, kind, model })?;
         Ok(id)
     }
+}
+
+/// Everything the engine is handed, since it cannot know it.
+pub struct Parts {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The way to the server.
+    pub client: Client,
+    /// The one clock.
+    pub clock: Clock,
+    /// The machine's name.
+    pub host_name: String,
+    /// The user's home directory.
+    pub home: Option<std::path::PathBuf>,
+    /// Whether the server runs on this machine, so that RAM, files and runners can be read.
+    pub local: bool,
+    /// The embedded server's scale.
+    pub demo_scale: Option<u64>,
+    /// Reads main memory; it cannot hang.
+    pub ram: Box<dyn FnMut() -> Option<Ram> + Send>,
+    /// The cards.
+    pub cards: Option<Probe<Cards>>,
+    /// The page cache.
+    pub pages: Option<PageCache>,
+    /// The runner processes.
+    pub runners: Option<Probe<Vec<Runner>>>,
+    /// The one way to stop everything.
+    pub stop: CancellationToken,
+}
+
+/// Commands that may wait; beyond it a key answers "busy".
+const COMMANDS: usize = 64;
+
+/// Starts the engine on the current tokio runtime.
+pub fn start(parts: Parts) -> Handle {
+    let now = (parts.clock)();
+    let mut known = Known::new(Arc::clone(&parts.config), parts.host_name, parts.local, parts.demo_scale);
+    known.home = parts.home;
+    let first = Arc::new(poll::join(&known, &VecDeque::new(), Vec::new(), now));
+    let (publish, snapshots) = tokio::sync::watch::channel(first);
+    let (send, commands) = mpsc::channel(COMMANDS);
+    let manager = manager::Manager {
+        known,
+        client: parts.client,
+        clock: parts.clock,
+        ram: parts.ram,
+        cards: parts.cards,
+        pages: parts.pages,
+        runners: parts.runners,
+        commands,
+        publish,
+        stop: parts.stop,
+        acts: acts::Acts::default(),
+        events: VecDeque::new(),
+        due: manager::Due::at_start(now),
+        flying: tokio::task::JoinSet::new(),
+        sent: Vec::new(),
+    };
+    tokio::spawn(manager.run());
+    Handle::new(snapshots, send)
 }

@@ -93,6 +93,11 @@ pub enum ActState {
 }
 
 impl Act {
+    /// Whether it runs.
+    pub fn is_running(&self) -> bool {
+        matches!(self.state, ActState::Running { .. })
+    }
+
     /// Whether it still runs or waits.
     pub fn is_live(&self) -> bool {
         matches!(self.state, ActState::Queued { .. } | ActState::Running { .. })

@@ -43,17 +43,31 @@ impl Expiry {
         matches!(self, Expiry::At(at) if at <= now)
     }
 
-    /// The keep_alive that a jump of `expires_at`, seen at `now`, betrays: whole seconds, since polls come late.
-    pub fn betrays(self, now: Timestamp) -> Option<KeepAlive> {
-        match self {
-            Expiry::Never => Some(KeepAlive::Forever),
-            Expiry::At(at) => Duration::try_from(at.duration_since(now))
-                .ok()
-                .map(|left| KeepAlive::For(Duration::from_secs_f64(left.as_secs_f64().ceil()))),
-            Expiry::Unknown => None,
-        }
+    /// The keep_alive that a jump of `expires_at` betrays: the last request ended between the poll at `before` and
+    /// the one at `now`, so it lies between `expires_at - now` and `expires_at - before`; the roundest time in
+    /// there is what somebody wrote.
+    pub fn betrays(self, before: Timestamp, now: Timestamp) -> Option<KeepAlive> {
+        let at = match self {
+            Expiry::Never => return Some(KeepAlive::Forever),
+            Expiry::Unknown => return None,
+            Expiry::At(at) => at,
+        };
+        let ahead = |of: Timestamp| Duration::try_from(at.duration_since(of)).ok();
+        let (least, most) = (ahead(now)?, ahead(before)? + SLACK);
+        STEPS
+            .iter()
+            .map(|step| most.as_secs() / step * step)
+            .find(|&seconds| seconds > 0 && seconds + 1 > least.as_secs())
+            .map(|seconds| KeepAlive::For(Duration::from_secs(seconds)))
+            .or(Some(KeepAlive::For(most)))
     }
 }
+
+/// Time between the server's answer and our stamp of it.
+const SLACK: Duration = Duration::from_millis(50);
+
+/// Steps of seconds that people write, roundest first.
+const STEPS: [u64; 9] = [3600, 1800, 600, 300, 60, 30, 10, 5, 1];
 
 #[cfg(test)]
 mod tests {
@@ -72,5 +86,20 @@ mod tests {
         assert_eq!(read("0001-01-01T00:00:00Z"), Expiry::At(at("0001-01-01T00:00:00Z")));
         assert_eq!(read("soon"), Expiry::Unknown);
         assert_eq!(Expiry::read(None, now), Expiry::Unknown);
+    }
+
+    #[test]
+    fn a_jump_betrays_the_roundest_keep_alive_it_can_mean() {
+        let expiry = Expiry::At(at("2026-11-23T12:05:00.4Z"));
+        let learn = |before, now| expiry.betrays(at(before), at(now));
+        let minutes = |m| Some(KeepAlive::For(Duration::from_secs(m * 60)));
+        assert_eq!(learn("2026-11-23T12:00:00Z", "2026-11-23T12:00:01Z"), minutes(5));
+        assert_eq!(learn("2026-11-23T11:05:00Z", "2026-11-23T11:05:01Z"), minutes(60));
+        let seconds = Some(KeepAlive::For(Duration::from_secs(3)));
+        assert_eq!(learn("2026-11-23T12:04:57Z", "2026-11-23T12:04:58Z"), seconds);
+        assert_eq!(
+            Expiry::Never.betrays(at("2026-11-23T12:00:00Z"), at("2026-11-23T12:00:01Z")),
+            Some(KeepAlive::Forever)
+        );
     }
 }

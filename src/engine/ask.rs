@@ -1,0 +1,208 @@
+//! Questions: one request each, as a task that brings its answer back to the manager in the domain's words.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use tokio::sync::oneshot;
+
+use super::acts::{Answer, Job};
+use super::known::{Installed, Known, Running, Shown};
+use crate::ollama::client::{Client, Load};
+use crate::ollama::error::{Error, Refusal};
+use crate::ollama::store::{Candidates, Store, modelfile_weights};
+use crate::ollama::wire;
+use crate::residency::act::ActId;
+use crate::residency::bytes::Bytes;
+use crate::residency::expiry::Expiry;
+use crate::residency::forecast::Shape;
+use crate::residency::name::ModelName;
+use crate::residency::snapshot::{Blob, Details};
+use crate::residency::timing::{Clock, Moment};
+
+/// `/api/ps` in the domain's words.
+pub(crate) type PsAnswer = Result<BTreeMap<ModelName, Running>, Silence>;
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Silence {
+    /// Connected, but nothing within the time: busy with a load or an unload.
+    Slow,
+    /// Not there, or not an Ollama server: the words for the user.
+    Gone(String),
+}
+
+/// What comes back to the manager.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Ps { answer: PsAnswer, at: Moment },
+    Version(Result<String, Error>),
+    Tags(Result<BTreeMap<ModelName, Installed>, Error>),
+    Show { digest: String, answer: Option<Shown> },
+    Files(Found),
+    Act { id: ActId, answer: Answer },
+}
+
+/// Where models lie, and each model's files.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub dir: Result<PathBuf, String>,
+    pub files: HashMap<ModelName, Result<Vec<Blob>, String>>,
+}
+
+pub(crate) async fn ps(client: Client, clock: Clock) -> Reply {
+    let at = clock();
+    let answer = match client.ps().await {
+        Ok(models) => {
+            let now = clock();
+            Ok(models.iter().map(|model| running(model, now)).collect())
+        }
+        Err(error) if error.is_timeout() => Err(Silence::Slow),
+        Err(error) => Err(Silence::Gone(error.to_string())),
+    };
+    Reply::Ps { answer, at }
+}
+
+pub(crate) async fn version(client: Client) -> Reply {
+    Reply::Version(client.version().await)
+}
+
+pub(crate) async fn tags(client: Client) -> Reply {
+    Reply::Tags(client.tags().await.map(|models| models.iter().map(installed).collect()))
+}
+
+pub(crate) async fn show(client: Client, name: ModelName, digest: String) -> Reply {
+    Reply::Show { digest, answer: client.show(&name).await.ok().map(|answer| shown(&answer)) }
+}
+
+pub(crate) async fn job(client: Client, id: ActId, job: Job) -> Reply {
+    let result = match &job {
+        Job::Load { model, keep_alive, num_ctx, embed } => {
+            client.load(&Load { model, keep_alive: *keep_alive, num_ctx: *num_ctx, embed: *embed }).await
+        }
+        Job::Touch { model, keep_alive, num_ctx, embed } => {
+            client.touch(&Load { model, keep_alive: *keep_alive, num_ctx: *num_ctx, embed: *embed }).await
+        }
+        Job::Unload { model } => client.unload(model).await,
+    };
+    let answer = match result {
+        Ok(()) => Answer::Ok,
+        Err(error) if error.refusal() == Some(Refusal::OnlyEmbeds) => Answer::OnlyEmbeds,
+        Err(error) => Answer::Failed(error.to_string()),
+    };
+    Reply::Act { id, answer }
+}
+
+/// Looks for the models' files, on a thread of its own: a network file system may hang for ever.
+pub(crate) fn files(known: &Known) -> impl Future<Output = Reply> + 'static {
+    let hints = known.shown.values().filter_map(|shown| shown.weights.clone()).take(1);
+    let argv =
+        known.runners.iter().flat_map(|reading| &reading.value).map(|runner| PathBuf::from(&runner.blob));
+    let candidates = Candidates {
+        named: known.config.models_dir.clone(),
+        blobs: argv.chain(hints).collect(),
+        home: known.home.clone(),
+    };
+    let names: Vec<ModelName> = known.installed.keys().cloned().collect();
+    let (tell, told) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("files".to_owned()).spawn(move || {
+        let found = match Store::find(&candidates) {
+            Ok(store) => {
+                let files = names
+                    .into_iter()
+                    .map(|name| {
+                        let blobs = store.blobs(&name).map_err(|why| why.to_string());
+                        (name, blobs)
+                    })
+                    .collect();
+                Found { dir: Ok(store.dir().to_path_buf()), files }
+            }
+            Err(why) => {
+                let why = why.to_string();
+                let files = names.into_iter().map(|name| (name, Err(why.clone()))).collect();
+                Found { dir: Err(why), files }
+            }
+        };
+        // Nobody waits any more when the engine has stopped.
+        drop(tell.send(found));
+    });
+    async move {
+        let found = match thread {
+            Ok(_) => told.await.ok(),
+            Err(_) => None,
+        };
+        Reply::Files(found.unwrap_or_else(|| Found {
+            dir: Err("the thread that looks for models could not run".to_owned()),
+            files: HashMap::new(),
+        }))
+    }
+}
+
+/// The files of these models that are here and worth a residency reading, each once.
+pub(crate) fn readable(known: &Known, names: &[ModelName]) -> Vec<(String, PathBuf, Bytes)> {
+    let mut seen = std::collections::HashSet::new();
+    names
+        .iter()
+        .flat_map(|name| known.blobs(name))
+        .filter_map(|blob| Some((blob.digest.clone(), blob.path.clone()?, blob.size)))
+        .filter(|(digest, ..)| seen.insert(digest.clone()))
+        .collect()
+}
+
+fn running(model: &wire::Running, now: Moment) -> (ModelName, Running) {
+    let running = Running {
+        digest: model.digest.clone(),
+        details: details(&model.details, &[], None),
+        size: Bytes(model.size),
+        size_vram: Bytes(model.size_vram),
+        context: model.context_length,
+        expiry: Expiry::read(model.expires_at.as_deref(), now.wall),
+        keep_alive: None,
+        slides: 0,
+        cut_short: false,
+        pid: None,
+    };
+    (ModelName::from_server(&model.name), running)
+}
+
+fn installed(model: &wire::Installed) -> (ModelName, Installed) {
+    let installed = Installed {
+        digest: model.digest.clone(),
+        size: Bytes(model.size),
+        details: details(&model.details, &model.capabilities, model.remote_host.as_ref()),
+    };
+    (ModelName::from_server(&model.name), installed)
+}
+
+fn details(wire: &wire::Details, capabilities: &[String], remote: Option<&String>) -> Details {
+    Details {
+        format: wire.format.clone(),
+        family: wire.family.clone(),
+        parameters: wire.parameter_size.clone(),
+        quantisation: wire.quantization_level.clone(),
+        capabilities: capabilities.to_vec(),
+        train_context: wire.context_length,
+        remote_host: remote.cloned(),
+    }
+}
+
+fn shown(answer: &wire::Shown) -> Shown {
+    let arch =
+        answer.model_info.get("general.architecture").and_then(|value| value.as_str()).unwrap_or_default();
+    let number = |key: &str| {
+        let value = answer.model_info.get(&format!("{arch}.{key}"))?;
+        value.as_u64().or_else(|| value.as_array()?.iter().filter_map(serde_json::Value::as_u64).min())
+    };
+    Shown {
+        capabilities: answer.capabilities.clone(),
+        train_context: number("context_length"),
+        shape: Shape {
+            file: Bytes::ZERO,
+            layers: number("block_count").unwrap_or(0),
+            kv_heads: number("attention.head_count_kv").unwrap_or(0),
+            heads: number("attention.head_count").unwrap_or(0),
+            embedding: number("embedding_length").unwrap_or(0),
+            context: 0,
+        },
+        weights: modelfile_weights(&answer.modelfile),
+    }
+}

@@ -1,0 +1,293 @@
+//! What the engine knows of its server and its machine: facts as they came, before they are joined.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::config::Config;
+use crate::residency::bytes::Bytes;
+use crate::residency::expiry::Expiry;
+use crate::residency::forecast::Shape;
+use crate::residency::host::{Cards, Ram, Runner};
+use crate::residency::keep_alive::KeepAlive;
+use crate::residency::name::ModelName;
+use crate::residency::snapshot::{Blob, Details, Reach};
+use crate::residency::tier::Cached;
+use crate::residency::timing::{Moment, Reading};
+
+/// Page-cache readings by blob digest.
+pub(crate) type Pages = Arc<HashMap<String, Reading<Cached>>>;
+
+/// All facts.
+pub(crate) struct Known {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The machine's name.
+    pub host_name: String,
+    /// The user's home directory, for the models' usual place.
+    pub home: Option<PathBuf>,
+    /// Whether the server runs on this machine.
+    pub local: bool,
+    /// The embedded server's scale.
+    pub demo_scale: Option<u64>,
+    /// Whether it answers.
+    pub reach: Reach,
+    /// What it calls itself.
+    pub version: Option<String>,
+    /// `/api/tags`.
+    pub installed: BTreeMap<ModelName, Installed>,
+    /// `/api/ps`.
+    pub running: BTreeMap<ModelName, Running>,
+    /// When `/api/ps` last answered.
+    pub ps_at: Option<Moment>,
+    /// When `/api/tags` last answered.
+    pub tags_at: Option<Moment>,
+    /// `/api/show`, by digest of the manifest: it changes only with it.
+    pub shown: HashMap<String, Shown>,
+    /// Where the models lie.
+    pub models_dir: Option<PathBuf>,
+    /// Why that is unknown.
+    pub models_dir_unknown: Option<String>,
+    /// Files of each model, or why they are unknown.
+    pub files: HashMap<ModelName, Result<Vec<Blob>, String>>,
+    /// Loads under way that were seen, and whether they are ours.
+    pub loading: HashMap<ModelName, Loading>,
+    /// The context each model last ran with here.
+    pub last_context: HashMap<ModelName, u64>,
+    /// Models that the server lists though their runner is dead: already told.
+    pub ghosts: Vec<ModelName>,
+    /// keep_alive before our pin, to restore.
+    pub before_pin: HashMap<ModelName, KeepAlive>,
+    /// Main memory.
+    pub ram: Option<Reading<Ram>>,
+    /// The cards.
+    pub cards: Option<Reading<Cards>>,
+    /// Page-cache readings.
+    pub pages: Pages,
+    /// The runners, where they can be seen.
+    pub runners: Option<Reading<Vec<Runner>>>,
+}
+
+/// One model of `/api/tags`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Installed {
+    /// Digest of its manifest.
+    pub digest: String,
+    /// On disk.
+    pub size: Bytes,
+    /// What the server says of it.
+    pub details: Details,
+}
+
+/// One model of `/api/ps`, and what was learned by watching it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Running {
+    /// Digest of its manifest.
+    pub digest: String,
+    /// What the server says of it.
+    pub details: Details,
+    /// All its buffers.
+    pub size: Bytes,
+    /// Those on the card.
+    pub size_vram: Bytes,
+    /// Its context length.
+    pub context: Option<u64>,
+    /// When it will go.
+    pub expiry: Expiry,
+    /// Learned from jumps of `expires_at`.
+    pub keep_alive: Option<KeepAlive>,
+    /// How many polls in a row `expires_at` slid along with the time.
+    pub slides: u32,
+    /// `expires_at` moved into the past: somebody asked for its unload, or it works past its time.
+    pub cut_short: bool,
+    /// Its runner, once seen.
+    pub pid: Option<u32>,
+}
+
+/// What `/api/show` adds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Shown {
+    /// What it can do; 0.24 says so only here.
+    pub capabilities: Vec<String>,
+    /// The context it was trained for.
+    pub train_context: Option<u64>,
+    /// Inputs of the forecast; the file's size comes from the blobs.
+    pub shape: Shape,
+    /// Its weights as the server sees them; may be a path inside a container.
+    pub weights: Option<PathBuf>,
+}
+
+/// A load under way.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Loading {
+    /// Since when it is seen.
+    pub since: Moment,
+    /// Whether we asked for it.
+    pub ours: bool,
+    /// Percent that was in RAM then.
+    pub from_ram: Option<u8>,
+}
+
+impl Known {
+    /// Nothing but the settings is known yet.
+    pub fn new(config: Arc<Config>, host_name: String, local: bool, demo_scale: Option<u64>) -> Known {
+        Known {
+            config,
+            host_name,
+            home: None,
+            local,
+            demo_scale,
+            reach: Reach::Connecting,
+            version: None,
+            installed: BTreeMap::new(),
+            running: BTreeMap::new(),
+            ps_at: None,
+            tags_at: None,
+            shown: HashMap::new(),
+            models_dir: None,
+            models_dir_unknown: None,
+            files: HashMap::new(),
+            loading: HashMap::new(),
+            last_context: HashMap::new(),
+            ghosts: Vec::new(),
+            before_pin: HashMap::new(),
+            ram: None,
+            cards: None,
+            pages: Pages::default(),
+            runners: None,
+        }
+    }
+
+    /// What the server says of a model, `/api/show` included.
+    pub fn details(&self, name: &ModelName) -> Details {
+        let Some((digest, details)) = self
+            .installed
+            .get(name)
+            .map(|model| (&model.digest, &model.details))
+            .or_else(|| self.running.get(name).map(|model| (&model.digest, &model.details)))
+        else {
+            return Details::default();
+        };
+        let mut details = details.clone();
+        if let Some(shown) = self.shown.get(digest) {
+            if details.capabilities.is_empty() {
+                details.capabilities.clone_from(&shown.capabilities);
+            }
+            details.train_context = details.train_context.or(shown.train_context);
+        }
+        details
+    }
+
+    /// A model's files, as far as they are known.
+    pub fn blobs(&self, name: &ModelName) -> &[Blob] {
+        self.files.get(name).and_then(|files| files.as_deref().ok()).unwrap_or_default()
+    }
+
+    /// The digest of its weights: what one runner holds, shared by all names of it.
+    pub fn weights(&self, name: &ModelName) -> Option<&Blob> {
+        let blobs = self.blobs(name);
+        blobs.iter().find(|blob| blob.role == "weights").or_else(|| blobs.first())
+    }
+
+    /// How much of its files is in the page cache, and when the oldest part of that was read.
+    pub fn cached(&self, name: &ModelName) -> (Cached, Option<Moment>) {
+        if !self.local {
+            return (Cached::Unknown("the server is on another machine".to_owned()), None);
+        }
+        let blobs = match self.files.get(name) {
+            None => return (Cached::Unread, None),
+            Some(Err(why)) => return (Cached::Unknown(why.clone()), None),
+            Some(Ok(blobs)) => blobs,
+        };
+        let mut sum = Bytes::ZERO;
+        let mut estimate = false;
+        let mut oldest: Option<Moment> = None;
+        for blob in blobs {
+            if blob.path.is_none() {
+                return (Cached::Unknown("its files are not on this machine".to_owned()), None);
+            }
+            let Some(reading) = self.pages.get(&blob.digest) else { return (Cached::Unread, None) };
+            match &reading.value {
+                Cached::Unread => return (Cached::Unread, None),
+                Cached::Unknown(why) => return (Cached::Unknown(why.clone()), Some(reading.at)),
+                Cached::Exact(bytes) => sum += *bytes,
+                Cached::Sampled(bytes) => {
+                    sum += *bytes;
+                    estimate = true;
+                }
+            }
+            oldest =
+                Some(oldest.map_or(reading.at, |at| if reading.at.mono < at.mono { reading.at } else { at }));
+        }
+        (if estimate { Cached::Sampled(sum) } else { Cached::Exact(sum) }, oldest)
+    }
+
+    /// Whole percent of its files in the page cache, where that is known.
+    pub fn percent_cached(&self, name: &ModelName) -> Option<u8> {
+        let whole: Bytes = self.blobs(name).iter().map(|blob| blob.size).sum();
+        self.cached(name).0.bytes().map(|bytes| bytes.percent_of(whole))
+    }
+
+    /// The runner that holds a model's weights, if it can be seen.
+    pub fn runner(&self, name: &ModelName) -> Option<&Runner> {
+        let digest = &self.weights(name)?.digest;
+        let file = digest.replace(':', "-");
+        self.runners.as_ref()?.value.iter().find(|runner| runner.blob.ends_with(&file))
+    }
+
+    /// Whether a load is known to be pending for anybody: then nothing but a load may be sent (#17408).
+    pub fn load_pending(&self) -> Option<&ModelName> {
+        self.loading.keys().next()
+    }
+
+    /// The context a load of the model carries: the config's for it, its phase's, what it last ran with here, none.
+    pub fn context_for(&self, name: &ModelName) -> Option<u64> {
+        let of_model = self.config.models.get(name).and_then(|settings| settings.num_ctx);
+        let of_phase = || {
+            self.config.phases.iter().find(|phase| phase.model == *name && phase.num_ctx.is_some())?.num_ctx
+        };
+        of_model.or_else(of_phase).or_else(|| self.last_context.get(name).copied())
+    }
+
+    /// Whether the server's version has a lock-safe `/api/ps` (0.32.4 on), so that it may be asked more often.
+    pub fn ps_is_safe(&self) -> bool {
+        let Some(version) = &self.version else { return false };
+        let mut parts =
+            version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
+        let mut next = || parts.next().unwrap_or(0);
+        (next(), next(), next()) >= (0, 32, 4)
+    }
+}
+
+/// What a new `/api/ps` entry says against the one before, seen at polls `before` and `now`.
+pub(crate) fn learn(fresh: &mut Running, old: Option<&Running>, before: Option<Timestamp>, now: Timestamp) {
+    let Some(old) = old else {
+        fresh.keep_alive = match fresh.expiry {
+            Expiry::Never => Some(KeepAlive::Forever),
+            _ => before.and_then(|before| fresh.expiry.betrays(before, now)),
+        };
+        return;
+    };
+    (fresh.keep_alive, fresh.slides, fresh.pid) = (old.keep_alive, 0, old.pid);
+    fresh.cut_short = old.cut_short && fresh.expiry.is_past(now);
+    if fresh.expiry == old.expiry {
+        return;
+    }
+    match (old.expiry, fresh.expiry) {
+        (Expiry::At(was), Expiry::At(is)) if is < was => fresh.cut_short = is <= now,
+        (_, Expiry::Never) => fresh.keep_alive = Some(KeepAlive::Forever),
+        (Expiry::At(was), Expiry::At(is)) => {
+            let moved = is.duration_since(was).as_millis();
+            let passed = before.map_or(0, |before| now.duration_since(before).as_millis());
+            if (moved - passed).abs() < 150 {
+                fresh.slides = old.slides + 1;
+            }
+            fresh.keep_alive = before.and_then(|before| fresh.expiry.betrays(before, now)).or(old.keep_alive);
+        }
+        _ => {
+            fresh.keep_alive = before.and_then(|before| fresh.expiry.betrays(before, now)).or(old.keep_alive)
+        }
+    }
+}

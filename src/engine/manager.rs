@@ -1,0 +1,367 @@
+//! The manager task: the one owner of what is known. It polls, takes commands, carries out jobs and publishes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::acts::{Acts, Job};
+use super::ask::{self, Reply};
+use super::known::{Known, Loading};
+use super::{Command, observe, poll};
+use crate::ollama::client::Client;
+use crate::probe::page_cache::PageCache;
+use crate::residency::act::ActId;
+use crate::residency::event::{Event, RING, What};
+use crate::residency::host::{Cards, Ram, Runner};
+use crate::residency::name::ModelName;
+use crate::residency::snapshot::{Reach, Snapshot};
+use crate::residency::timing::{Clock, Moment, Reading};
+
+/// Between two `/api/ps` while an act of ours runs, on servers where that is safe: at most five a second.
+const ACT_PERIOD: Duration = Duration::from_millis(250);
+/// Between two `/api/tags`: the server re-reads all manifests for each.
+const TAGS_PERIOD: Duration = Duration::from_secs(20);
+/// An answer that takes longer makes the server slow.
+const SLOW: Duration = Duration::from_secs(1);
+/// Between two rounds of page-cache questions; the probe has its own, slower pace where reading disturbs.
+const PAGES_PERIOD: Duration = Duration::from_secs(2);
+
+/// A reading that a probe's thread renews.
+pub type Probe<T> = watch::Receiver<Option<Reading<T>>>;
+
+/// The manager and all it owns.
+pub(crate) struct Manager {
+    pub known: Known,
+    pub client: Client,
+    pub clock: Clock,
+    pub ram: Box<dyn FnMut() -> Option<Ram> + Send>,
+    pub cards: Option<Probe<Cards>>,
+    pub pages: Option<PageCache>,
+    pub runners: Option<Probe<Vec<Runner>>>,
+    pub commands: mpsc::Receiver<Command>,
+    pub publish: watch::Sender<Arc<Snapshot>>,
+    pub stop: CancellationToken,
+    pub acts: Acts,
+    pub events: VecDeque<Arc<Event>>,
+    pub due: Due,
+    pub flying: JoinSet<Reply>,
+    pub sent: Vec<(ActId, AbortHandle)>,
+}
+
+/// What is due when, and what is under way.
+#[derive(Debug)]
+pub(crate) struct Due {
+    pub ps: Moment,
+    pub ps_sent: Option<Moment>,
+    pub ps_ended: Option<Moment>,
+    pub tags: Moment,
+    pub tags_sent: bool,
+    pub version_sent: bool,
+    pub show_sent: bool,
+    pub files: bool,
+    pub files_sent: bool,
+    pub pages: Moment,
+    pub next_event: u64,
+}
+
+impl Due {
+    /// All is due at once.
+    pub fn at_start(now: Moment) -> Due {
+        Due {
+            ps: now,
+            ps_sent: None,
+            ps_ended: None,
+            tags: now,
+            tags_sent: false,
+            version_sent: false,
+            show_sent: false,
+            files: false,
+            files_sent: false,
+            pages: now,
+            next_event: 1,
+        }
+    }
+}
+
+impl Manager {
+    /// Runs until it is stopped or every front end is gone.
+    pub async fn run(mut self) {
+        loop {
+            self.send_what_is_due();
+            self.publish();
+            let wake = self.wake();
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                command = self.commands.recv() => match command {
+                    Some(command) => self.command(command),
+                    None => return,
+                },
+                Some(reply) = self.flying.join_next(), if !self.flying.is_empty() => {
+                    // A reply that was aborted or whose task failed has nothing to say.
+                    if let Ok(reply) = reply { self.reply(reply) }
+                }
+                () = changed(&mut self.cards) => {
+                    self.known.cards = self.cards.as_mut().and_then(|cards| cards.borrow_and_update().clone());
+                }
+                () = changed(&mut self.runners) => self.see_runners(),
+                () = tokio::time::sleep_until(wake.into()) => {}
+            }
+        }
+    }
+
+    fn now(&self) -> Moment {
+        (self.clock)()
+    }
+
+    /// When the next thing is due by the clock.
+    fn wake(&self) -> std::time::Instant {
+        match self.due.ps_sent {
+            None => self.due.ps.mono,
+            Some(sent) if matches!(self.known.reach, Reach::Up { .. }) => sent.mono + SLOW,
+            Some(sent) => sent.mono + Duration::from_secs(3600),
+        }
+    }
+
+    fn send_what_is_due(&mut self) {
+        let now = self.now();
+        match self.due.ps_sent {
+            None if now.mono >= self.due.ps.mono => {
+                self.known.ram = (self.ram)().map(|value| Reading { value, at: now }).or(self.known.ram);
+                self.due.ps_sent = Some(now);
+                self.flying.spawn(ask::ps(self.client.clone(), Arc::clone(&self.clock)));
+                self.ask_pages(now);
+            }
+            Some(sent) if now.since(sent.mono) >= SLOW && matches!(self.known.reach, Reach::Up { .. }) => {
+                self.known.reach = Reach::Slow { since: sent };
+            }
+            _ => {}
+        }
+        if !matches!(self.known.reach, Reach::Up { .. }) {
+            return;
+        }
+        if self.known.version.is_none() && !self.due.version_sent {
+            self.due.version_sent = true;
+            self.flying.spawn(ask::version(self.client.clone()));
+        }
+        if now.mono >= self.due.tags.mono && !self.due.tags_sent {
+            self.due.tags_sent = true;
+            self.flying.spawn(ask::tags(self.client.clone()));
+        }
+        if !self.due.show_sent
+            && let Some(name) = poll::lacks_shape(&self.known)
+        {
+            self.due.show_sent = true;
+            let digest = self.known.installed[&name].digest.clone();
+            self.flying.spawn(ask::show(self.client.clone(), name, digest));
+        }
+        // Where the models lie is often told by /api/show: the first answers come before the first look.
+        if self.due.files && !self.due.files_sent && self.known.local && !self.known.shown.is_empty() {
+            (self.due.files, self.due.files_sent) = (false, true);
+            self.flying.spawn(ask::files(&self.known));
+        }
+        let models =
+            self.publish.borrow().servers.first().map(|server| server.models.clone()).unwrap_or_default();
+        let jobs = self.acts.start(&self.known, &models, now);
+        self.carry_out(jobs);
+    }
+
+    /// Sends the jobs of acts. A load that starts is known to be pending from now on.
+    fn carry_out(&mut self, jobs: Vec<(ActId, Job)>) {
+        let now = self.now();
+        for (id, job) in jobs {
+            if let Job::Load { model, .. } = &job {
+                let from_ram = self.known.percent_cached(model);
+                self.known.loading.insert(model.clone(), Loading { since: now, ours: true, from_ram });
+                self.tell(Some(model.clone()), What::Loading { ours: true });
+            }
+            let handle = self.flying.spawn(ask::job(self.client.clone(), id, job));
+            self.sent.push((id, handle));
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        let now = self.now();
+        match command {
+            Command::Act { id, kind, model } => self.acts.take(id, kind, model, now),
+            Command::Cancel { model } => self.cancel(Some(&model)),
+            Command::CancelAll => self.cancel(None),
+            Command::Look { model } => {
+                let blobs = ask::readable(&self.known, &[model]);
+                if let Some(pages) = &self.pages {
+                    pages.ask(blobs, true);
+                }
+            }
+        }
+        self.end_acts();
+    }
+
+    fn cancel(&mut self, model: Option<&ModelName>) {
+        let now = self.now();
+        for (id, model, _) in self.acts.cancel(model, now) {
+            for (_, handle) in self.sent.extract_if(.., |(sent, _)| *sent == id) {
+                handle.abort();
+            }
+            self.known.loading.retain(|loading, load| !(load.ours && *loading == model));
+        }
+    }
+
+    fn ask_pages(&mut self, now: Moment) {
+        let Some(pages) = &self.pages else { return };
+        self.known.pages = pages.latest();
+        if now.mono < self.due.pages.mono {
+            return;
+        }
+        self.due.pages = Moment { mono: now.mono + PAGES_PERIOD, ..now };
+        let names: Vec<ModelName> = self.known.installed.keys().cloned().collect();
+        pages.ask(ask::readable(&self.known, &names), false);
+    }
+
+    fn see_runners(&mut self) {
+        let Some(fresh) = self.runners.as_mut().and_then(|runners| runners.borrow_and_update().clone())
+        else {
+            return;
+        };
+        let asked = self.acts.asked();
+        for (model, what) in observe::runners(&mut self.known, fresh, &asked) {
+            self.tell(model, what);
+        }
+    }
+
+    fn reply(&mut self, reply: Reply) {
+        let now = self.now();
+        match reply {
+            Reply::Ps { answer, at } => self.ps(answer, at),
+            Reply::Version(answer) => {
+                self.due.version_sent = false;
+                if let Ok(version) = answer {
+                    self.known.version = Some(version);
+                }
+            }
+            Reply::Tags(answer) => {
+                self.due.tags_sent = false;
+                self.due.tags = Moment { mono: now.mono + TAGS_PERIOD, ..now };
+                if let Ok(fresh) = answer {
+                    for (model, what) in observe::tags(&mut self.known, fresh, now) {
+                        self.tell(model, what);
+                    }
+                    self.due.files =
+                        self.known.installed.keys().any(|name| !self.known.files.contains_key(name));
+                }
+            }
+            Reply::Show { digest, answer } => {
+                self.due.show_sent = false;
+                // What cannot be shown is not asked again until its digest changes.
+                self.known.shown.insert(digest, answer.unwrap_or_default());
+            }
+            Reply::Files(found) => {
+                self.due.files_sent = false;
+                (self.known.models_dir, self.known.models_dir_unknown) = match found.dir {
+                    Ok(dir) => (Some(dir), None),
+                    Err(why) => (None, Some(why)),
+                };
+                self.known.files = found.files;
+                self.due.pages = now;
+            }
+            Reply::Act { id, answer } => {
+                self.sent.retain(|(sent, _)| *sent != id);
+                let jobs = self.acts.answered(id, answer, &mut self.known, now);
+                self.carry_out(jobs);
+                // The sooner the next poll, the sooner the act is seen done, within the rate that is allowed.
+                self.due.ps = self.next_ps(now);
+            }
+        }
+        self.end_acts();
+    }
+
+    fn ps(&mut self, answer: ask::PsAnswer, sent: Moment) {
+        let now = self.now();
+        (self.due.ps_sent, self.due.ps_ended) = (None, Some(now));
+        match answer {
+            Ok(fresh) => {
+                if let Reach::Down { since, .. } = &self.known.reach {
+                    let after = now.since(since.mono);
+                    // It may be another server now.
+                    (self.known.version, self.due.tags) = (None, now);
+                    self.tell(None, What::ServerBack { after });
+                }
+                self.known.reach = Reach::Up { latency: now.since(sent.mono) };
+                let asked = self.acts.asked();
+                for (model, what) in observe::ps(&mut self.known, fresh, &asked, now) {
+                    self.tell(model, what);
+                }
+                self.acts.settle(&self.known, now);
+            }
+            Err(ask::Silence::Slow) => {
+                if let Reach::Up { .. } | Reach::Connecting = self.known.reach {
+                    self.known.reach = Reach::Slow { since: sent };
+                }
+            }
+            Err(ask::Silence::Gone(why)) => {
+                let since = match &self.known.reach {
+                    Reach::Down { since, .. } => *since,
+                    _ => {
+                        self.tell(None, What::ServerGone { why: why.clone() });
+                        now
+                    }
+                };
+                self.known.reach = Reach::Down { since, why };
+            }
+        }
+        self.due.ps = self.next_ps(now);
+    }
+
+    /// A period after the last poll ended; shorter while an act runs on a server that can bear it.
+    fn next_ps(&self, now: Moment) -> Moment {
+        let calm = self.known.config.ui.refresh.max(Duration::from_secs(1));
+        let busy = self.acts.any_live() && self.known.ps_is_safe();
+        let ended = self.due.ps_ended.unwrap_or(now);
+        let next = ended.mono + if busy { ACT_PERIOD.min(calm) } else { calm };
+        Moment { mono: next.max(now.mono), ..now }
+    }
+
+    fn end_acts(&mut self) {
+        for (model, what) in self.acts.news() {
+            self.known.loading.retain(|loading, load| !(load.ours && *loading == model));
+            self.tell(Some(model), what);
+        }
+    }
+
+    fn tell(&mut self, model: Option<ModelName>, what: What) {
+        let number = self.due.next_event;
+        self.due.next_event += 1;
+        if self.events.len() >= RING {
+            self.events.pop_front();
+        }
+        self.events.push_back(Arc::new(Event { number, at: self.now(), model, what }));
+    }
+
+    /// Stores the new snapshot; readers wake only if more than reading times changed.
+    fn publish(&mut self) {
+        if let Some(pages) = &self.pages {
+            self.known.pages = pages.latest();
+        }
+        let fresh = poll::join(&self.known, &self.events, self.acts.list(), self.now());
+        self.publish.send_if_modified(|current| {
+            let changed = poll::differs(current, &fresh);
+            *current = Arc::new(fresh);
+            changed
+        });
+    }
+}
+
+/// Waits for a probe's next reading; for ever where there is none.
+async fn changed<T>(probe: &mut Option<watch::Receiver<T>>) {
+    let lost = match probe {
+        Some(probe) => probe.changed().await.is_err(),
+        None => return std::future::pending().await,
+    };
+    if lost {
+        // Its thread has ended: the last value stays, with its age.
+        *probe = None;
+    }
+}

@@ -1,0 +1,192 @@
+//! Watching: what a new answer of the server says against the one before, as events.
+
+use std::collections::BTreeMap;
+
+use super::known::{Installed, Known, Loading, Running, learn};
+use crate::residency::event::What;
+use crate::residency::expiry::Expiry;
+use crate::residency::host::Runner;
+use crate::residency::name::ModelName;
+use crate::residency::timing::{Moment, Reading};
+
+/// What happened to which model.
+pub(crate) type Seen = (Option<ModelName>, What);
+
+/// What the engine itself asked for lately, so that its own work is not taken for another client's.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    /// Unloads under way, and since when.
+    pub unloads: BTreeMap<ModelName, Moment>,
+    /// Acts that set another keep_alive under way.
+    pub unpins: Vec<ModelName>,
+    /// Loads and swaps under way.
+    pub loads: Vec<ModelName>,
+}
+
+/// Takes a new `/api/ps` answer, received at `now`.
+pub(crate) fn ps(
+    known: &mut Known,
+    mut fresh: BTreeMap<ModelName, Running>,
+    asked: &Asked,
+    now: Moment,
+) -> Vec<Seen> {
+    let mut seen = Vec::new();
+    let before = known.ps_at.map(|at| at.wall);
+    let first = known.ps_at.is_none();
+    let mut old = std::mem::take(&mut known.running);
+    let newcomers: Vec<ModelName> = fresh.keys().filter(|name| !old.contains_key(name)).cloned().collect();
+    for (name, running) in &mut fresh {
+        let was = old.remove(name);
+        learn(running, was.as_ref(), before, now.wall);
+        if let Some(context) = running.context {
+            known.last_context.insert(name.clone(), context);
+        }
+        match &was {
+            Some(was) => pin_change(name, was, running, asked, &mut seen),
+            None if first => {}
+            None => {
+                let load = known.loading.remove(name);
+                seen.push((Some(name.clone()), loaded(load, asked.loads.contains(name), now)));
+                if running.expiry == Expiry::Never {
+                    seen.push((Some(name.clone()), What::Pinned));
+                }
+            }
+        }
+    }
+    for (name, was) in old {
+        let by =
+            newcomers.first().or_else(|| known.loading.keys().find(|loading| **loading != name)).cloned();
+        seen.push((Some(name.clone()), gone(&name, &was, by, asked, now)));
+    }
+    forget_loads(known, &fresh);
+    known.ghosts.retain(|ghost| fresh.contains_key(ghost));
+    known.running = fresh;
+    known.ps_at = Some(now);
+    seen
+}
+
+/// A load that `/api/ps` lists, under whichever name of the same weights, is over.
+fn forget_loads(known: &mut Known, fresh: &BTreeMap<ModelName, Running>) {
+    let over: Vec<ModelName> = known
+        .loading
+        .keys()
+        .filter(|name| {
+            let weights = known.weights(name).map(|blob| &blob.digest);
+            fresh.keys().any(|other| {
+                other == *name
+                    || (weights.is_some() && known.weights(other).map(|blob| &blob.digest) == weights)
+            })
+        })
+        .cloned()
+        .collect();
+    for name in over {
+        known.loading.remove(&name);
+    }
+}
+
+fn loaded(load: Option<Loading>, asked: bool, now: Moment) -> What {
+    What::Loaded {
+        took: load.map(|load| now.since(load.since.mono)),
+        from_ram: load.and_then(|load| load.from_ram),
+        ours: asked || load.is_some_and(|load| load.ours),
+    }
+}
+
+fn pin_change(name: &ModelName, was: &Running, is: &Running, asked: &Asked, seen: &mut Vec<Seen>) {
+    let what = match (was.expiry, is.expiry) {
+        (Expiry::Never, Expiry::Never) => return,
+        (_, Expiry::Never) => What::Pinned,
+        (Expiry::Never, Expiry::At(_)) if asked.unpins.contains(name) => What::Unpinned,
+        // An unload in progress shows as a time in the past, which says nothing of the pin.
+        (Expiry::Never, Expiry::At(_)) if asked.unloads.contains_key(name) || is.cut_short => return,
+        (Expiry::Never, Expiry::At(_)) => match is.keep_alive {
+            Some(to) => What::PinOverridden { to },
+            None => return,
+        },
+        _ => return,
+    };
+    seen.push((Some(name.clone()), what));
+}
+
+/// Why a model left VRAM. The server does not say; this is what its rules allow: an act of ours, an unload that cut
+/// its time short, its time over, or a load that needed the room.
+fn gone(name: &ModelName, was: &Running, by: Option<ModelName>, asked: &Asked, now: Moment) -> What {
+    if let Some(since) = asked.unloads.get(name) {
+        return What::Unloaded { took: Some(now.since(since.mono)) };
+    }
+    if was.cut_short {
+        return What::Unloaded { took: None };
+    }
+    if was.expiry.is_past(now.wall) {
+        return What::Expired;
+    }
+    match by {
+        Some(by) => What::Evicted { by: Some(by) },
+        None => What::Unloaded { took: None },
+    }
+}
+
+/// Takes a new `/api/tags` answer.
+pub(crate) fn tags(known: &mut Known, fresh: BTreeMap<ModelName, Installed>, now: Moment) -> Vec<Seen> {
+    let mut seen = Vec::new();
+    if known.tags_at.is_some() {
+        let appeared = fresh.keys().filter(|name| !known.installed.contains_key(name));
+        seen.extend(appeared.map(|name| (Some(name.clone()), What::Appeared)));
+        let removed = known.installed.keys().filter(|name| !fresh.contains_key(name));
+        seen.extend(removed.map(|name| (Some(name.clone()), What::Removed)));
+    }
+    // A model that was pulled again has other files.
+    known.files.retain(|name, _| {
+        fresh
+            .get(name)
+            .is_some_and(|new| known.installed.get(name).is_some_and(|old| old.digest == new.digest))
+    });
+    known.shown.retain(|digest, _| fresh.values().any(|model| model.digest == *digest));
+    known.installed = fresh;
+    known.tags_at = Some(now);
+    seen
+}
+
+/// Takes a new reading of the runner processes: loads of other clients begin, runners die.
+pub(crate) fn runners(known: &mut Known, fresh: Reading<Vec<Runner>>, asked: &Asked) -> Vec<Seen> {
+    let mut seen = Vec::new();
+    let at = fresh.at;
+    known.runners = Some(fresh);
+    let names: Vec<ModelName> = known.installed.keys().cloned().collect();
+    for name in names {
+        let runner = known.runner(&name).map(|runner| (runner.pid, runner.ready));
+        if let Some(running) = known.running.get_mut(&name) {
+            match (running.pid, runner) {
+                (_, Some((pid, _))) => {
+                    running.pid = Some(pid);
+                    known.ghosts.retain(|ghost| *ghost != name);
+                }
+                (Some(_), None) if !asked.unloads.contains_key(&name) && !known.ghosts.contains(&name) => {
+                    known.ghosts.push(name.clone());
+                    seen.push((Some(name), What::RunnerDied));
+                }
+                _ => {}
+            }
+            continue;
+        }
+        let ours = asked.loads.contains(&name);
+        match runner {
+            Some((_, ready)) if ready == Some(false) && !known.loading.contains_key(&name) => {
+                let shares = known.weights(&name).map(|blob| blob.digest.clone());
+                let other_name_runs = known.running.keys().any(|other| {
+                    shares.is_some() && known.weights(other).map(|blob| &blob.digest) == shares.as_ref()
+                });
+                if !other_name_runs {
+                    let from_ram = known.percent_cached(&name);
+                    known.loading.insert(name.clone(), Loading { since: at, ours, from_ram });
+                    seen.push((Some(name), What::Loading { ours }));
+                }
+            }
+            None if known.loading.get(&name).is_some_and(|load| !load.ours) => {
+                known.loading.remove(&name);
+            }
+            _ => {}
+        }
+    }
+    seen
+}

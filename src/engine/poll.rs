@@ -1,0 +1,260 @@
+//! The join: the one place where the server's answers and the probes' readings become one immutable snapshot.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::known::{Known, Running};
+use crate::residency::act::{Act, ActKind};
+use crate::residency::bytes::Bytes;
+use crate::residency::event::Event;
+use crate::residency::expiry::Expiry;
+use crate::residency::forecast::{Forecast, Resident, Room, Shape, forecast};
+use crate::residency::host::{Cards, Runner};
+use crate::residency::name::ModelName;
+use crate::residency::snapshot::{Blob, Host, Loaded, Model, Server, Snapshot};
+use crate::residency::state::{Facts, state, tiers};
+use crate::residency::tier::Cached;
+use crate::residency::timing::Moment;
+
+/// Joins all that is known at `now`.
+pub(crate) fn join(known: &Known, events: &VecDeque<Arc<Event>>, acts: Vec<Act>, now: Moment) -> Snapshot {
+    let sharing = sharing(known);
+    let residents = residents(known);
+    let rooms = rooms(known);
+    let mut models: Vec<Model> = names(known)
+        .into_iter()
+        .map(|name| model(known, &acts, &name, &sharing, &residents, rooms.as_deref(), now))
+        .collect();
+    // Stable: the preload list in its order, then by name. A change of tier never moves a model.
+    models.sort_by(|a, b| {
+        let place = |model: &Model| model.listed.unwrap_or(usize::MAX);
+        place(a).cmp(&place(b)).then_with(|| a.name.cmp(&b.name))
+    });
+    Snapshot {
+        at: now,
+        host: Host { name: known.host_name.clone(), ram: known.ram, cards: known.cards.clone() },
+        servers: vec![Server {
+            url: known.config.url.clone(),
+            reach: known.reach.clone(),
+            version: known.version.clone(),
+            local: known.local,
+            demo_scale: known.demo_scale,
+            models_dir: known.models_dir.clone(),
+            models_dir_unknown: known.models_dir_unknown.clone(),
+            models,
+            ps_at: known.ps_at,
+            tags_at: known.tags_at,
+        }],
+        events: events.clone(),
+        acts,
+    }
+}
+
+/// All names: installed, loaded (a removed model can still be loaded), or loading.
+fn names(known: &Known) -> BTreeSet<ModelName> {
+    known.installed.keys().chain(known.running.keys()).chain(known.loading.keys()).cloned().collect()
+}
+
+/// Names by digest of their weights: who shares a blob with whom.
+fn sharing(known: &Known) -> BTreeMap<&str, Vec<&ModelName>> {
+    let mut by_blob: BTreeMap<&str, Vec<&ModelName>> = BTreeMap::new();
+    for name in known.installed.keys() {
+        if let Some(blob) = known.weights(name) {
+            by_blob.entry(&blob.digest).or_default().push(name);
+        }
+    }
+    by_blob.retain(|_, names| names.len() > 1);
+    by_blob
+}
+
+fn model(
+    known: &Known,
+    acts: &[Act],
+    name: &ModelName,
+    sharing: &BTreeMap<&str, Vec<&ModelName>>,
+    residents: &[Resident],
+    rooms: Option<&[Room]>,
+    now: Moment,
+) -> Model {
+    let installed = known.installed.get(name);
+    let shared_with: Vec<ModelName> = known
+        .weights(name)
+        .and_then(|blob| sharing.get(blob.digest.as_str()))
+        .map(|names| names.iter().filter(|other| **other != name).map(|other| (*other).clone()).collect())
+        .unwrap_or_default();
+    // One blob, one runner: a tag is loaded when any tag of its blob is.
+    let running =
+        known.running.get(name).or_else(|| shared_with.iter().find_map(|other| known.running.get(other)));
+    let details = known.details(name);
+    let (cached, cached_at) = known.cached(name);
+    let files: Bytes = known.blobs(name).iter().map(|blob| blob.size).sum();
+    let size = match installed {
+        Some(model) => model.size,
+        None if files > Bytes::ZERO => files,
+        None => running.map_or(Bytes::ZERO, |running| running.size),
+    };
+    let weighed = if files > Bytes::ZERO { files } else { size };
+    let here =
+        known.local && !known.blobs(name).is_empty() && known.blobs(name).iter().all(|b| b.path.is_some());
+    // Before the files were looked for, nothing can be said; afterwards, what is not here is not here.
+    let looked = known.files.contains_key(name);
+    let facts = Facts {
+        cloud: details.remote_host.is_some(),
+        loading: known.loading.get(name).map(|load| (load.since, load.ours)),
+        expiry: running.map(|running| running.expiry),
+        unload_asked: acts
+            .iter()
+            .any(|act| act.kind == ActKind::Unload && act.model == *name && act.is_running()),
+        runner_gone: known.ghosts.contains(name),
+        runner_busy: known.runner(name).and_then(|runner| runner.busy),
+        sliding: running.is_some_and(|running| running.slides >= 2),
+        here: here || !looked || !known.local || known.models_dir.is_none(),
+        cached: &cached,
+        size: weighed,
+    };
+    let state = state(&facts, now);
+    let split = running.map(|running| (running.size, running.size_vram));
+    let tiers = if facts.cloud {
+        tiers(Bytes::ZERO, None, &cached, false)
+    } else {
+        tiers(weighed, split, &cached, here)
+    };
+    let forecast = if running.is_some() || facts.cloud {
+        None
+    } else {
+        rooms.and_then(|rooms| foresee(known, name, residents, rooms))
+    };
+    Model {
+        digest: installed
+            .map(|model| model.digest.clone())
+            .or_else(|| running.map(|r| r.digest.clone()))
+            .unwrap_or_default(),
+        size,
+        listed: known.config.preload.models.iter().position(|listed| listed == name),
+        pinned: running.is_some_and(|running| running.expiry == Expiry::Never),
+        loaded: running.map(|running| loaded(running, known.runner(name))),
+        blobs: blobs(known, name),
+        name: name.clone(),
+        details,
+        state,
+        tiers,
+        cached,
+        cached_at,
+        shared_with,
+        forecast,
+    }
+}
+
+fn loaded(running: &Running, runner: Option<&Runner>) -> Loaded {
+    Loaded {
+        size: running.size,
+        size_vram: running.size_vram,
+        context: running.context,
+        expiry: running.expiry,
+        keep_alive: running.keep_alive,
+        runner: runner.cloned(),
+    }
+}
+
+/// Its files with what is known of each in the page cache.
+fn blobs(known: &Known, name: &ModelName) -> Vec<Blob> {
+    let mut blobs = known.blobs(name).to_vec();
+    for blob in &mut blobs {
+        blob.cached = known.pages.get(&blob.digest).map_or(Cached::Unread, |reading| reading.value.clone());
+    }
+    blobs
+}
+
+/// Who is in VRAM, as the victim's choice sees them; each runner once.
+fn residents(known: &Known) -> Vec<Resident> {
+    known
+        .running
+        .iter()
+        .map(|(name, running)| Resident {
+            name: name.clone(),
+            vram: running.size_vram,
+            keep_alive: running.keep_alive,
+            blob: known.weights(name).map_or_else(|| running.digest.clone(), |blob| blob.digest.clone()),
+            busy: running.slides >= 2 || known.runner(name).and_then(|runner| runner.busy) == Some(true),
+        })
+        .collect()
+}
+
+/// The cards as the server counts them: what its own runners do not hold, and what the driver says is free.
+/// `None` where the cards of the server's machine are not known, so that nothing can be foreseen.
+fn rooms(known: &Known) -> Option<Vec<Room>> {
+    if !known.local {
+        return None;
+    }
+    match &known.cards.as_ref()?.value {
+        Cards::Known(cards) => {
+            Some(cards.iter().map(|card| Room { total: card.total, free: card.free }).collect())
+        }
+        Cards::Unread | Cards::Unknown(_) => {
+            // Loaded without any VRAM: the server itself runs on the CPU.
+            let on_cpu =
+                !known.running.is_empty() && known.running.values().all(|r| r.size_vram == Bytes::ZERO);
+            on_cpu.then(Vec::new)
+        }
+    }
+}
+
+fn foresee(known: &Known, name: &ModelName, residents: &[Resident], rooms: &[Room]) -> Option<Forecast> {
+    let shown = known.installed.get(name).and_then(|model| known.shown.get(&model.digest))?;
+    let file =
+        known.weights(name).map(|blob| blob.size).or_else(|| known.installed.get(name).map(|m| m.size))?;
+    let asked = known.context_for(name).unwrap_or_else(|| default_context(rooms));
+    let context = shown.train_context.map_or(asked, |most| asked.min(most));
+    Some(forecast(&Shape { file, context, ..shown.shape }, residents, rooms))
+}
+
+/// The server's default context by the VRAM of all cards (routes.go:2050-2057, since 0.15.5).
+fn default_context(rooms: &[Room]) -> u64 {
+    match rooms.iter().map(|room| room.total).sum::<Bytes>().gib() {
+        gib if gib >= 47.0 => 262_144,
+        gib if gib >= 23.0 => 32_768,
+        _ => 4_096,
+    }
+}
+
+/// Whether anything but reading times differs, as far as a front end would draw it.
+pub(crate) fn differs(old: &Snapshot, new: &Snapshot) -> bool {
+    let host = |snapshot: &Snapshot| {
+        let ram = snapshot.host.ram.map(|reading| {
+            let step = |bytes: Bytes| bytes.0 >> 26;
+            let ram = reading.value;
+            [ram.total, ram.used, ram.available, ram.page_cache, ram.swap_used].map(step)
+        });
+        (ram, snapshot.host.cards.as_ref().map(|reading| reading.value.clone()))
+    };
+    let server = |snapshot: &Snapshot| {
+        snapshot
+            .servers
+            .iter()
+            .map(|server| {
+                let models: Vec<Model> = server.models.iter().map(without_times).collect();
+                (server.reach.clone(), server.version.clone(), server.models_dir.clone(), models)
+            })
+            .collect::<Vec<_>>()
+    };
+    let last = |snapshot: &Snapshot| snapshot.events.back().map(|event| event.number);
+    last(old) != last(new) || old.acts != new.acts || host(old) != host(new) || server(old) != server(new)
+}
+
+/// A model without what changes at every reading though nothing happened.
+fn without_times(model: &Model) -> Model {
+    let mut model = Model { cached_at: None, ..model.clone() };
+    if let Some(runner) = model.loaded.as_mut().and_then(|loaded| loaded.runner.as_mut()) {
+        (runner.anonymous, runner.file_backed) = (Bytes::ZERO, Bytes::ZERO);
+    }
+    model
+}
+
+/// Whether an unloaded model's details matter: used by the manager to look up what the forecast lacks.
+pub(crate) fn lacks_shape(known: &Known) -> Option<ModelName> {
+    known
+        .installed
+        .iter()
+        .find(|(_, model)| model.details.remote_host.is_none() && !known.shown.contains_key(&model.digest))
+        .map(|(name, _)| name.clone())
+}
