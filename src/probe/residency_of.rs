@@ -175,7 +175,7 @@ pub(crate) fn by_samples(file: &File, size: u64, seed: u64) -> io::Result<Cached
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read as _, Write as _};
+    use std::io::Write as _;
 
     use super::*;
 
@@ -231,7 +231,7 @@ mod tests {
         rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).unwrap();
         assert!(all(&file).iter().all(|percent| *percent <= 5), "{:?}", all(&file));
         rustix::fs::fadvise(&file, 0, None, Advice::Normal).unwrap();
-        std::io::copy(&mut file.by_ref(), &mut std::io::sink()).unwrap();
+        std::io::copy(&mut file, &mut std::io::sink()).unwrap();
         assert!(all(&file).iter().all(|percent| *percent >= 95), "{:?}", all(&file));
     }
 

@@ -92,7 +92,7 @@ mod tests {
     fn a_jump_betrays_the_roundest_keep_alive_it_can_mean() {
         let expiry = Expiry::At(at("2026-11-23T12:05:00.4Z"));
         let learn = |before, now| expiry.betrays(at(before), at(now));
-        let minutes = |m| Some(KeepAlive::For(Duration::from_secs(m * 60)));
+        let minutes = |m: u64| Some(KeepAlive::For(Duration::from_secs(m * 60)));
         assert_eq!(learn("2026-11-23T12:00:00Z", "2026-11-23T12:00:01Z"), minutes(5));
         assert_eq!(learn("2026-11-23T11:05:00Z", "2026-11-23T11:05:01Z"), minutes(60));
         let seconds = Some(KeepAlive::For(Duration::from_secs(3)));
