@@ -230,8 +230,8 @@ fn installed(options: &Options) -> Result<Vec<Model>, Problem> {
     for (age, spec) in (0_i64..).zip(&options.catalogue) {
         models.push(match options.loader {
             LoaderKind::Children { .. } => {
-                let on_disk = files::installed(&options.dir, spec)
-                    .ok_or_else(|| files::missing(&options.dir, spec))?;
+                let on_disk =
+                    files::installed(&options.dir, spec).ok_or_else(|| files::missing(&options.dir, spec))?;
                 Model {
                     spec: spec.clone(),
                     digest: on_disk.digest,

@@ -27,7 +27,9 @@ pub(crate) const TEMPLATE: &str = "{{ .System }} {{ .Prompt }}";
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
     /// The disk has no room.
-    #[error("the demo's models need {need} of disk space in {dir}, and {have} are free; a larger --demo-scale needs less")]
+    #[error(
+        "the demo's models need {need} of disk space in {dir}, and {have} are free; a larger --demo-scale needs less"
+    )]
     NoRoom {
         /// Where.
         dir: PathBuf,
@@ -158,7 +160,11 @@ pub fn prepare_models(
     making.lock().map_err(io_problem("lock", &dir.join(MAKING)))?;
     let plan = plan_of(dir, &models)?;
     if plan.write > Bytes::ZERO && plan.have < plan.write + Bytes(MARGIN) {
-        return Err(Problem::NoRoom { dir: dir.to_owned(), need: plan.write + Bytes(MARGIN), have: plan.have });
+        return Err(Problem::NoRoom {
+            dir: dir.to_owned(),
+            need: plan.write + Bytes(MARGIN),
+            have: plan.have,
+        });
     }
     let mut done = 0;
     for spec in &models {

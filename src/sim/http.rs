@@ -62,8 +62,8 @@ impl Face {
         if written.is_empty() {
             return Err(error(StatusCode::NOT_FOUND, "model '' not found"));
         }
-        let name = ModelName::parse(written)
-            .map_err(|_| error(StatusCode::BAD_REQUEST, "invalid model name"))?;
+        let name =
+            ModelName::parse(written).map_err(|_| error(StatusCode::BAD_REQUEST, "invalid model name"))?;
         self.models
             .iter()
             .position(|model| model.spec.name == name)

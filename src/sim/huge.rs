@@ -14,9 +14,8 @@ pub(crate) fn huge_pages(memory: &mut [u8]) {
     }
     // SAFETY: the range lies inside a slice that is borrowed exclusively, starts on a page and is whole pages long;
     // this advice changes neither contents nor mapping, only which pages will back it.
-    let _refused = unsafe {
-        rustix::mm::madvise(inner.as_mut_ptr().cast(), length, rustix::mm::Advice::LinuxHugepage)
-    };
+    let _refused =
+        unsafe { rustix::mm::madvise(inner.as_mut_ptr().cast(), length, rustix::mm::Advice::LinuxHugepage) };
 }
 
 /// Only Linux has the hint.

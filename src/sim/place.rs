@@ -12,7 +12,7 @@ pub(crate) struct RunnerOptions {
     /// `num_gpu`: layers on the card; `None` for automatic.
     pub(crate) layers: Option<u64>,
     /// The others that force a reload, as they came.
-    others: Vec<Option<i64>>,
+    others: [Option<i64>; 4],
     use_mmap: Option<bool>,
 }
 
@@ -22,7 +22,10 @@ impl RunnerOptions {
         let number = |name: &str| match options.and_then(|options| options.get(name)) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => match value.as_f64() {
-                #[expect(clippy::cast_possible_truncation, reason = "the server truncates too; casts saturate")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "the server truncates too; casts saturate"
+                )]
                 Some(number) => Ok(Some(number as i64)),
                 None => Err(format!("option {name:?} must be of type integer")),
             },
@@ -35,10 +38,12 @@ impl RunnerOptions {
         Ok(RunnerOptions {
             context: number("num_ctx")?.and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0),
             layers: number("num_gpu")?.and_then(|n| u64::try_from(n).ok()),
-            others: ["num_batch", "main_gpu", "num_thread", "draft_num_predict"]
-                .into_iter()
-                .map(number)
-                .collect::<Result<_, _>>()?,
+            others: [
+                number("num_batch")?,
+                number("main_gpu")?,
+                number("num_thread")?,
+                number("draft_num_predict")?,
+            ],
             use_mmap,
         })
     }
@@ -129,9 +134,17 @@ mod tests {
     fn victims_go_by_keep_alive_then_blob_and_idle_before_busy() {
         let of = |keep_alive, blob, idle| Candidate { keep_alive, blob, idle };
         assert_eq!(victim(&[of(300, "b", true), of(300, "a", true), of(400, "0", true)]), Some(1));
-        assert_eq!(victim(&[of(FOREVER, "a", true), of(60, "z", false)]), Some(0), "an idle pin before a busy one");
+        assert_eq!(
+            victim(&[of(FOREVER, "a", true), of(60, "z", false)]),
+            Some(0),
+            "an idle pin before a busy one"
+        );
         assert_eq!(victim(&[of(FOREVER, "a", false), of(60, "z", false)]), Some(1));
-        assert_eq!(victim(&[of(i64::MIN, "a", true), of(FOREVER, "z", true)]), Some(1), "as unsigned numbers");
+        assert_eq!(
+            victim(&[of(i64::MIN, "a", true), of(FOREVER, "z", true)]),
+            Some(1),
+            "as unsigned numbers"
+        );
         assert_eq!(victim(&[]), None);
     }
 

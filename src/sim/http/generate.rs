@@ -10,17 +10,16 @@ use axum::response::{IntoResponse, Response};
 use futures::stream;
 use serde_json::{Value, json};
 
+use super::Face;
 use super::answer::{error, json};
 use super::request::Request;
-use super::Face;
 use crate::residency::timing::Moment;
 use crate::sim::scheduler::Lease;
 
 /// How many tokens a generation has that is not told a number.
 const ANSWER: u64 = 64;
 /// What it says, over and over: the runner's bytes are random, so there is no model to speak.
-const WORDS: [&str; 8] =
-    ["This", " is", " the", " demo", " server", " speaking", " without", " a model."];
+const WORDS: [&str; 8] = ["This", " is", " the", " demo", " server", " speaking", " without", " a model."];
 
 /// The two endpoints, which differ in how they wrap the text.
 #[derive(Clone, Copy, PartialEq)]

@@ -63,7 +63,15 @@ mod tests {
 
     #[test]
     fn hosts_of_this_machine_and_its_network_pass() {
-        for host in ["localhost", "LOCALHOST:11434", "127.0.0.1:80", "192.168.1.5:11434", "a.local:1", "[::1]:5", "::1"] {
+        for host in [
+            "localhost",
+            "LOCALHOST:11434",
+            "127.0.0.1:80",
+            "192.168.1.5:11434",
+            "a.local:1",
+            "[::1]:5",
+            "::1",
+        ] {
             assert!(host_is_allowed(host), "{host}");
         }
         for host in ["evil.example", "mybox:11434", "8.8.8.8", "localhost.evil.example"] {

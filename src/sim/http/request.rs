@@ -100,7 +100,8 @@ mod tests {
 
     #[test]
     fn bodies_of_every_wrong_kind_are_refused_with_400() {
-        for body in ["", "{", "[]", "1", "{\"model\":1}", "{\"keep_alive\":\"1\"}", "nul", "{]", "\u{feff}{}"] {
+        for body in ["", "{", "[]", "1", "{\"model\":1}", "{\"keep_alive\":\"1\"}", "nul", "{]", "\u{feff}{}"]
+        {
             let answer = Request::read(body.as_bytes()).unwrap_err();
             assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{body}");
         }

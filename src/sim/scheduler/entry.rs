@@ -54,9 +54,8 @@ impl Entry {
         if self.doomed || self.keep_alive <= 0 {
             return true;
         }
-        self.deadline = (self.keep_alive != FOREVER).then(|| {
-            Instant::from_std(now.mono) + Duration::from_nanos(self.keep_alive.unsigned_abs())
-        });
+        self.deadline = (self.keep_alive != FOREVER)
+            .then(|| Instant::from_std(now.mono) + Duration::from_nanos(self.keep_alive.unsigned_abs()));
         false
     }
 

@@ -271,7 +271,8 @@ impl State {
         {
             return None;
         }
-        let blobs: Vec<_> = self.entries.iter().map(|entry| self.blob(entry.model).to_string_lossy()).collect();
+        let blobs: Vec<_> =
+            self.entries.iter().map(|entry| self.blob(entry.model).to_string_lossy()).collect();
         let candidates: Vec<Candidate<'_>> = self
             .entries
             .iter()
@@ -313,7 +314,8 @@ impl State {
         let model = self.model(ask.model);
         let placement = place::place(&model.spec, &ask.options, free, card);
         if placement.vram > free {
-            let words = "llama-server process has terminated: exit status 1: cudaMalloc failed: out of memory";
+            let words =
+                "llama-server process has terminated: exit status 1: cudaMalloc failed: out of memory";
             drop(ask.reply.send(Err(Refusal::Load(LoadError::Runner(words.to_owned())))));
             return;
         }
