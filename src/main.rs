@@ -1,1 +1,10 @@
-fn main() {}
+//! Wiring only: a runner of the embedded server, or the command line.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if std::env::var_os(resident::sim::runner::MARK).is_some() {
+        return resident::sim::runner::main();
+    }
+    ExitCode::SUCCESS
+}

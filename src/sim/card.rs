@@ -1,0 +1,138 @@
+//! The embedded server's card: an 8 GiB "RTX 2070" at the demo's scale, whose use is read from the runners that play it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::residency::bytes::Bytes;
+use crate::residency::host::{Card, CardProcess, Cards};
+
+/// A hold on the card for whoever reads it: the GPU probe of the demo.
+#[derive(Debug, Clone)]
+pub struct CardReader {
+    total: Bytes,
+    seats: Arc<Mutex<Seats>>,
+}
+
+#[derive(Debug, Default)]
+struct Seats {
+    next: u64,
+    taken: BTreeMap<u64, Place>,
+}
+
+/// What one runner holds of the card.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// Its process; `None` in the virtual loader, which has no processes.
+    pid: Option<u32>,
+    /// The device buffers it was given.
+    vram: Bytes,
+}
+
+/// A runner's place on the card; free again when dropped.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    number: u64,
+    seats: Arc<Mutex<Seats>>,
+}
+
+impl CardReader {
+    pub(crate) fn new(total: Bytes) -> CardReader {
+        CardReader { total, seats: Arc::default() }
+    }
+
+    /// All its memory.
+    pub fn total(&self) -> Bytes {
+        self.total
+    }
+
+    /// Reads the card now: each runner's own memory, up to the device buffers it was given. Reads `/proc`; fast.
+    pub fn read(&self) -> Cards {
+        // A thread that panicked with the lock held cannot have left the map half written.
+        let taken: Vec<Place> =
+            self.seats.lock().unwrap_or_else(PoisonError::into_inner).taken.values().copied().collect();
+        let mut used = Bytes::ZERO;
+        let mut processes = Vec::new();
+        for Place { pid, vram } in taken {
+            let held = pid.map_or(vram, |pid| memory_of(pid, vram).min(vram));
+            used += held;
+            if let Some(pid) = pid.filter(|_| held > Bytes::ZERO) {
+                processes.push(CardProcess { pid, used: Some(held) });
+            }
+        }
+        Cards::Known(vec![Card {
+            name: "RTX 2070".to_owned(),
+            total: self.total,
+            used,
+            free: self.total.minus(used),
+            processes,
+            ..Card::default()
+        }])
+    }
+
+    /// How much of the machine's RAM plays VRAM now; to be subtracted from what programs use.
+    pub fn played_by_ram(&self) -> Bytes {
+        self.read().list().iter().flat_map(|card| &card.processes).filter_map(|process| process.used).sum()
+    }
+
+    pub(crate) fn seat(&self, pid: Option<u32>, vram: Bytes) -> Seat {
+        let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        seats.next += 1;
+        let number = seats.next;
+        seats.taken.insert(number, Place { pid, vram });
+        Seat { number, seats: Arc::clone(&self.seats) }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner).taken.remove(&self.number);
+    }
+}
+
+/// The anonymous memory of a process; nothing once it is gone.
+#[cfg(target_os = "linux")]
+fn memory_of(pid: u32, _planned: Bytes) -> Bytes {
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return Bytes::ZERO };
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"))
+        .and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    Bytes(kib.unwrap_or(0).saturating_mul(1024))
+}
+
+/// Without `/proc` there is only what the runner was given.
+#[cfg(not(target_os = "linux"))]
+fn memory_of(_pid: u32, planned: Bytes) -> Bytes {
+    planned
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seat_is_free_again_when_its_runner_is_gone() {
+        let card = CardReader::new(Bytes(1000));
+        let seat = card.seat(None, Bytes(300));
+        let other = card.seat(None, Bytes(100));
+        assert_eq!((card.read().list()[0].used, card.read().list()[0].free), (Bytes(400), Bytes(600)));
+        drop(seat);
+        assert_eq!(card.read().list()[0].used, Bytes(100));
+        drop(other);
+        assert_eq!(card.read().list()[0].free, Bytes(1000));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_a_process_holds_is_read_and_never_more_than_it_was_given() {
+        let card = CardReader::new(Bytes(1 << 30));
+        let _seat = card.seat(Some(std::process::id()), Bytes(4096));
+        let _dead = card.seat(Some(u32::MAX), Bytes(4096));
+        let cards = card.read();
+        assert_eq!(
+            cards.list()[0].processes,
+            [CardProcess { pid: std::process::id(), used: Some(Bytes(4096)) }]
+        );
+        assert_eq!(card.played_by_ram(), Bytes(4096));
+    }
+}
