@@ -1,0 +1,151 @@
+//! Every action once: its name in the config, its word in the footer, its sentence in the help, its default keys.
+
+use std::fmt;
+
+/// What a key can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the table below says what each one does, in the words the user reads")]
+pub enum Action {
+    Down,
+    Up,
+    Top,
+    Bottom,
+    PageDown,
+    PageUp,
+    Swap,
+    Load,
+    Unload,
+    Pin,
+    Touch,
+    KeepAlive,
+    Cancel,
+    CancelAll,
+    Sort,
+    Filter,
+    NextPanel,
+    PreviousPanel,
+    Setup,
+    Demo,
+    Redraw,
+    Help,
+    Back,
+    Quit,
+    Suspend,
+    Yes,
+    No,
+    Accept,
+    Dismiss,
+    Erase,
+    EraseAll,
+    ScrollDown,
+    ScrollUp,
+    ScrollPageDown,
+    ScrollPageUp,
+    Choose,
+    Close,
+}
+
+/// What is on top and takes the keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Context {
+    /// The screen itself.
+    Main,
+    /// A question is open.
+    Confirm,
+    /// Text is typed.
+    Prompt,
+    /// The help page or another page that is read.
+    Page,
+}
+
+impl fmt::Display for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Context::Main => "main screen",
+            Context::Confirm => "question",
+            Context::Prompt => "prompt",
+            Context::Page => "help and other pages",
+        })
+    }
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Entry {
+    /// Which action.
+    pub action: Action,
+    /// Where it applies.
+    pub context: Context,
+    /// Its name in the config.
+    pub name: &'static str,
+    /// Its word in the footer.
+    pub word: &'static str,
+    /// What it does.
+    pub sentence: &'static str,
+    /// The keys it has by default.
+    pub keys: &'static [&'static str],
+}
+
+const fn entry(
+    action: Action,
+    context: Context,
+    name: &'static str,
+    word: &'static str,
+    keys: &'static [&'static str],
+    sentence: &'static str,
+) -> Entry {
+    Entry { action, context, name, word, sentence, keys }
+}
+
+/// All of them, in the order of the help page.
+#[rustfmt::skip]
+pub const ACTIONS: &[Entry] = {
+    use Action as A;
+    use Context::{Confirm, Main, Page, Prompt};
+    &[
+        entry(A::Swap, Main, "swap", "swap", &["enter"], "make the model ready in VRAM; what must go for it goes"),
+        entry(A::Load, Main, "load", "load", &["l"], "load it beside what is loaded"),
+        entry(A::Unload, Main, "unload", "unload", &["u"], "take it out of VRAM"),
+        entry(A::Pin, Main, "pin", "pin", &["p"], "keep it in VRAM, or let it expire again"),
+        entry(A::Touch, Main, "touch", "touch", &["t"], "restart its keep_alive countdown"),
+        entry(A::KeepAlive, Main, "keep_alive", "keep_alive", &["K"], "give it another keep_alive"),
+        entry(A::Cancel, Main, "cancel", "cancel", &["c"], "cancel what runs or waits for this model"),
+        entry(A::CancelAll, Main, "cancel_all", "cancel all", &["C"], "cancel everything that runs or waits"),
+        entry(A::Down, Main, "down", "down", &["j", "down"], "next model, or one line down"),
+        entry(A::Up, Main, "up", "up", &["k", "up"], "previous model, or one line up"),
+        entry(A::Top, Main, "top", "top", &["g", "home"], "first model"),
+        entry(A::Bottom, Main, "bottom", "bottom", &["G", "end"], "last model"),
+        entry(A::PageDown, Main, "page_down", "page down", &["pgdn"], "ten models down"),
+        entry(A::PageUp, Main, "page_up", "page up", &["pgup"], "ten models up"),
+        entry(A::Filter, Main, "filter", "filter", &["/"], "show only models whose name contains a text"),
+        entry(A::Sort, Main, "sort", "sort", &["o"], "order by preload list, name or size"),
+        entry(A::NextPanel, Main, "next_panel", "panel", &["tab"], "next panel: models, details, events"),
+        entry(A::PreviousPanel, Main, "previous_panel", "panel back", &["shift-tab"], "previous panel"),
+        entry(A::Setup, Main, "setup", "set up", &["I"], "propose a config from what is installed"),
+        entry(A::Demo, Main, "demo", "demo", &["d"], "without a server: start the demo"),
+        entry(A::Help, Main, "help", "help", &["?"], "this page"),
+        entry(A::Back, Main, "back", "back", &["esc"], "leave the panel, then clear the filter"),
+        entry(A::Redraw, Main, "redraw", "redraw", &["ctrl-l"], "draw the whole screen again"),
+        entry(A::Suspend, Main, "suspend", "suspend", &["ctrl-z"], "stop the program; fg brings it back"),
+        entry(A::Quit, Main, "quit", "quit", &["q", "ctrl-c"], "leave; asks once while an act runs"),
+        entry(A::Yes, Confirm, "yes", "yes", &["y", "enter"], "do it"),
+        entry(A::No, Confirm, "no", "no", &["n", "esc"], "leave it"),
+        entry(A::Accept, Prompt, "accept", "accept", &["enter"], "take the text"),
+        entry(A::Dismiss, Prompt, "dismiss", "leave", &["esc"], "leave without a change"),
+        entry(A::Erase, Prompt, "erase", "erase", &["backspace"], "erase one character"),
+        entry(A::EraseAll, Prompt, "erase_all", "erase all", &["ctrl-u"], "erase the whole text"),
+        entry(A::ScrollDown, Page, "scroll_down", "down", &["j", "down"], "one line down"),
+        entry(A::ScrollUp, Page, "scroll_up", "up", &["k", "up"], "one line up"),
+        entry(A::ScrollPageDown, Page, "scroll_page_down", "page down", &["pgdn"], "ten lines down"),
+        entry(A::ScrollPageUp, Page, "scroll_page_up", "page up", &["pgup"], "ten lines up"),
+        entry(A::Choose, Page, "choose", "write", &["enter"], "write the proposed config"),
+        entry(A::Close, Page, "close", "close", &["esc", "q", "?"], "close the page"),
+    ]
+};
+
+impl Action {
+    /// Its row of the table.
+    pub fn entry(self) -> &'static Entry {
+        ACTIONS.iter().find(|entry| entry.action == self).unwrap_or(&ACTIONS[0])
+    }
+}

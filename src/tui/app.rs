@@ -1,0 +1,324 @@
+//! The screen's state: what is selected, what is open, what was said; keys change it and tell the loop what to do.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossterm::event::KeyEvent;
+use jiff::tz::TimeZone;
+
+use super::action::{Action, Context};
+use super::keymap::Keymap;
+use super::theme::Theme;
+use super::{Outcome, Proposal, ProposeConfig};
+use crate::config::{Config, Confirm, Memory};
+use crate::residency::act::{Act, ActKind, ActState};
+use crate::residency::bytes::Bytes;
+use crate::residency::expiry::Expiry;
+use crate::residency::name::ModelName;
+use crate::residency::snapshot::{Host, Model, Reach, Server, Snapshot, State};
+use crate::residency::timing::Moment;
+
+mod act;
+mod prompt;
+mod roam;
+
+pub(crate) use prompt::{Asked, Prompt};
+
+/// What the screen is told once, at the start.
+pub struct Settings {
+    /// Nothing is changed.
+    pub read_only: bool,
+    /// When acts ask first.
+    pub confirm: Confirm,
+    /// Draw with ASCII only.
+    pub ascii: bool,
+    /// Between polls; older readings are shown with their age.
+    pub refresh: Duration,
+    /// Where the server listens, until a snapshot says so.
+    pub url: String,
+    /// The budget whose marks the RAM gauge carries.
+    pub memory: Memory,
+    /// Whether the user has a config of any kind.
+    pub has_config: bool,
+    /// The config that was merely found, so that nothing of it acts by itself.
+    pub auto_off: Option<PathBuf>,
+    /// What the demo would write, and where, if it can be offered.
+    pub demo_place: Option<(PathBuf, Bytes)>,
+    /// Where the clock on the wall hangs.
+    pub zone: TimeZone,
+    /// How things look.
+    pub theme: Theme,
+    /// Makes the config that `I` proposes.
+    pub propose: ProposeConfig,
+}
+
+impl Settings {
+    /// Takes what the screen needs from the merged config.
+    pub fn of(config: &Config, theme: Theme, zone: TimeZone, propose: ProposeConfig) -> Settings {
+        Settings {
+            read_only: config.ui.read_only,
+            confirm: config.ui.confirm,
+            ascii: config.ui.ascii,
+            refresh: config.ui.refresh,
+            url: config.url.clone(),
+            memory: config.memory,
+            has_config: config.file.is_some(),
+            auto_off: config.file.clone().filter(|_| !config.may_act),
+            demo_place: None,
+            zone,
+            theme,
+            propose,
+        }
+    }
+}
+
+/// A part of the screen that can have the keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Panel {
+    /// All models.
+    Models,
+    /// The selected one.
+    Details,
+    /// What happened.
+    Events,
+}
+
+/// How the table is ordered; never by tier, so that a model does not move when its tier changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sort {
+    /// The preload list in its order, then by name.
+    List,
+    /// By name.
+    Name,
+    /// The largest first.
+    Size,
+}
+
+/// What lies over the screen and takes the keys.
+#[derive(Debug, Clone)]
+pub(crate) enum Layer {
+    /// Nothing.
+    None,
+    /// The help page, scrolled down so far.
+    Help(usize),
+    /// The proposed config, scrolled down so far.
+    Setup(Proposal, usize),
+    /// A question.
+    Ask(Ask),
+    /// A line of text.
+    Prompt(Prompt),
+}
+
+/// A question and what a yes does.
+#[derive(Debug, Clone)]
+pub(crate) struct Ask {
+    pub(crate) question: String,
+    pub(crate) then: Effect,
+}
+
+/// What the loop is to do outside of the screen.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Ask the engine for an act.
+    Act(ActKind, ModelName),
+    /// Cancel what runs or waits for a model.
+    Cancel(ModelName),
+    /// Cancel everything.
+    CancelAll,
+    /// Draw everything again.
+    Redraw,
+    /// Give the terminal back and stop.
+    Suspend,
+    /// End the screen.
+    Leave(Outcome),
+}
+
+/// The screen's state.
+pub struct App {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) settings: Settings,
+    pub(crate) keymap: Keymap,
+    pub(crate) selected: Option<ModelName>,
+    pub(crate) sort: Sort,
+    pub(crate) filter: String,
+    pub(crate) panel: Panel,
+    pub(crate) layer: Layer,
+    /// Said once, until the next key.
+    pub(crate) notice: Option<String>,
+    /// Lines that the details are scrolled down.
+    pub(crate) details_down: usize,
+    /// Events that the log is scrolled back.
+    pub(crate) events_back: usize,
+}
+
+impl App {
+    /// A screen before the first snapshot.
+    pub fn new(settings: Settings, keymap: Keymap, notice: Option<String>, now: Moment) -> App {
+        let server = Server {
+            url: settings.url.clone(),
+            reach: Reach::Connecting,
+            version: None,
+            local: false,
+            demo_scale: None,
+            models_dir: None,
+            models_dir_unknown: None,
+            models: Vec::new(),
+            ps_at: None,
+            tags_at: None,
+        };
+        let snapshot = Snapshot {
+            at: now,
+            host: Host { name: String::new(), ram: None, cards: None },
+            servers: vec![server],
+            events: std::collections::VecDeque::new(),
+            acts: Vec::new(),
+        };
+        App {
+            snapshot: Arc::new(snapshot),
+            settings,
+            keymap,
+            selected: None,
+            sort: Sort::List,
+            filter: String::new(),
+            panel: Panel::Models,
+            layer: Layer::None,
+            notice,
+            details_down: 0,
+            events_back: 0,
+        }
+    }
+
+    /// Takes a newer snapshot; the selection stays with its model, or goes to the first one if that is gone.
+    pub fn see(&mut self, snapshot: Arc<Snapshot>) {
+        if self.events_back > 0
+            && let (Some(old), Some(new)) = (self.snapshot.events.back(), snapshot.events.back())
+        {
+            // What the user reads stays where it is while new events come in below.
+            let newer = usize::try_from(new.number.saturating_sub(old.number)).unwrap_or(usize::MAX);
+            self.events_back = self.events_back.saturating_add(newer).min(snapshot.events.len());
+        }
+        let row = self.row();
+        self.snapshot = snapshot;
+        self.reselect(row);
+    }
+
+    /// Carries out a key, or types it into an open prompt.
+    pub fn key(&mut self, event: KeyEvent, now: Moment) -> Option<Effect> {
+        let context = self.context();
+        if let Some(action) = self.keymap.action(event, context) {
+            return self.act(action, now);
+        }
+        let leaves = |ask: &Ask| matches!(ask.then, Effect::Leave(Outcome::Quit { .. }));
+        if matches!(&self.layer, Layer::Ask(ask) if leaves(ask))
+            && self.keymap.action(event, Context::Main) == Some(Action::Quit)
+        {
+            return self.act(Action::Quit, now);
+        }
+        if let Layer::Prompt(prompt) = &mut self.layer
+            && let Some(c) = super::key::Key::of(event).and_then(super::key::Key::typed)
+        {
+            prompt.push(c);
+            self.prompt_changed();
+        }
+        None
+    }
+
+    /// Text from the clipboard: into a prompt, else nowhere, for it is not pressed keys.
+    pub fn paste(&mut self, text: &str) {
+        if let Layer::Prompt(prompt) = &mut self.layer {
+            text.chars().filter(|c| !c.is_control()).for_each(|c| prompt.push(c));
+            self.prompt_changed();
+        }
+    }
+
+    /// Which keys apply now.
+    pub fn context(&self) -> Context {
+        match self.layer {
+            Layer::None => Context::Main,
+            Layer::Help(_) | Layer::Setup(..) => Context::Page,
+            Layer::Ask(_) => Context::Confirm,
+            Layer::Prompt(_) => Context::Prompt,
+        }
+    }
+
+    /// The server that is shown.
+    pub(crate) fn server(&self) -> Option<&Server> {
+        self.snapshot.servers.first()
+    }
+
+    /// The models that pass the filter, in the order of the table.
+    pub(crate) fn models(&self) -> Vec<&Model> {
+        let wanted = self.filter.to_lowercase();
+        let all = self.server().map_or(&[][..], |server| &server.models);
+        let mut models: Vec<&Model> = all
+            .iter()
+            .filter(|model| wanted.is_empty() || model.name.as_str().to_lowercase().contains(&wanted))
+            .collect();
+        match self.sort {
+            Sort::List => {}
+            Sort::Name => models.sort_by(|a, b| a.name.cmp(&b.name)),
+            Sort::Size => models.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.name.cmp(&b.name))),
+        }
+        models
+    }
+
+    /// The selected model.
+    pub(crate) fn model(&self) -> Option<&Model> {
+        let name = self.selected.as_ref()?;
+        self.server()?.model(name)
+    }
+
+    /// The name of the selected model: the engine is told to look at it.
+    pub fn selected(&self) -> Option<&ModelName> {
+        self.selected.as_ref()
+    }
+
+    /// The latest act of that model that still runs or waits.
+    pub(crate) fn live_act(&self, name: &ModelName) -> Option<&Act> {
+        self.snapshot.acts.iter().rev().find(|act| act.is_live() && act.model == *name)
+    }
+
+    /// All acts that still run or wait.
+    pub(crate) fn live_acts(&self) -> impl Iterator<Item = &Act> {
+        self.snapshot.acts.iter().filter(|act| act.is_live())
+    }
+
+    /// Whether the server's last word is older than it should be, and how old.
+    pub(crate) fn stale(&self, now: Moment) -> Option<Duration> {
+        let at = self.server()?.ps_at?;
+        let age = now.since(at.mono);
+        (age > (self.settings.refresh * 3).max(Duration::from_secs(5))).then_some(age)
+    }
+
+    /// Whether the demo can be offered: there is no server, and there is a place for it.
+    pub(crate) fn offers_demo(&self) -> bool {
+        self.settings.demo_place.is_some()
+            && self.server().is_none_or(|server| matches!(server.reach, Reach::Down { .. }))
+    }
+
+    /// How long the picture stays true; `None` where only a heartbeat is needed.
+    pub fn next_tick(&self, now: Moment) -> Option<Duration> {
+        let is_young = |act: &Act| match act.state {
+            ActState::Running { since, .. } => now.since(since.mono) < Duration::from_secs(10),
+            _ => false,
+        };
+        if self.live_acts().any(is_young) {
+            return Some(Duration::from_millis(100));
+        }
+        let counts = |model: &&Model| {
+            matches!(model.state, State::Loading { .. })
+                || model.loaded.as_ref().is_some_and(|loaded| {
+                    matches!(loaded.expiry, Expiry::At(_)) && !loaded.expiry.is_past(now.wall)
+                })
+        };
+        let covered = matches!(self.layer, Layer::Help(_) | Layer::Setup(..));
+        let counting = !covered && self.models().iter().any(counts);
+        if counting || self.live_acts().next().is_some() {
+            // All countdowns change together, at the turn of the wall clock's second: one frame, not one each.
+            let into = u64::try_from(now.wall.subsec_nanosecond()).unwrap_or(0);
+            return Some(Duration::from_nanos(1_000_000_000_u64.saturating_sub(into).max(1_000_000)));
+        }
+        None
+    }
+}

@@ -1,0 +1,1 @@
+//! Snapshots for the tests of the screen.

@@ -1,0 +1,212 @@
+//! Where each panel is: at 80×24 everything at once, from 140 columns the details at the right, less on less room.
+
+use ratatui::layout::Rect;
+
+use super::app::Panel;
+
+/// Below this the screen only says so.
+pub(crate) const SMALLEST: (u16, u16) = (30, 8);
+
+/// From here the details have a place of their own.
+pub(crate) const WIDE: u16 = 140;
+
+/// What the layout depends on besides the size.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wants {
+    /// Cards with a gauge each.
+    pub(crate) cards: u16,
+    /// Rows of the table without its heading.
+    pub(crate) models: u16,
+    /// Rows of the message above the footer.
+    pub(crate) message: u16,
+    /// Who has the keys.
+    pub(crate) panel: Panel,
+}
+
+/// The areas; one that has no room is empty.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Areas {
+    pub(crate) header: Rect,
+    pub(crate) gauges: Rect,
+    /// All between gauges and message, for pages.
+    pub(crate) body: Rect,
+    pub(crate) table: Rect,
+    pub(crate) details: Rect,
+    pub(crate) log: Rect,
+    pub(crate) message: Rect,
+    pub(crate) footer: Rect,
+}
+
+/// Divides the screen.
+pub(crate) fn areas(screen: Rect, wants: Wants) -> Areas {
+    let mut areas = Areas::default();
+    let mut rest = screen;
+    areas.header = top(&mut rest, 1);
+    areas.footer = bottom(&mut rest, 1);
+    areas.message = bottom(&mut rest, wants.message.min(screen.height / 4).max(1));
+    let gauges = match screen.height {
+        0..10 => 1,
+        10..16 => 2,
+        _ => wants.cards.clamp(1, 4) + 1,
+    };
+    areas.gauges = top(&mut rest, gauges);
+    let airy = screen.height >= 16;
+    if airy {
+        top(&mut rest, 1);
+    }
+    areas.body = rest;
+    if screen.width >= WIDE {
+        let (left, right) = beside(rest, (screen.width * 2 / 5).min(70));
+        rest = left;
+        areas.details = right;
+    } else if wants.panel == Panel::Details {
+        areas.details = rest;
+        return areas;
+    }
+    if wants.panel == Panel::Events {
+        areas.log = rest;
+        return areas;
+    }
+    areas.table = rest;
+    if airy {
+        // The table takes what it needs, the log what is left, and at least a quarter.
+        let log = rest.height.saturating_sub(wants.models.saturating_add(2)).max(rest.height / 4).max(3);
+        areas.log = bottom(&mut areas.table, log);
+        bottom(&mut areas.table, 1);
+    }
+    areas
+}
+
+fn top(rest: &mut Rect, rows: u16) -> Rect {
+    let rows = rows.min(rest.height);
+    let taken = Rect { height: rows, ..*rest };
+    rest.y += rows;
+    rest.height -= rows;
+    taken
+}
+
+fn bottom(rest: &mut Rect, rows: u16) -> Rect {
+    let rows = rows.min(rest.height);
+    rest.height -= rows;
+    Rect { y: rest.y + rest.height, height: rows, ..*rest }
+}
+
+/// Left and right with a gap of two columns between.
+fn beside(area: Rect, right: u16) -> (Rect, Rect) {
+    let right = right.min(area.width);
+    let left = area.width - right;
+    (Rect { width: left.saturating_sub(2), ..area }, Rect { x: area.x + left, width: right, ..area })
+}
+
+/// Widths of the table's columns, from the left; 0 is a column that has no room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Columns {
+    /// Pointer, preload mark and a blank.
+    pub(crate) mark: u16,
+    pub(crate) name: u16,
+    pub(crate) size: u16,
+    pub(crate) quant: u16,
+    pub(crate) tiers: u16,
+    pub(crate) percent: u16,
+    /// The bar of remaining of total.
+    pub(crate) meter: u16,
+    pub(crate) time: u16,
+    pub(crate) state: u16,
+    pub(crate) context: u16,
+    pub(crate) split: u16,
+    /// Blanks between two columns that do not belong together.
+    pub(crate) gap: u16,
+}
+
+/// One step of the division: a column, the width it grows to, and whether less than that is of no use.
+type Step = (fn(&mut Columns) -> &mut u16, u16, bool);
+
+/// Name, tier bar, countdown and state come first; the rest is added where there is room for it, and what is left
+/// over makes names, bars and states longer.
+const STEPS: [Step; 18] = [
+    (|c| &mut c.state, 9, false),
+    (|c| &mut c.name, 16, false),
+    (|c| &mut c.tiers, 10, false),
+    (|c| &mut c.state, 12, false),
+    (|c| &mut c.size, 6, true),
+    (|c| &mut c.percent, 4, true),
+    (|c| &mut c.meter, 5, true),
+    (|c| &mut c.tiers, 14, false),
+    (|c| &mut c.name, 18, false),
+    (|c| &mut c.quant, 7, true),
+    (|c| &mut c.context, 7, true),
+    (|c| &mut c.split, 10, true),
+    (|c| &mut c.state, 18, false),
+    (|c| &mut c.meter, 10, false),
+    (|c| &mut c.name, 32, false),
+    (|c| &mut c.tiers, 24, false),
+    (|c| &mut c.meter, 16, false),
+    (|c| &mut c.name, 60, false),
+];
+
+/// Chooses columns for a table of that width.
+pub(crate) fn table_columns(width: u16) -> Columns {
+    let gap = if width < 60 { 1 } else { 2 };
+    let mut columns = Columns { mark: 3, name: 8, tiers: 4, time: 7, state: 5, gap, ..Columns::default() };
+    for (column, upto, whole) in STEPS {
+        let mut wider = columns;
+        let least = if whole { upto } else { *column(&mut columns) + 1 };
+        for cell in (least..=upto).rev() {
+            *column(&mut wider) = cell;
+            if wider.used() <= width {
+                columns = wider;
+                break;
+            }
+        }
+    }
+    columns
+}
+
+impl Columns {
+    /// All columns with the blanks between them.
+    pub(crate) fn used(&self) -> u16 {
+        let apart = [self.size, self.quant, self.tiers, self.time, self.state, self.context, self.split];
+        let joined = [self.percent, self.meter];
+        let with =
+            |cells: &[u16], blank: u16| -> u16 { cells.iter().filter(|&&c| c > 0).map(|c| c + blank).sum() };
+        self.mark + self.name + with(&apart, self.gap) + with(&joined, 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_uses_no_more_than_its_width_and_always_has_name_tiers_countdown_and_state() {
+        for width in 30..=300 {
+            let columns = table_columns(width);
+            assert!(columns.used() <= width, "{width}: {columns:?}");
+            assert!(
+                columns.name >= 8 && columns.tiers >= 4 && columns.time == 7 && columns.state >= 4,
+                "{width}: {columns:?}"
+            );
+        }
+        let at_80 = table_columns(80);
+        assert!(at_80.name >= 16 && at_80.tiers >= 10 && at_80.meter >= 5 && at_80.state >= 12, "{at_80:?}");
+    }
+
+    #[test]
+    fn no_two_areas_overlap_and_none_leaves_the_screen() {
+        for (width, height) in [(30, 8), (80, 24), (139, 9), (140, 50), (300, 100), (31, 16), (0, 0), (1, 3)]
+        {
+            for panel in [Panel::Models, Panel::Details, Panel::Events] {
+                let screen = Rect::new(0, 0, width, height);
+                let a = areas(screen, Wants { cards: 9, models: 200, message: 4, panel });
+                let all = [a.header, a.gauges, a.table, a.details, a.log, a.message, a.footer];
+                for (i, one) in all.iter().enumerate() {
+                    assert!(one.is_empty() || screen.intersection(*one) == *one, "{one:?} in {screen:?}");
+                    assert!(
+                        all[i + 1..].iter().all(|other| !one.intersects(*other)),
+                        "{width}x{height}: {a:?}"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The selected model: what it is, where each of its files lies, and why something of it is unknown.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::table;
+use crate::residency::expiry::Expiry;
+use crate::residency::host::LoadMode;
+use crate::residency::snapshot::{Model, State};
+use crate::residency::text::printable;
+use crate::residency::tier::Cached;
+use crate::residency::timing::Moment;
+use crate::tui::app::{App, Panel};
+use crate::tui::format::{self, gib};
+use crate::tui::widget::strip::{Strip, row};
+
+/// One line: a word at the left, then text.
+struct Line {
+    word: &'static str,
+    text: String,
+    style: Style,
+}
+
+/// Columns of the words at the left.
+const WORDS: u16 = 10;
+
+/// Draws them, scrolled as far as the user asked and the lines go.
+pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
+    if area.is_empty() {
+        return;
+    }
+    let theme = &app.settings.theme;
+    let has_keys = app.panel == Panel::Details;
+    let Some(model) = app.model() else {
+        Strip::new(buffer, area).skip(1).put("no model is selected", theme.faint);
+        return;
+    };
+    let style = if has_keys { theme.title } else { theme.selected };
+    Strip::new(buffer, area).skip(1).put(&model.name.to_string(), style);
+    if area.height > 1 {
+        let mut strip = Strip::new(buffer, row(area, 1));
+        strip.skip(1);
+        let width = strip.left().saturating_sub(1);
+        table::tiers(&mut strip, width, model, app);
+    }
+    let lines = lines(model, app, now, area.width);
+    let rows = usize::from(area.height.saturating_sub(2));
+    let down = app.details_down.min(lines.len().saturating_sub(rows));
+    for (i, line) in lines.iter().skip(down).take(rows).enumerate() {
+        let mut strip = Strip::new(buffer, row(area, i + 2));
+        strip.skip(1).cell(line.word, WORDS, theme.faint).skip(1).put(&line.text, line.style);
+    }
+}
+
+fn lines(model: &Model, app: &App, now: Moment, width: u16) -> Vec<Line> {
+    let theme = &app.settings.theme;
+    let mut lines = Vec::new();
+    let mut add = |word: &'static str, text: String, style: Style| {
+        if !text.is_empty() {
+            lines.push(Line { word, text, style });
+        }
+    };
+    let details = &model.details;
+    let kind = [&details.parameters, &details.quantisation, &details.family, &details.format];
+    let kind: Vec<_> = kind.iter().filter(|text| !text.is_empty()).map(|text| printable(text)).collect();
+    add("size", format!("{}   {}", model.size, kind.join("   ")), theme.text);
+    add("can", printable(&details.capabilities.join(", ")).into_owned(), theme.text);
+    if let Some(host) = &details.remote_host {
+        add("cloud", format!("runs at {}; never loaded or unloaded here", printable(host)), theme.text);
+    }
+    let tiers = &model.tiers;
+    if model.state != State::Cloud {
+        let mut places =
+            format!("█ VRAM {}   ▒ RAM {}   ░ disk {} GiB", gib(tiers.vram), gib(tiers.ram), gib(tiers.disk));
+        if tiers.unknown.0 > 0 {
+            places += &format!("   ? {}", gib(tiers.unknown));
+        }
+        add("tiers", places, theme.text);
+    }
+    let (words, style) = table::state(model, app, now);
+    add("state", words, style);
+    if let Some(why) = state_in_words(model.state) {
+        add("", why.to_owned(), theme.faint);
+    }
+    loaded(model, app, &mut add);
+    match &model.cached {
+        Cached::Unknown(why) => add("RAM", format!("unknown: {}", printable(why)), theme.unknown),
+        Cached::Unread => add("RAM", "not read yet".to_owned(), theme.faint),
+        Cached::Exact(bytes) | Cached::Sampled(bytes) => {
+            let how = if model.cached.is_estimate() { "sampled" } else { "counted by the kernel" };
+            let about = if model.cached.is_estimate() { "~" } else { "" };
+            let age = model.cached_at.map(|at| now.since(at.mono)).filter(|age| age.as_secs() >= 60);
+            let age = age.map_or_else(String::new, |age| format!(", {} ago", format::age(age)));
+            let percent = bytes.percent_of(model.size);
+            add("RAM", format!("{about}{percent} % of its files   {how}{age}"), theme.ram);
+        }
+    }
+    if let Some(forecast) = &model.forecast
+        && model.loaded.is_none()
+    {
+        let why = printable(&forecast.why);
+        let evicts: Vec<String> = forecast.evicts.iter().map(ToString::to_string).collect();
+        let text = if evicts.is_empty() {
+            format!("~ {why}")
+        } else {
+            format!("~ evicts {}: {why}", evicts.join(", "))
+        };
+        for (i, text) in format::wrap(&text, width.saturating_sub(WORDS + 2), 3).into_iter().enumerate() {
+            add(if i == 0 { "loading" } else { "" }, text, theme.text);
+        }
+    }
+    let shared: Vec<String> = model.shared_with.iter().map(ToString::to_string).collect();
+    add("shares", shared.join(", "), theme.text);
+    add("digest", printable(&model.digest).into_owned(), theme.faint);
+    blobs(model, app, &mut add);
+    lines
+}
+
+fn loaded(model: &Model, app: &App, add: &mut impl FnMut(&'static str, String, Style)) {
+    let theme = &app.settings.theme;
+    let trained = model.details.train_context.map(|context| format!("trained for {context}"));
+    let Some(loaded) = &model.loaded else {
+        add("context", trained.unwrap_or_default(), theme.text);
+        return;
+    };
+    let context = loaded.context.map_or_else(|| "?".to_owned(), |context| context.to_string());
+    add(
+        "context",
+        [Some(context), trained].into_iter().flatten().collect::<Vec<_>>().join("   "),
+        theme.text,
+    );
+    let stays = match (loaded.expiry, loaded.keep_alive) {
+        (Expiry::Never, _) => "for ever: it is pinned".to_owned(),
+        (_, Some(keep_alive)) => format!("{keep_alive} after its last use"),
+        (_, None) => "not learned yet: it is seen when expires_at jumps".to_owned(),
+    };
+    add("keep_alive", stays, theme.text);
+    let on_card =
+        format!("{} of {} GiB   GPU/CPU {} %", gib(loaded.size_vram), gib(loaded.size), table::split(loaded));
+    add("on card", on_card, theme.text);
+    let Some(runner) = &loaded.runner else {
+        add("runner", "not visible from here".to_owned(), theme.faint);
+        return;
+    };
+    let port = runner.port.map_or_else(String::new, |port| format!("   port {port}"));
+    add("runner", format!("pid {}{port}   own memory {} GiB", runner.pid, gib(runner.anonymous)), theme.text);
+    let mode = match runner.load_mode {
+        LoadMode::Mmap => "mmap: mapped; what is in RAM loads fast",
+        LoadMode::Buffered => "buffered reads; what is in RAM loads fast",
+        LoadMode::Direct => "direct I/O: RAM makes no difference to its load",
+        LoadMode::InTree => "in-tree engine: parallel reads; what is in RAM loads fast",
+        LoadMode::Unknown => "unknown",
+    };
+    add("load mode", mode.to_owned(), theme.text);
+}
+
+fn blobs(model: &Model, app: &App, add: &mut impl FnMut(&'static str, String, Style)) {
+    let theme = &app.settings.theme;
+    for blob in &model.blobs {
+        let cached = match blob.cached.bytes() {
+            Some(bytes) => format!(
+                "{}{} % in RAM",
+                if blob.cached.is_estimate() { "~" } else { "" },
+                bytes.percent_of(blob.size)
+            ),
+            None => "RAM ?".to_owned(),
+        };
+        add(blob.role, format!("{}   {cached}", blob.size), theme.text);
+        match &blob.path {
+            Some(path) => add("", printable(&path.to_string_lossy()).into_owned(), theme.faint),
+            None => add("", "not on this machine".to_owned(), theme.unknown),
+        }
+    }
+    if model.blobs.is_empty()
+        && model.state != State::Cloud
+        && let Some(why) = app.server().and_then(|server| server.models_dir_unknown.as_ref())
+    {
+        add("files", format!("unknown: {}", printable(why)), theme.unknown);
+    }
+}
+
+/// States whose one word says too little.
+fn state_in_words(state: State) -> Option<&'static str> {
+    Some(match state {
+        State::BusyOrUnloading => "its time is past: it works or goes, the server does not say which",
+        State::Overdue => "its time is past, it is idle, and the server has not let it go",
+        State::Ghost => "the server lists it, but its runner is dead; a load brings it back",
+        State::NotHere => "installed on the server; its files are not on this machine",
+        State::NotLoaded => "whether RAM holds it cannot be read",
+        _ => return None,
+    })
+}

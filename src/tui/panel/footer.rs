@@ -1,0 +1,98 @@
+//! The last row: the keys that apply to what is selected or open, made from the keymap.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::residency::snapshot::State;
+use crate::tui::action::{Action, Context};
+use crate::tui::app::{App, Layer, Panel};
+use crate::tui::format;
+use crate::tui::widget::strip::Strip;
+
+/// Draws as many as fit whole; help is always among them.
+pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App) {
+    let theme = &app.settings.theme;
+    let (actions, last) = actions(app);
+    let hint = |action: Action| Some((app.keymap.first(action)?, word(action, app)));
+    let wide = |(key, word): &(String, &str)| format::columns(key) + format::columns(word) + 1;
+    let last = last.and_then(hint);
+    let mut left = area.width.saturating_sub(1 + last.as_ref().map_or(0, wide));
+    let mut shown = Vec::new();
+    for hint in actions.into_iter().filter_map(hint) {
+        let wide = wide(&hint) + 3;
+        if wide > left {
+            break;
+        }
+        left -= wide;
+        shown.push(hint);
+    }
+    let mut strip = Strip::new(buffer, area);
+    strip.skip(1);
+    for (key, word) in shown.iter().chain(&last) {
+        strip.put(key, theme.key).skip(1).put(word, theme.text).skip(3);
+    }
+}
+
+fn word(action: Action, app: &App) -> &'static str {
+    match action {
+        Action::Pin if app.model().is_some_and(|model| model.pinned) => "unpin",
+        Action::Choose if matches!(&app.layer, Layer::Setup(proposal, _) if proposal.exists) => {
+            "(there already)"
+        }
+        action => action.entry().word,
+    }
+}
+
+/// What applies, the most useful first, and the one that is always at the end.
+fn actions(app: &App) -> (Vec<Action>, Option<Action>) {
+    match app.context() {
+        Context::Confirm => return (vec![Action::Yes, Action::No], None),
+        Context::Prompt => return (vec![Action::Accept, Action::Dismiss, Action::EraseAll], None),
+        Context::Page => {
+            let mut actions = vec![Action::ScrollDown, Action::ScrollUp, Action::Close];
+            if matches!(app.layer, Layer::Setup(..)) {
+                actions.insert(0, Action::Choose);
+            }
+            return (actions, None);
+        }
+        Context::Main => {}
+    }
+    let mut actions = Vec::new();
+    if app.offers_demo() {
+        actions.push(Action::Demo);
+    }
+    if app.panel == Panel::Models || app.panel == Panel::Details {
+        actions.extend(for_model(app));
+    }
+    if app.panel != Panel::Models || !app.filter.is_empty() {
+        actions.push(Action::Back);
+    }
+    actions.extend([Action::NextPanel, Action::Filter, Action::Quit]);
+    if app.live_acts().count() > 1 {
+        actions.push(Action::CancelAll);
+    }
+    actions.push(Action::Sort);
+    if !app.settings.has_config {
+        actions.push(Action::Setup);
+    }
+    (actions, Some(Action::Help))
+}
+
+fn for_model(app: &App) -> Vec<Action> {
+    let mut actions = Vec::new();
+    let Some(model) = app.model() else { return actions };
+    if app.live_act(&model.name).is_some() {
+        actions.push(Action::Cancel);
+    }
+    if app.settings.read_only || model.state == State::Cloud {
+        return actions;
+    }
+    match model.loaded {
+        Some(_) if model.state == State::Ghost => {
+            actions.extend([Action::Swap, Action::Load, Action::Unload])
+        }
+        Some(_) => actions.extend([Action::Unload, Action::Pin, Action::Touch, Action::KeepAlive]),
+        None => actions.extend([Action::Swap, Action::Load]),
+    }
+    actions
+}

@@ -1,0 +1,280 @@
+//! The gauges: each card's memory and the machine's, one segment for each holder.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::config::Memory;
+use crate::residency::bytes::Bytes;
+use crate::residency::host::{Card, Cards, Ram};
+use crate::residency::snapshot::{Loaded, Model};
+use crate::residency::text::printable;
+use crate::residency::timing::Moment;
+use crate::tui::app::App;
+use crate::tui::format::{self, gib};
+use crate::tui::theme;
+use crate::tui::widget::bar::share_out;
+use crate::tui::widget::strip::{Strip, row};
+
+/// A part of a gauge.
+struct Segment {
+    bytes: Bytes,
+    glyph: &'static str,
+    style: Style,
+    /// What it is called inside of the bar, the longest wording first.
+    words: Vec<String>,
+}
+
+/// What one row shows.
+struct Gauge {
+    label: String,
+    total: Bytes,
+    used: Bytes,
+    segments: Vec<Segment>,
+    /// Budgets, drawn as marks.
+    marks: Vec<Bytes>,
+}
+
+/// Draws one row for each card, then RAM.
+pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
+    let mut rows = cards(app, now);
+    let most = usize::from(area.height);
+    if rows.len() + 1 > most && most > 1 {
+        rows.truncate(most - 1);
+    }
+    rows.push(ram(app));
+    for (i, shown) in rows.into_iter().take(most).enumerate() {
+        match shown {
+            Ok(gauge) => draw(buffer, row(area, i), &gauge, app),
+            Err((label, words)) => {
+                let faint = app.settings.theme.faint;
+                Strip::new(buffer, row(area, i))
+                    .skip(1)
+                    .cell(&label, label_width(area.width), app.settings.theme.text)
+                    .skip(1)
+                    .put(&words, faint);
+            }
+        }
+    }
+}
+
+/// A gauge, or its label and why there is none.
+type Shown = Result<Gauge, (String, String)>;
+
+fn label_width(width: u16) -> u16 {
+    match width {
+        0..50 => 4,
+        50..100 => 14,
+        _ => 20,
+    }
+}
+
+fn draw(buffer: &mut Buffer, area: Rect, gauge: &Gauge, app: &App) {
+    let theme = &app.settings.theme;
+    let figures = if area.width < 40 {
+        format!("{}/{}", gib(gauge.used), gib(gauge.total))
+    } else {
+        format!("{:>5}/{} GiB", gib(gauge.used), gib(gauge.total))
+    };
+    let mut strip = Strip::new(buffer, area);
+    strip.skip(1).cell(&gauge.label, label_width(area.width), theme.text).skip(1);
+    // Figures of all gauges end in one column.
+    let reserved = format::columns(&figures).max(if area.width < 40 { 9 } else { 14 }) + 2;
+    let width = strip.left().saturating_sub(reserved);
+    let parts: Vec<u64> = gauge.segments.iter().map(|segment| segment.bytes.0).collect();
+    let mut free = width;
+    let bar = Rect { x: area.x + 2 + label_width(area.width), width, ..area };
+    for (segment, columns) in gauge.segments.iter().zip(share_out(&parts, gauge.total.0, width)) {
+        let words = segment.words.iter().find(|words| format::columns(words).saturating_add(4) <= columns);
+        match words {
+            Some(words) => {
+                let text = format::columns(words) + 2;
+                let before = (columns - text) / 2;
+                strip.fill(segment.glyph, before, segment.style).skip(1).put(words, segment.style).skip(1);
+                strip.fill(segment.glyph, columns - text - before, segment.style);
+            }
+            None => {
+                strip.fill(segment.glyph, columns, segment.style);
+            }
+        }
+        free = free.saturating_sub(columns);
+    }
+    strip.skip(free).skip(1).cell_right(&figures, reserved - 2, theme.text);
+    for mark in &gauge.marks {
+        let column = share_out(&[mark.0], gauge.total.0, width.saturating_sub(1))[0];
+        let at = (bar.x.saturating_add(column), bar.y);
+        // A budget's mark never hides a letter of a label.
+        if width > 0
+            && let Some(cell) = buffer.cell_mut(at)
+            && !cell.symbol().chars().any(|c| c.is_alphanumeric() || matches!(c, '.' | '+'))
+        {
+            cell.set_symbol("│").set_style(theme.warn);
+        }
+    }
+}
+
+fn cards(app: &App, now: Moment) -> Vec<Shown> {
+    let models: Vec<(&Model, &Loaded)> = app
+        .server()
+        .map_or(&[][..], |server| &server.models)
+        .iter()
+        .filter_map(|model| model.loaded.as_ref().map(|loaded| (model, loaded)))
+        .filter(|(_, loaded)| loaded.size_vram.0 > 0)
+        .collect();
+    let sum: Bytes = models.iter().map(|(_, loaded)| loaded.size_vram).sum();
+    let in_models =
+        if models.is_empty() { "no model is loaded".into() } else { format!("models {} GiB", gib(sum)) };
+    let Some(reading) = &app.snapshot.host.cards else {
+        return vec![Err(("VRAM".into(), in_models))];
+    };
+    match &reading.value {
+        Cards::Unread => vec![Err(("VRAM".into(), in_models))],
+        Cards::Unknown(why) => {
+            vec![Err(("VRAM".into(), format!("{in_models}   card not readable: {}", printable(why))))]
+        }
+        Cards::Known(cards) if cards.is_empty() => {
+            vec![Err(("VRAM".into(), format!("{in_models}   no card is on this machine")))]
+        }
+        Cards::Known(cards) => {
+            // The driver is asked every few seconds; a value much older than that is said to be old.
+            let age = reading.age(now);
+            let old = (age > (app.settings.refresh * 5).max(std::time::Duration::from_secs(15)))
+                .then(|| format::age(age));
+            cards
+                .iter()
+                .map(|card| Ok(gauge_of(card, cards.len() == 1, &models, old.as_deref(), app)))
+                .collect()
+        }
+    }
+}
+
+fn gauge_of(card: &Card, only: bool, models: &[(&Model, &Loaded)], old: Option<&str>, app: &App) -> Gauge {
+    let theme = &app.settings.theme;
+    let mut segments = Vec::new();
+    let mut mine = Bytes::ZERO;
+    for (model, loaded) in models {
+        let on_card = if only { loaded.size_vram } else { of_process(card, loaded) };
+        if on_card == Bytes::ZERO {
+            continue;
+        }
+        mine += on_card;
+        let (weights, context) = weights_and_context(model, loaded, on_card);
+        let shown = model.name.to_string();
+        let short = format::short_name(&shown);
+        let split = format!("{}+{}", gib(weights), gib(context));
+        let words = if context == Bytes::ZERO {
+            vec![format!("{short} {}", gib(on_card)), short.to_owned()]
+        } else {
+            vec![format!("{short} {split}"), format!("{short} {}", gib(on_card)), short.to_owned()]
+        };
+        segments.push(Segment { bytes: weights, glyph: theme::VRAM, style: theme.vram, words });
+        segments.push(Segment {
+            bytes: context,
+            glyph: theme::CONTEXT,
+            style: theme.context,
+            words: Vec::new(),
+        });
+    }
+    let other = card.used.minus(mine);
+    // Without process ids on several cards nobody can say whose it is.
+    let whose = if only || mine > Bytes::ZERO || models.is_empty() { "other" } else { "used" };
+    let words = vec![format!("{whose} {}", gib(other)), whose.to_owned()];
+    segments.push(Segment { bytes: other, glyph: theme::OTHER, style: theme.other, words });
+    let name = printable(&card.name);
+    let name = name.trim_start_matches("NVIDIA ").trim_start_matches("GeForce ");
+    let label = match old {
+        Some(old) => format!("VRAM {old} old"),
+        None if card.asleep => "VRAM asleep".to_owned(),
+        None if card.unified => format!("VRAM shared {name}"),
+        None => format!("VRAM {name}"),
+    };
+    Gauge { label, total: card.total, used: card.used.max(mine), segments, marks: Vec::new() }
+}
+
+/// What the runner has on this card, where the driver says so.
+fn of_process(card: &Card, loaded: &Loaded) -> Bytes {
+    let Some(runner) = &loaded.runner else { return Bytes::ZERO };
+    card.processes.iter().filter(|process| process.pid == runner.pid).filter_map(|process| process.used).sum()
+}
+
+/// The model's bytes on the card as weights and the rest, its context: the weights are as large as the file, and of
+/// a model that is partly in RAM the same share of both is on the card.
+fn weights_and_context(model: &Model, loaded: &Loaded, on_card: Bytes) -> (Bytes, Bytes) {
+    let weights = u128::from(model.size.0.min(loaded.size.0)) * u128::from(on_card.0);
+    let weights = weights.checked_div(u128::from(loaded.size.0)).unwrap_or(0);
+    let weights = Bytes(u64::try_from(weights).unwrap_or(u64::MAX)).min(on_card);
+    (weights, on_card.minus(weights))
+}
+
+fn ram(app: &App) -> Shown {
+    if app.server().is_some_and(|server| !server.local && server.ps_at.is_some()) {
+        return Err(("RAM".into(), "unknown: the server is on another machine".into()));
+    }
+    match &app.snapshot.host.ram {
+        None => Err(("RAM".into(), "not read yet".into())),
+        Some(reading) => Ok(ram_gauge(&reading.value, app)),
+    }
+}
+
+fn ram_gauge(ram: &Ram, app: &App) -> Gauge {
+    let theme = &app.settings.theme;
+    let models = app.server().map_or(&[][..], |server| &server.models);
+    let runners: Bytes = models
+        .iter()
+        .filter_map(|model| model.loaded.as_ref()?.runner.as_ref())
+        .map(|runner| runner.anonymous)
+        .sum::<Bytes>()
+        .min(ram.used);
+    let system = ram.used.minus(runners);
+    let mut segments = vec![
+        segment(
+            system,
+            theme::CONTEXT,
+            theme.other,
+            vec![format!("system {}", gib(system)), "system".into()],
+        ),
+        segment(
+            runners,
+            theme::OTHER,
+            theme.context,
+            vec![format!("context {}", gib(runners)), "context".into()],
+        ),
+    ];
+    let mut in_cache = Bytes::ZERO;
+    for (i, model) in models.iter().enumerate() {
+        // One blob, one segment: names that share it are counted once.
+        if models[..i].iter().any(|earlier| model.shared_with.contains(&earlier.name)) {
+            continue;
+        }
+        let Some(bytes) = model.cached.bytes().filter(|bytes| bytes.0 > 0) else { continue };
+        let bytes = bytes.min(ram.page_cache.minus(in_cache));
+        in_cache += bytes;
+        let shown = model.name.to_string();
+        let short = format::short_name(&shown);
+        let about = if model.cached.is_estimate() { "~" } else { "" };
+        segments.push(segment(
+            bytes,
+            theme::RAM,
+            theme.ram,
+            vec![format!("{short} {about}{}", gib(bytes)), short.to_owned()],
+        ));
+    }
+    let cache = ram.page_cache.minus(in_cache);
+    segments.push(segment(
+        cache,
+        theme::CACHE,
+        theme.faint,
+        vec![format!("cache {}", gib(cache)), "cache".into()],
+    ));
+    let marks = match app.settings.memory {
+        Memory::Auto => Vec::new(),
+        Memory::Set { system, models_preload, total, .. } => vec![system, system + models_preload, total],
+    };
+    let marks = marks.into_iter().filter(|mark| *mark < ram.total).collect();
+    let label = if ram.cgroup_limit.is_some() { "RAM (limited)" } else { "RAM" };
+    Gauge { label: label.into(), total: ram.total, used: ram.used + in_cache, segments, marks }
+}
+
+fn segment(bytes: Bytes, glyph: &'static str, style: Style, words: Vec<String>) -> Segment {
+    Segment { bytes, glyph, style, words }
+}

@@ -1,0 +1,92 @@
+//! The first row: which server, whether it answers and how fast, whether what is shown is old, host and clock.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::residency::snapshot::Reach;
+use crate::residency::text::printable;
+use crate::residency::timing::Moment;
+use crate::tui::app::App;
+use crate::tui::format;
+use crate::tui::widget::strip::Strip;
+
+/// One thing in the header; the highest `rank` goes first when there is no room.
+struct Piece {
+    text: String,
+    style: Style,
+    rank: u8,
+}
+
+/// Draws it.
+pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
+    let mut left = left(app, now);
+    let mut right = right(app, now);
+    let wide = |pieces: &[Piece]| -> u16 {
+        pieces.iter().map(|piece| format::columns(&piece.text).saturating_add(3)).fold(0, u16::saturating_add)
+    };
+    while wide(&left).saturating_add(wide(&right)) > area.width.saturating_add(1) {
+        let highest = left.iter().chain(&right).map(|piece| piece.rank).max().unwrap_or(0);
+        if highest == 0 {
+            break;
+        }
+        left.retain(|piece| piece.rank != highest);
+        right.retain(|piece| piece.rank != highest);
+    }
+    let mut strip = Strip::new(buffer, area);
+    strip.skip(1);
+    for piece in &left {
+        strip.put(&piece.text, piece.style).skip(3);
+    }
+    let blank = strip.left().saturating_sub(wide(&right).saturating_sub(2));
+    strip.skip(blank);
+    for piece in &right {
+        strip.put(&piece.text, piece.style).skip(3);
+    }
+}
+
+fn left(app: &App, now: Moment) -> Vec<Piece> {
+    let theme = &app.settings.theme;
+    let mut pieces = vec![Piece { text: "resident".into(), style: theme.title, rank: 8 }];
+    let Some(server) = app.server() else { return pieces };
+    let url = format::address(&server.url).to_owned();
+    pieces.push(Piece { text: printable(&url).into_owned(), style: theme.text, rank: 4 });
+    if let Some(version) = &server.version {
+        let text = format!("ollama {}", format::fit(version, 16));
+        pieces.push(Piece { text, style: theme.faint, rank: 6 });
+    }
+    let time = |moment: Moment| format::clock_seconds(moment.wall, &app.settings.zone);
+    let (text, style) = match &server.reach {
+        Reach::Connecting => ("◐ connecting".to_owned(), theme.faint),
+        Reach::Up { latency } => (format!("● {}", format::latency(*latency)), theme.good),
+        Reach::Slow { since } => (format!("◐ busy since {}", time(*since)), theme.warn),
+        Reach::Down { since, .. } => (format!("○ gone since {}", time(*since)), theme.bad),
+    };
+    pieces.push(Piece { text, style, rank: 0 });
+    if let Some(age) = app.stale(now) {
+        pieces.push(Piece { text: format!("{} old", format::age(age)), style: theme.warn, rank: 1 });
+    }
+    pieces
+}
+
+fn right(app: &App, now: Moment) -> Vec<Piece> {
+    let theme = &app.settings.theme;
+    let mut pieces = Vec::new();
+    if let Some(path) = &app.settings.auto_off {
+        let text = format!("auto off: {}", printable(&path.to_string_lossy()));
+        pieces.push(Piece { text, style: theme.faint, rank: 7 });
+    }
+    if app.settings.read_only {
+        pieces.push(Piece { text: "read-only".into(), style: theme.warn, rank: 2 });
+    }
+    if let Some(scale) = app.server().and_then(|server| server.demo_scale) {
+        pieces.push(Piece { text: format!("DEMO 1:{scale}"), style: theme.warn, rank: 0 });
+    }
+    let host = &app.snapshot.host.name;
+    if !host.is_empty() {
+        pieces.push(Piece { text: format::fit(host, 24).into_owned(), style: theme.faint, rank: 9 });
+    }
+    let text = format::clock(now.wall, &app.settings.zone);
+    pieces.push(Piece { text, style: theme.text, rank: 5 });
+    pieces
+}

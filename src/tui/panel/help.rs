@@ -1,0 +1,66 @@
+//! The help page, made from the keymap, and what the glyphs mean.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::tui::action::{ACTIONS, Context};
+use crate::tui::app::App;
+use crate::tui::widget::strip::{Strip, row};
+
+/// A line: keys (or a glyph), a name, a sentence.
+type Line = (String, &'static str, &'static str, Style);
+
+/// Draws it, scrolled as far as the user asked and the lines go.
+pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, down: usize) {
+    let theme = &app.settings.theme;
+    let lines = lines(app);
+    let rows = usize::from(area.height);
+    let down = down.min(lines.len().saturating_sub(rows));
+    for (i, (keys, name, sentence, style)) in lines.iter().skip(down).take(rows).enumerate() {
+        let mut strip = Strip::new(buffer, row(area, i));
+        strip.skip(1);
+        if name.is_empty() && sentence.is_empty() {
+            strip.put(keys, theme.title);
+            continue;
+        }
+        strip.cell(keys, 14, *style).skip(1);
+        if area.width >= 70 {
+            strip.cell(name, 16, theme.faint).skip(1);
+        }
+        strip.put(sentence, theme.text);
+    }
+}
+
+fn lines(app: &App) -> Vec<Line> {
+    let theme = &app.settings.theme;
+    let mut lines: Vec<Line> = Vec::new();
+    let mut context = None;
+    for entry in ACTIONS {
+        if context != Some(entry.context) {
+            context = Some(entry.context);
+            if entry.context != Context::Main {
+                lines.push((String::new(), "", "", theme.text));
+            }
+            lines.push((entry.context.to_string(), "", "", theme.text));
+        }
+        let keys: Vec<String> = app.keymap.keys(entry.action).collect();
+        let keys = if keys.is_empty() { "no key".to_owned() } else { keys.join(" ") };
+        lines.push((keys, entry.name, entry.sentence, theme.key));
+    }
+    lines.push((String::new(), "", "", theme.text));
+    lines.push(("glyphs".to_owned(), "", "", theme.text));
+    let glyphs = [
+        ("█", "vram", "on the card", theme.vram),
+        ("▒", "ram", "in RAM: the page cache, or the runner's own memory", theme.ram),
+        ("░", "disk", "only on disk", theme.disk),
+        ("?", "unknown", "nobody can say: RAM or disk", theme.unknown),
+        ("▓", "context", "a runner's context on the card; the system's own memory in RAM", theme.context),
+        ("▚", "other", "other programs on the card; the runners' own memory in RAM", theme.other),
+        ("·", "cache", "page cache of other files", theme.faint),
+        ("~", "about", "a forecast or an estimate", theme.text),
+        ("*", "listed", "in the preload list", theme.text),
+    ];
+    lines.extend(glyphs.map(|(glyph, name, sentence, style)| (glyph.to_owned(), name, sentence, style)));
+    lines
+}

@@ -1,0 +1,107 @@
+//! What happened, the newest at the bottom.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::residency::bytes::Bytes;
+use crate::residency::event::{Event, What};
+use crate::residency::text::printable;
+use crate::tui::app::{App, Panel};
+use crate::tui::format;
+use crate::tui::widget::strip::{Strip, row};
+
+/// Draws the events that fit; none is shown as one that never was.
+pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App) {
+    if area.is_empty() {
+        return;
+    }
+    let events = &app.snapshot.events;
+    let has_keys = app.panel == Panel::Events;
+    let title = usize::from(has_keys && area.height > 2);
+    let rows = usize::from(area.height) - title;
+    let theme = &app.settings.theme;
+    if title == 1 {
+        let back = if app.events_back > 0 {
+            format!("EVENTS   {} newer below", app.events_back)
+        } else {
+            "EVENTS".into()
+        };
+        Strip::new(buffer, area).skip(1).put(&back, theme.title);
+    }
+    if events.is_empty() && has_keys {
+        Strip::new(buffer, row(area, title)).skip(1).put("nothing has happened yet", theme.faint);
+    }
+    let back = app.events_back.min(events.len().saturating_sub(rows.min(events.len())));
+    let last = events.len() - back;
+    let first = last.saturating_sub(rows);
+    // The newest stands at the bottom, so that the eye finds it where it was.
+    let blank = rows - (last - first);
+    let blank = if has_keys { 0 } else { blank };
+    for (i, event) in events.range(first..last).enumerate() {
+        line(buffer, row(area, title + blank + i), event, app);
+    }
+}
+
+/// Draws one event.
+pub(crate) fn line(buffer: &mut Buffer, area: Rect, event: &Event, app: &App) {
+    let theme = &app.settings.theme;
+    let (words, style) = words(event, app);
+    let mut strip = Strip::new(buffer, area);
+    strip.skip(1).put(&format::clock_seconds(event.at.wall, &app.settings.zone), theme.faint).skip(2);
+    if let Some(model) = &event.model {
+        let columns = if area.width < 60 { 14 } else { 18 };
+        let columns = if area.width >= 100 { 26 } else { columns };
+        strip.cell(&model.to_string(), columns, theme.text).skip(2);
+    }
+    strip.put(&words, style);
+}
+
+/// An event in words.
+fn words(event: &Event, app: &App) -> (String, Style) {
+    let theme = &app.settings.theme;
+    let whose = |ours: bool| if ours { "" } else { "   by another client" };
+    match &event.what {
+        What::Appeared => ("installed".into(), theme.text),
+        What::Removed => ("removed from the server".into(), theme.text),
+        What::Loading { ours } => (format!("loading{}", whose(*ours)), theme.work),
+        What::Loaded { took, from_ram, ours } => {
+            let mut words = String::from("loaded");
+            if let Some(took) = took {
+                words += &format!(" in {}", format::took(*took));
+            }
+            if let Some(percent) = from_ram {
+                words += &format!("   from RAM {percent} %");
+            }
+            let size =
+                event.model.as_ref().and_then(|name| app.server()?.model(name)).map(|model| model.size);
+            if let (Some(took), Some(size)) = (took, size)
+                && let Some(rate) = rate(size, took.as_secs_f64())
+            {
+                words += &format!("   {rate}");
+            }
+            (words + whose(*ours), theme.good)
+        }
+        What::Unloaded { took: Some(took) } => (format!("unloaded in {}", format::took(*took)), theme.text),
+        What::Unloaded { took: None } => ("unloaded   by another client".into(), theme.text),
+        What::Evicted { by: Some(by) } => (format!("evicted: made room for {by}"), theme.warn),
+        What::Evicted { by: None } => ("evicted".into(), theme.warn),
+        What::Expired => ("expired: its keep_alive ran out".into(), theme.text),
+        What::RunnerDied => ("its runner is dead, the server still lists it".into(), theme.bad),
+        What::Pinned => ("pinned".into(), theme.key),
+        What::Unpinned => ("no longer pinned".into(), theme.text),
+        What::PinOverridden { to } => (format!("pin overridden by another client: {to}"), theme.warn),
+        What::Touched { keep_alive: Some(keep_alive) } => (format!("keep_alive {keep_alive}"), theme.text),
+        What::Touched { keep_alive: None } => ("keep_alive restarted".into(), theme.text),
+        What::Failed { verb, why } => (format!("{verb} failed: {}", printable(why)), theme.bad),
+        What::Cancelled { verb } => (format!("{verb} cancelled"), theme.warn),
+        What::ServerGone { why } => (format!("server gone: {}", printable(why)), theme.bad),
+        What::ServerBack { after } => (format!("server back after {}", format::took(*after)), theme.good),
+    }
+}
+
+/// Bytes over seconds; nothing of no time.
+fn rate(size: Bytes, seconds: f64) -> Option<String> {
+    let rate = size.gb() / seconds;
+    (seconds >= 0.01 && rate >= 0.05).then(|| format!("{rate:.1} GB/s"))
+}

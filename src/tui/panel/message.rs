@@ -1,0 +1,128 @@
+//! The rows above the footer: a question, a prompt, what was just said, what runs, or one hint.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::log;
+use crate::residency::act::ActState;
+use crate::residency::bytes::Bytes;
+use crate::residency::snapshot::Reach;
+use crate::residency::text::printable;
+use crate::residency::timing::Moment;
+use crate::tui::action::Action;
+use crate::tui::app::{App, Asked, Layer, Prompt};
+use crate::tui::format;
+use crate::tui::widget::strip::{Strip, row};
+
+/// What is said, wrapped to at most four rows.
+pub(crate) fn lines(app: &App, now: Moment, width: u16) -> Vec<String> {
+    words(app, now).map_or_else(Vec::new, |(words, _)| format::wrap(&words, width.saturating_sub(2), 4))
+}
+
+/// Draws the lines that the layout made room for.
+pub(crate) fn render(
+    buffer: &mut Buffer,
+    area: Rect,
+    app: &App,
+    now: Moment,
+    lines: &[String],
+    has_log: bool,
+) {
+    if let Layer::Prompt(prompt) = &app.layer {
+        render_prompt(buffer, area, prompt, app);
+        return;
+    }
+    let Some((_, style)) = words(app, now) else {
+        // Where the log has no room, its last line is still seen.
+        if let Some(event) = app.snapshot.events.back().filter(|_| !has_log) {
+            log::line(buffer, area, event, app);
+        }
+        return;
+    };
+    for (i, line) in lines.iter().enumerate() {
+        Strip::new(buffer, row(area, i)).skip(1).put(line, style);
+    }
+}
+
+fn render_prompt(buffer: &mut Buffer, area: Rect, prompt: &Prompt, app: &App) {
+    let theme = &app.settings.theme;
+    let mut strip = Strip::new(buffer, area);
+    strip.skip(1);
+    let (title, hint) = match &prompt.what {
+        Asked::Filter(_) => ("filter".to_owned(), ""),
+        Asked::KeepAlive(model) => {
+            (format!("keep_alive of {model}"), "60m, 1h30m, 90 (seconds), -1 for ever")
+        }
+    };
+    // The end of a long text is what is being typed: cut at its beginning.
+    let room = strip.left().saturating_sub(format::columns(&title).saturating_add(4));
+    let mut shown = prompt.text.as_str();
+    while format::columns(shown) > room && !shown.is_empty() {
+        shown = &shown[shown.chars().next().map_or(0, char::len_utf8)..];
+    }
+    strip.put(&title, theme.title).skip(2).put(shown, theme.text).put("█", theme.title).skip(3);
+    match &prompt.wrong {
+        Some(wrong) => strip.put(wrong, theme.bad),
+        None => strip.put(hint, theme.faint),
+    };
+}
+
+fn words(app: &App, now: Moment) -> Option<(String, Style)> {
+    let theme = &app.settings.theme;
+    if let Layer::Ask(ask) = &app.layer {
+        return Some((ask.question.clone(), theme.warn));
+    }
+    if let Some(notice) = &app.notice {
+        return Some((printable(notice).into_owned(), theme.warn));
+    }
+    if let Some(act) = app.live_acts().last() {
+        let (verb, model) = (act.kind.verb(), &act.model);
+        let words = match &act.state {
+            ActState::Queued { why, .. } => format!("{verb} {model}   queued: {}", printable(why)),
+            ActState::Running { stage, since } => {
+                format!("{verb} {model}   {stage}   {}", format::running(now.since(since.mono)))
+            }
+            ActState::Done { .. } | ActState::Failed { .. } => return None,
+        };
+        return Some((words, theme.work));
+    }
+    hint(app).map(|words| (words, theme.faint))
+}
+
+/// Without a config: what could be kept near, and the key that proposes it.
+fn hint(app: &App) -> Option<String> {
+    let server = app.server()?;
+    if app.settings.has_config || !server.local || !matches!(server.reach, Reach::Up { .. }) {
+        return None;
+    }
+    let ram = app.snapshot.host.ram?.value;
+    let mut sizes: Vec<Bytes> = Vec::new();
+    for (i, model) in server.models.iter().enumerate() {
+        let counted = server.models[..i].iter().any(|earlier| model.shared_with.contains(&earlier.name));
+        if model.details.remote_host.is_none() && model.size.0 > 0 && !counted {
+            sizes.push(model.size);
+        }
+    }
+    sizes.sort_unstable();
+    let mut fitting = Bytes::ZERO;
+    let count = sizes
+        .iter()
+        .take_while(|&&size| {
+            let fits = fitting + size <= ram.available;
+            if fits {
+                fitting += size;
+            }
+            fits
+        })
+        .count();
+    let key = app.keymap.first(Action::Setup).map_or_else(String::new, |key| format!("   {key} set up"));
+    let help = app.keymap.first(Action::Help).map_or_else(String::new, |key| format!("   {key} help"));
+    let models = match (count, sizes.len()) {
+        (_, 0) => return None,
+        (1, _) => "1 model fits".to_owned(),
+        (count, all) if count == all => format!("all {all} models fit"),
+        (count, _) => format!("{count} models fit"),
+    };
+    Some(format!("{models} in RAM ({:.1} of {:.1} GB free){key}{help}", fitting.gb(), ram.available.gb()))
+}

@@ -1,0 +1,248 @@
+//! The one table of all models: where each is, how long it stays, what it is doing.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::residency::act::{Act, ActKind, ActState};
+use crate::residency::expiry::Expiry;
+use crate::residency::keep_alive::KeepAlive;
+use crate::residency::snapshot::{Loaded, Model, State};
+use crate::residency::timing::Moment;
+use crate::tui::app::App;
+use crate::tui::format;
+use crate::tui::layout::{Columns, table_columns};
+use crate::tui::theme;
+use crate::tui::widget::bar::share_out;
+use crate::tui::widget::strip::{Strip, row};
+
+/// Draws the heading and as many models as fit, the selected one among them.
+pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
+    if area.is_empty() {
+        return;
+    }
+    let columns = table_columns(area.width);
+    let models = app.models();
+    let heading = usize::from(area.height > 5);
+    if heading == 1 {
+        head(buffer, area, &columns, app);
+    }
+    let rows = usize::from(area.height) - heading;
+    if models.is_empty() {
+        let words = if app.filter.is_empty() {
+            "   no models are installed; `ollama pull qwen2.5-coder:7b` gets one".to_owned()
+        } else {
+            format!("   no model's name contains {:?}", app.filter)
+        };
+        Strip::new(buffer, row(area, heading)).put(&words, app.settings.theme.faint);
+        return;
+    }
+    // The selection is kept in the middle where the list is longer than the table; the state has no offset to keep.
+    let selected = app.row();
+    let first = selected.saturating_sub(rows / 2).min(models.len().saturating_sub(rows));
+    for (i, model) in models.iter().enumerate().skip(first).take(rows) {
+        line(buffer, row(area, heading + i - first), &columns, model, i == selected, app, now);
+    }
+    more(buffer, area, heading, (first, models.len().saturating_sub(first + rows)), app);
+}
+
+/// Says how many models are above and below what is seen.
+fn more(buffer: &mut Buffer, area: Rect, heading: usize, (above, below): (usize, usize), app: &App) {
+    if above + below == 0 || heading == 0 {
+        return;
+    }
+    let words = match (above, below) {
+        (0, below) => format!("{below} below"),
+        (above, 0) => format!("{above} above"),
+        (above, below) => format!("{above} above, {below} below"),
+    };
+    let wide = format::columns(&words) + 1;
+    let columns = table_columns(area.width);
+    if columns.used() + wide < area.width {
+        let mut strip = Strip::new(buffer, area);
+        strip.skip(area.width - wide).put(&words, app.settings.theme.faint);
+    }
+}
+
+fn head(buffer: &mut Buffer, area: Rect, columns: &Columns, app: &App) {
+    let faint = app.settings.theme.faint;
+    let models = if app.filter.is_empty() { "MODEL".to_owned() } else { format!("MODEL /{}", app.filter) };
+    let mut strip = Strip::new(buffer, area);
+    strip.skip(columns.mark).cell(&models, columns.name, faint).skip(columns.gap);
+    heading_right(&mut strip, "SIZE", columns.size, columns.gap, faint);
+    if columns.quant > 0 {
+        strip.cell("QUANT", columns.quant, faint).skip(columns.gap);
+    }
+    let tiers = if columns.tiers >= 14 { "VRAM RAM disk" } else { "TIERS" };
+    strip.cell(tiers, columns.tiers, faint);
+    if columns.percent > 0 {
+        strip.skip(1).cell_right("RAM", columns.percent, faint);
+    }
+    strip.skip(columns.gap);
+    let time = columns.time + if columns.meter > 0 { columns.meter + 1 } else { 0 };
+    strip.cell_right(if time > 9 { "KEEP-ALIVE" } else { "STAYS" }, time, faint).skip(columns.gap);
+    strip.cell("STATE", columns.state, faint).skip(columns.gap);
+    heading_right(&mut strip, "CONTEXT", columns.context, columns.gap, faint);
+    heading_right(&mut strip, "GPU/CPU %", columns.split, 0, faint);
+}
+
+fn heading_right(strip: &mut Strip, text: &str, columns: u16, gap: u16, style: Style) {
+    if columns > 0 {
+        strip.cell_right(text, columns, style).skip(gap);
+    }
+}
+
+fn line(
+    buffer: &mut Buffer,
+    area: Rect,
+    columns: &Columns,
+    model: &Model,
+    is_selected: bool,
+    app: &App,
+    now: Moment,
+) {
+    let theme = &app.settings.theme;
+    let plain = if is_selected { theme.selected } else { theme.text };
+    let mut strip = Strip::new(buffer, area);
+    strip.cell(if is_selected { "▸" } else { "" }, 1, theme.title);
+    strip.cell(if model.listed.is_some() { "*" } else { "" }, columns.mark - 1, plain);
+    strip.cell(&model.name.to_string(), columns.name, plain).skip(columns.gap);
+    if columns.size > 0 {
+        strip.cell_right(&model.size.to_string(), columns.size, plain).skip(columns.gap);
+    }
+    if columns.quant > 0 {
+        strip.cell(&model.details.quantisation, columns.quant, theme.faint).skip(columns.gap);
+    }
+    tiers(&mut strip, columns.tiers, model, app);
+    if columns.percent > 0 {
+        strip.skip(1).cell_right(&percent(model), columns.percent, theme.ram);
+    }
+    strip.skip(columns.gap);
+    stays(&mut strip, columns, model, app, now);
+    let (words, style) = state(model, app, now);
+    strip.skip(columns.gap).cell(&words, columns.state, style).skip(columns.gap);
+    if let Some(loaded) = &model.loaded {
+        if columns.context > 0 {
+            let context = loaded.context.map_or_else(|| "?".to_owned(), |context| context.to_string());
+            strip.cell_right(&context, columns.context, plain).skip(columns.gap);
+        }
+        if columns.split > 0 {
+            strip.cell_right(&split(loaded), columns.split, plain);
+        }
+    }
+}
+
+/// The tier bar: VRAM, RAM and disk shares, each with its own glyph.
+pub(crate) fn tiers(strip: &mut Strip, width: u16, model: &Model, app: &App) {
+    let theme = &app.settings.theme;
+    if matches!(model.state, State::Cloud) {
+        strip.cell("cloud", width, theme.faint);
+        return;
+    }
+    let tiers = &model.tiers;
+    let shares = [tiers.vram.0, tiers.ram.0, tiers.disk.0, tiers.unknown.0];
+    let looks = [
+        (theme::VRAM, theme.vram),
+        (theme::RAM, theme.ram),
+        (theme::DISK, theme.disk),
+        (theme::UNKNOWN, theme.unknown),
+    ];
+    let cells = share_out(&shares, tiers.whole().0, width);
+    let used: u16 = cells.iter().sum();
+    for (columns, (glyph, style)) in cells.into_iter().zip(looks) {
+        strip.fill(glyph, columns, style);
+    }
+    strip.skip(width.saturating_sub(used));
+}
+
+/// How much of the model's files is in RAM: `100%`, `~62%`, `?`.
+fn percent(model: &Model) -> String {
+    match model.cached.bytes() {
+        _ if model.state == State::Cloud => String::new(),
+        None => "?".to_owned(),
+        Some(bytes) => {
+            let about = if model.cached.is_estimate() { "~" } else { "" };
+            format!("{about}{}%", bytes.percent_of(model.size))
+        }
+    }
+}
+
+/// How much of a loaded model is on the card and in RAM.
+pub(crate) fn split(loaded: &Loaded) -> String {
+    let card = loaded.size_vram.percent_of(loaded.size);
+    if loaded.size.0 == 0 { "?".to_owned() } else { format!("{card}/{}", 100 - card) }
+}
+
+fn stays(strip: &mut Strip, columns: &Columns, model: &Model, app: &App, now: Moment) {
+    let theme = &app.settings.theme;
+    let meter = if columns.meter > 0 { columns.meter + 1 } else { 0 };
+    let Some(loaded) = &model.loaded else {
+        strip.skip(meter + columns.time);
+        return;
+    };
+    match loaded.expiry {
+        Expiry::Never => {
+            strip.skip(meter).cell_right("pinned", columns.time, theme.key);
+        }
+        Expiry::Unknown => {
+            strip.skip(meter).cell_right("?", columns.time, theme.unknown);
+        }
+        Expiry::At(at) => {
+            let left = u64::try_from(at.as_second().saturating_sub(now.wall.as_second())).unwrap_or(0);
+            if columns.meter > 0 {
+                match loaded.keep_alive {
+                    Some(KeepAlive::For(total)) if total.as_secs() > 0 => {
+                        let lit = share_out(&[left], total.as_secs().max(left), columns.meter)[0];
+                        strip.fill("━", lit, theme.good).fill("─", columns.meter - lit, theme.faint).skip(1);
+                    }
+                    // The total is learned when expires_at jumps; until then there is no bar to draw.
+                    _ => {
+                        strip.skip(meter);
+                    }
+                }
+            }
+            let style = if left == 0 { theme.warn } else { theme.text };
+            strip.cell_right(&format::countdown(left), columns.time, style);
+        }
+    }
+}
+
+/// What a model is doing, or what is being done to it.
+pub(crate) fn state(model: &Model, app: &App, now: Moment) -> (String, Style) {
+    let theme = &app.settings.theme;
+    if let Some(act) = app.live_act(&model.name) {
+        return (doing(act, now), theme.work);
+    }
+    let since = |moment: Moment| format::age(now.since(moment.mono));
+    match model.state {
+        State::OnDisk => ("on disk".into(), theme.disk),
+        State::InRam { percent: 100, estimate: false } => ("in RAM".into(), theme.ram),
+        State::InRam { percent, estimate } => {
+            (format!("in RAM {}{percent}%", if estimate { "~" } else { "" }), theme.ram)
+        }
+        State::NotLoaded => ("not loaded".into(), theme.faint),
+        State::Loading { since: at, .. } => (format!("loading {}", since(at)), theme.work),
+        State::Idle if app.stale(now).is_some() => ("idle?".into(), theme.faint),
+        State::Idle => ("idle".into(), theme.good),
+        State::Busy => ("busy".into(), theme.work),
+        State::BusyOrUnloading => ("busy/leaving".into(), theme.warn),
+        State::Unloading => ("unloading".into(), theme.work),
+        State::Overdue => ("overdue".into(), theme.warn),
+        State::Ghost => ("ghost".into(), theme.bad),
+        State::NotHere => ("not here".into(), theme.unknown),
+        State::Cloud => ("cloud".into(), theme.faint),
+    }
+}
+
+/// An act as it runs, with its time: `load 2.3 s`, `queued 4 s`.
+fn doing(act: &Act, now: Moment) -> String {
+    let verb = match act.kind {
+        ActKind::KeepAlive(_) => "change",
+        kind => kind.verb(),
+    };
+    match act.state {
+        ActState::Queued { since, .. } => format!("queued {}", format::running(now.since(since.mono))),
+        ActState::Running { since, .. } => format!("{verb} {}", format::running(now.since(since.mono))),
+        ActState::Done { .. } | ActState::Failed { .. } => verb.to_owned(),
+    }
+}

@@ -1,0 +1,262 @@
+//! The loop: signals, frames, keys and snapshots, in this order; it carries out effects and never waits for one.
+
+use std::io;
+use std::time::Duration;
+
+use crossterm::event::{Event, EventStream};
+use futures::StreamExt;
+use rustix::process::Signal;
+use tokio::signal::unix::{Signal as Arrivals, SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
+
+use super::app::{App, Effect, Settings};
+use super::terminal::{Screen, give_back};
+use super::view::view;
+use super::{Outcome, Start, theme};
+use crate::engine::{Command, Handle};
+use crate::residency::name::ModelName;
+use crate::residency::timing::{Clock, Moment};
+
+/// The shortest time between two frames: 30 a second.
+const FRAME: Duration = Duration::from_millis(33);
+
+/// A sign of life is written this often: it finds a terminal that is gone without a word, and refreshes ages.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// Shows the screen until the user leaves it. The first frame is drawn before the engine is started.
+pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
+    let Start { engine, config, keymap, clock, read_only, demo_place, notice, propose } = start;
+    let no_color = std::env::var("NO_COLOR").ok();
+    let theme = theme::choose(&config.ui.theme, no_color.as_deref());
+    let mut settings = Settings::of(config, theme, jiff::tz::TimeZone::system(), propose);
+    settings.read_only |= read_only;
+    settings.demo_place = demo_place;
+    let mut signals = Signals::new()?;
+    let now = clock();
+    let mut session = Session {
+        app: App::new(settings, keymap, notice, now),
+        screen: Screen::take()?,
+        clock,
+        drawn: now,
+        alive: now,
+        due: None,
+        looked: None,
+    };
+    session.draw(now)?;
+    let handle = engine();
+    session.turn(handle, &mut signals).await
+}
+
+/// What happened.
+enum Happened {
+    Signalled(Signal),
+    FrameDue,
+    Input(Option<io::Result<Event>>),
+    NewSnapshot,
+    EngineGone,
+}
+
+/// The screen while it is shown.
+struct Session {
+    app: App,
+    screen: Screen,
+    clock: Clock,
+    /// When the last frame was drawn.
+    drawn: Moment,
+    /// When something was last written for certain.
+    alive: Moment,
+    /// When the next frame is due.
+    due: Option<Instant>,
+    /// The model that the engine was told to look at.
+    looked: Option<ModelName>,
+}
+
+impl Session {
+    async fn turn(&mut self, handle: Handle, signals: &mut Signals) -> io::Result<Outcome> {
+        let mut snapshots = handle.snapshots.clone();
+        snapshots.mark_changed();
+        let mut input = EventStream::new();
+        loop {
+            let due = self.due;
+            let frame = async {
+                match due {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            // The frame stands before the keys, so that a flood of keys cannot stop the drawing.
+            let happened = tokio::select! { biased;
+                signal = signals.next() => Happened::Signalled(signal),
+                () = frame => Happened::FrameDue,
+                event = input.next() => Happened::Input(event),
+                changed = snapshots.changed() => match changed {
+                    Ok(()) => Happened::NewSnapshot,
+                    Err(_) => Happened::EngineGone,
+                },
+            };
+            let now = (self.clock)();
+            let effect = match happened {
+                Happened::Signalled(Signal::CONT) => {
+                    self.continued(now)?;
+                    None
+                }
+                Happened::Signalled(Signal::TSTP) => Some(Effect::Suspend),
+                Happened::Signalled(signal) => {
+                    return Ok(Outcome::Signal { number: signal.as_raw() });
+                }
+                Happened::FrameDue => {
+                    // The latest snapshot, even one that woke nobody: its reading times are newer.
+                    self.app.see(std::sync::Arc::clone(&snapshots.borrow_and_update()));
+                    self.look(&handle);
+                    self.draw(now)?;
+                    continue;
+                }
+                Happened::Input(Some(Ok(event))) => self.input(event, now),
+                Happened::Input(Some(Err(error))) => return Err(error),
+                Happened::Input(None) => {
+                    return Err(io::Error::other("the terminal ended: no key can come any more"));
+                }
+                Happened::NewSnapshot => {
+                    self.app.see(std::sync::Arc::clone(&snapshots.borrow_and_update()));
+                    None
+                }
+                Happened::EngineGone => return Err(io::Error::other("the engine ended by itself")),
+            };
+            match effect {
+                Some(Effect::Leave(outcome)) => return Ok(outcome),
+                Some(Effect::Redraw) => self.screen.redraw(),
+                Some(Effect::Suspend) => {
+                    // A stream that lives on would eat the shell's keys.
+                    drop(input);
+                    self.suspend()?;
+                    input = EventStream::new();
+                }
+                Some(Effect::Act(kind, model)) => {
+                    if let Err(busy) = handle.act(kind, model) {
+                        self.app.notice = Some(busy.to_string());
+                    }
+                }
+                Some(Effect::Cancel(model)) => self.send(&handle, Command::Cancel { model }),
+                Some(Effect::CancelAll) => self.send(&handle, Command::CancelAll),
+                None => {}
+            }
+            self.want(now);
+        }
+    }
+
+    fn input(&mut self, event: Event, now: Moment) -> Option<Effect> {
+        match event {
+            Event::Key(key) => return self.app.key(key, now),
+            Event::Paste(text) => self.app.paste(&text),
+            Event::Resize(..) => self.screen.redraw(),
+            _ => {}
+        }
+        None
+    }
+
+    fn send(&mut self, handle: &Handle, command: Command) {
+        if let Err(busy) = handle.send(command) {
+            self.app.notice = Some(busy.to_string());
+        }
+    }
+
+    /// Tells the engine which model is looked at, once for each; at a frame, so that a held key asks for few.
+    fn look(&mut self, handle: &Handle) {
+        let selected = self.app.selected().cloned();
+        if let Some(model) = selected.clone().filter(|_| selected != self.looked) {
+            // Full: it is told at a later frame.
+            if handle.send(Command::Look { model }).is_ok() {
+                self.looked = selected;
+            }
+        }
+    }
+
+    /// Asks for a frame: at once, but no sooner than a thirtieth of a second after the last. Requests merge.
+    fn want(&mut self, now: Moment) {
+        let soon = Instant::from_std((self.drawn.mono + FRAME).max(now.mono));
+        self.due = Some(self.due.map_or(soon, |due| due.min(soon)));
+    }
+
+    fn draw(&mut self, now: Moment) -> io::Result<()> {
+        let app = &self.app;
+        self.screen.draw(|buffer| view(buffer, app, now))?;
+        if now.since(self.alive.mono) >= HEARTBEAT {
+            self.screen.heartbeat()?;
+            self.alive = now;
+        }
+        self.drawn = now;
+        let heartbeat = HEARTBEAT.saturating_sub(now.since(self.alive.mono)).max(FRAME);
+        let next = self.app.next_tick(now).map_or(heartbeat, |tick| tick.max(FRAME).min(heartbeat));
+        self.due = Some(Instant::from_std(now.mono + next));
+        Ok(())
+    }
+
+    /// Gives the terminal back, stops the whole process group (a parent script would hang else), and takes the
+    /// terminal again when somebody continues us.
+    fn suspend(&mut self) -> io::Result<()> {
+        give_back();
+        rustix::process::kill_current_process_group(Signal::STOP)?;
+        self.screen.take_again()?;
+        self.drawn = (self.clock)();
+        self.alive = self.drawn;
+        Ok(())
+    }
+
+    /// Somebody else stopped and continued us: the shell has set the terminal its own way since.
+    fn continued(&mut self, now: Moment) -> io::Result<()> {
+        let is_our_own = now.since(self.drawn.mono) < Duration::from_millis(500);
+        if is_our_own {
+            return Ok(());
+        }
+        give_back();
+        self.screen.take_again()
+    }
+}
+
+/// The signals that end, stop or continue us.
+struct Signals {
+    term: Arrivals,
+    int: Arrivals,
+    quit: Arrivals,
+    stop: Arrivals,
+    cont: Arrivals,
+    hangup: tokio::task::JoinHandle<()>,
+}
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        let of = |number: Signal| signal(SignalKind::from_raw(number.as_raw()));
+        let mut hup = of(Signal::HUP)?;
+        // On a task of its own: the loop may be writing to a terminal that takes nothing any more.
+        let hangup = tokio::spawn(async move {
+            if hup.recv().await.is_some() {
+                give_back();
+                std::process::exit(129);
+            }
+        });
+        Ok(Signals {
+            term: of(Signal::TERM)?,
+            int: of(Signal::INT)?,
+            quit: of(Signal::QUIT)?,
+            stop: of(Signal::TSTP)?,
+            cont: of(Signal::CONT)?,
+            hangup,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.term.recv() => Signal::TERM,
+            _ = self.int.recv() => Signal::INT,
+            _ = self.quit.recv() => Signal::QUIT,
+            _ = self.stop.recv() => Signal::TSTP,
+            _ = self.cont.recv() => Signal::CONT,
+        }
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        self.hangup.abort();
+    }
+}

@@ -1,0 +1,48 @@
+//! The whole picture, drawn from the state and the time into a buffer; nothing is changed and nobody is asked.
+
+use ratatui::buffer::Buffer;
+
+use super::app::{App, Layer};
+use super::layout::{self, SMALLEST, Wants};
+use super::panel::{details, footer, gauges, header, help, log, message, setup, table, welcome};
+use super::theme;
+use super::widget::strip::Strip;
+use crate::residency::timing::Moment;
+
+/// Draws the screen into `buffer`, whatever its size; the buffer is blank when it comes.
+pub fn view(buffer: &mut Buffer, app: &App, now: Moment) {
+    let screen = buffer.area;
+    if screen.width < SMALLEST.0 || screen.height < SMALLEST.1 {
+        let words = format!("too small: needs {}x{}", SMALLEST.0, SMALLEST.1);
+        Strip::new(buffer, screen).put(&words, app.settings.theme.text);
+        return;
+    }
+    let lines = message::lines(app, now, screen.width);
+    let count = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+    let cards = app.snapshot.host.cards.as_ref().map_or(1, |cards| cards.value.list().len());
+    let wants = Wants {
+        cards: count(cards),
+        models: count(app.models().len()),
+        message: count(lines.len()),
+        panel: app.panel,
+    };
+    let areas = layout::areas(screen, wants);
+    header::render(buffer, areas.header, app, now);
+    gauges::render(buffer, areas.gauges, app, now);
+    match &app.layer {
+        Layer::Help(down) => help::render(buffer, areas.body, app, *down),
+        Layer::Setup(proposal, down) => setup::render(buffer, areas.body, app, proposal, *down),
+        _ if welcome::applies(app) => welcome::render(buffer, areas.body, app),
+        _ => {
+            table::render(buffer, areas.table, app, now);
+            details::render(buffer, areas.details, app, now);
+            log::render(buffer, areas.log, app);
+        }
+    }
+    let has_log = !areas.log.is_empty();
+    message::render(buffer, areas.message, app, now, &lines, has_log);
+    footer::render(buffer, areas.footer, app);
+    if app.settings.ascii {
+        theme::to_ascii(buffer);
+    }
+}

@@ -1,0 +1,4 @@
+//! Reusable pieces of the screen.
+
+pub(crate) mod bar;
+pub(crate) mod strip;
