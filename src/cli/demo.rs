@@ -1,0 +1,120 @@
+//! The demo: its files made once, its embedded server started, and the subcommand that serves or removes it.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use crate::residency::bytes::Bytes;
+use crate::residency::timing::Clock;
+use crate::sim::{self, Options, Sim, files};
+
+/// The idea's models are this many times smaller unless said otherwise.
+pub const SCALE: u64 = 16;
+
+/// Where the demo keeps its files, and what making them would write.
+pub struct Place {
+    /// The models directory.
+    pub dir: PathBuf,
+    /// 1:this.
+    pub scale: u64,
+}
+
+impl Place {
+    /// In the user's cache directory.
+    pub fn new(scale: u64) -> anyhow::Result<Place> {
+        Ok(Place { dir: files::demo_dir(&cache()?, scale), scale })
+    }
+
+    /// What making the files would write; nothing if they are there.
+    pub fn to_write(&self) -> anyhow::Result<Bytes> {
+        Ok(files::plan(&self.dir, self.scale)?.write)
+    }
+}
+
+/// `$XDG_CACHE_HOME`, or `~/.cache`.
+fn cache() -> anyhow::Result<PathBuf> {
+    use etcetera::BaseStrategy;
+    let base = etcetera::choose_base_strategy().context("no home directory: set XDG_CACHE_HOME")?;
+    Ok(base.cache_dir())
+}
+
+/// Makes the files where they are missing, with progress on stderr, and starts the server. Call it in a runtime.
+pub async fn start(place: &Place, port: u16, clock: Clock) -> anyhow::Result<Sim> {
+    let plan = files::plan(&place.dir, place.scale)?;
+    if plan.write > Bytes::ZERO {
+        say(&format!(
+            "making the demo's models once: {} in {} (remove them with: resident demo --clean)",
+            plan.write,
+            place.dir.display()
+        ));
+    }
+    if plan.tmpfs {
+        say(&format!("{} lies in memory: a cold load cannot be shown there", place.dir.display()));
+    }
+    let (dir, scale) = (place.dir.clone(), place.scale);
+    // Blocks also on another demo that is making the same files.
+    let prepared = tokio::task::spawn_blocking(move || {
+        let bar = std::io::stderr().is_terminal();
+        let mut last = 101;
+        files::prepare(&dir, scale, |done, all| {
+            let percent = done * 100 / all.max(1);
+            if bar && percent != last {
+                last = percent;
+                let _ = write!(std::io::stderr(), "\r{percent:3} %");
+                let _ = std::io::stderr().flush();
+            }
+        })
+    })
+    .await
+    .context("making the demo's models")??;
+    if prepared.written > Bytes::ZERO {
+        say("\rready");
+    }
+    let program = std::env::current_exe().context("finding this program, which plays the runners")?;
+    Ok(sim::start(Options { port, ..Options::demo(prepared, program, clock) }).await?)
+}
+
+/// `resident demo --serve`: the embedded server alone, until it is interrupted. Its URL goes to stdout.
+pub async fn serve(place: &Place, port: u16, clock: Clock) -> anyhow::Result<()> {
+    let sim = start(place, port, clock).await?;
+    let mut out = std::io::stdout();
+    writeln!(out, "{}", sim.url())?;
+    out.flush()?;
+    say(&format!("embedded server 1:{}, models in {}; end it with Ctrl-C", sim.scale(), place.dir.display()));
+    interrupted().await?;
+    tokio::time::timeout(Duration::from_secs(5), sim.shutdown()).await.context("ending the embedded server")
+}
+
+/// Waits for SIGINT or SIGTERM.
+pub async fn interrupted() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// `resident demo --clean`: removes the demo's files of every scale, and nothing else.
+pub fn clean() -> anyhow::Result<()> {
+    let mut freed = Bytes::ZERO;
+    let mut problems = Vec::new();
+    for dir in files::demo_dirs(&cache()?) {
+        match files::clean(&dir) {
+            Ok(bytes) => freed += bytes,
+            Err(problem) => problems.push(problem.to_string()),
+        }
+    }
+    if !problems.is_empty() {
+        bail!("{}", problems.join("\n"));
+    }
+    writeln!(std::io::stdout(), "removed {freed} of demo models")?;
+    Ok(())
+}
+
+fn say(text: &str) {
+    // Nobody may be listening; the demo works without.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
