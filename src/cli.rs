@@ -1,1 +1,358 @@
-//! placeholder
+//! Front end 2: the command line, read into [`Cli`]; one file per subcommand, and the exit codes they end with.
+//!
+//! Called by `main`; may name every room. What a person or a script asked for goes to stdout, all else to stderr
+//! (see [`out`]).
+
+pub mod act;
+pub mod out;
+pub mod ready;
+pub mod status;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::residency::act::ActKind;
+use crate::residency::keep_alive::parse_duration;
+use crate::residency::name::{ModelName, NameError};
+
+/// How the program ends; the number is the process's exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// What was asked is done.
+    Done = 0,
+    /// It did not work; stderr says why.
+    Failed = 1,
+    /// The command line or the config is wrong; nothing was tried.
+    Usage = 2,
+    /// It would disturb a pinned or busy model and `--yes` was not given.
+    Refused = 3,
+    /// It was not done in time.
+    TimedOut = 4,
+    /// The server does not answer.
+    NoServer = 5,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  resident                                   the screen
+  resident --demo                            the same on an embedded server, with real files
+  resident status                            one table: every model, where it is, how long it stays
+  resident status --json --host 10.0.0.5     the same for scripts, from another machine
+  resident load qwen2.5-coder:7b             load, and wait until it is in VRAM
+  resident unload --yes qwen2.5-coder:7b     unload, even if it is pinned or busy
+  resident config --check                    is the config right, and where does each value come from
+
+Exit codes:
+  0 done   1 failed   2 usage or config   3 refused without --yes   4 timed out   5 no server";
+
+/// See where every Ollama model lives (VRAM, RAM, disk) and move it there fast
+///
+/// Without a subcommand this is a screen: every installed model, the tier that holds its bytes, how long it stays
+/// there, and keys that move it. The subcommands do the same without a screen.
+#[derive(Debug, Clone, PartialEq, Parser)]
+#[command(name = "resident", version, after_long_help = EXAMPLES, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What counts for every subcommand.
+    #[command(flatten)]
+    pub flags: Flags,
+    /// What to do; nothing means the screen.
+    #[command(subcommand)]
+    pub command: Option<Sub>,
+}
+
+/// What counts for every subcommand, and for the screen.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "one switch of the command line each")]
+pub struct Flags {
+    /// Read this config file, and let what it says act
+    #[arg(long, global = true, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+    /// The server, in any form OLLAMA_HOST has: a host, host:port or URL
+    #[arg(long, global = true, value_name = "URL")]
+    pub host: Option<String>,
+    /// Use an embedded server with real files instead of Ollama
+    #[arg(long, global = true)]
+    pub demo: bool,
+    /// The demo's models are this many times smaller than the real ones
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub demo_scale: Option<u64>,
+    /// Change nothing: all that moves a model is switched off
+    #[arg(long, global = true)]
+    pub read_only: bool,
+    /// Draw with ASCII characters only
+    #[arg(long, global = true)]
+    pub ascii: bool,
+    /// Time between two looks at the server, such as 2s; at least 1s
+    #[arg(long, global = true, value_name = "DURATION", value_parser = refresh)]
+    pub refresh: Option<Duration>,
+    /// Do nothing by itself, whatever the config says
+    #[arg(long, global = true)]
+    pub no_auto: bool,
+    /// Do not ask: also disturb pinned and busy models
+    #[arg(long, global = true)]
+    pub yes: bool,
+    /// Answer in JSON (for the subcommands)
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// The subcommands.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum Sub {
+    /// Print where every model is
+    Status {
+        /// Go on: one JSON object a line, at every change and at least every ten seconds
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Load models into VRAM and wait until they are there
+    Load(Models),
+    /// Unload models from VRAM and wait until they are gone
+    Unload(Models),
+    /// Keep models in VRAM until they are unpinned
+    Pin(Models),
+    /// Let pinned models expire again
+    Unpin(Models),
+    /// Restart the countdown of loaded models
+    Touch(Models),
+    /// Print the merged settings and where each comes from
+    Config {
+        /// Only check: print what is wrong, or that nothing is
+        #[arg(long, conflicts_with = "init")]
+        check: bool,
+        /// Propose a config from the models and the memory that are there; never overwrites one
+        #[arg(long)]
+        init: bool,
+    },
+    /// The screen on an embedded server with real files (the same as --demo)
+    Demo {
+        /// Run only the server, print its URL and wait
+        #[arg(long, conflicts_with = "clean")]
+        serve: bool,
+        /// The port it listens on; any free one by default
+        #[arg(long, requires = "serve", value_name = "PORT")]
+        port: Option<u16>,
+        /// Remove the demo's files
+        #[arg(long)]
+        clean: bool,
+    },
+}
+
+/// Which models, and how long to wait for them.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Models {
+    /// Names as Ollama writes them, such as qwen2.5-coder:7b
+    #[arg(required = true, value_name = "MODEL", value_parser = model)]
+    pub models: Vec<ModelName>,
+    /// Give up after this long, such as 90s or 5m
+    #[arg(long, value_name = "DURATION", value_parser = timeout)]
+    pub timeout: Option<Duration>,
+}
+
+impl Sub {
+    /// The act that this subcommand asks for, and its models; `None` for the others.
+    pub fn act(&self) -> Option<(ActKind, &Models)> {
+        match self {
+            Sub::Load(models) => Some((ActKind::Load, models)),
+            Sub::Unload(models) => Some((ActKind::Unload, models)),
+            Sub::Pin(models) => Some((ActKind::Pin, models)),
+            Sub::Unpin(models) => Some((ActKind::Unpin, models)),
+            Sub::Touch(models) => Some((ActKind::Touch, models)),
+            Sub::Status { .. } | Sub::Config { .. } | Sub::Demo { .. } => None,
+        }
+    }
+}
+
+impl Cli {
+    /// Whether the embedded server is to be used.
+    pub fn wants_demo(&self) -> bool {
+        self.flags.demo || matches!(self.command, Some(Sub::Demo { .. }))
+    }
+
+    /// Reads a command line, the program's name first. The error says what is wrong or is the help that was asked for.
+    pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+        let cli = Cli::try_parse_from(args)?;
+        cli.contradiction().map_or(Ok(()), |what| {
+            Err(Cli::command().error(ErrorKind::ArgumentConflict, what))
+        })?;
+        Ok(cli)
+    }
+
+    /// Flags that contradict each other: clap does not see this between a global flag and a subcommand's.
+    fn contradiction(&self) -> Option<&'static str> {
+        let flags = &self.flags;
+        if flags.host.is_some() && self.wants_demo() {
+            return Some("--host names a server and the demo brings its own: use one of them");
+        }
+        if flags.demo_scale.is_some() && !self.wants_demo() {
+            return Some("--demo-scale only means something with --demo or the subcommand demo");
+        }
+        if flags.read_only && self.command.as_ref().is_some_and(|sub| sub.act().is_some()) {
+            return Some("--read-only changes nothing, and this subcommand would");
+        }
+        if flags.json && self.command.is_none() {
+            return Some("the screen has no JSON; use resident status --json");
+        }
+        None
+    }
+}
+
+fn model(text: &str) -> Result<ModelName, NameError> {
+    ModelName::parse(text)
+}
+
+fn timeout(text: &str) -> Result<Duration, &'static str> {
+    parse_duration(text).filter(|d| !d.is_zero()).ok_or("not a duration; write 90s, 5m or 1h30m")
+}
+
+fn refresh(text: &str) -> Result<Duration, &'static str> {
+    let refresh = parse_duration(text).ok_or("not a duration; write 1s, 2s or 1m")?;
+    if refresh < Duration::from_secs(1) {
+        return Err("at least 1s: the server is not to be asked more often");
+    }
+    Ok(refresh)
+}
+
+/// Reads the command line and does what it says; the whole program.
+pub fn main() -> ExitCode {
+    let exit = match Cli::read(std::env::args_os()) {
+        // MERGE (lead): `Ok(cli) => wire::run(&cli)`, which builds the engine and calls status::run, act::run,
+        // the screen, config or the demo. Until then a right command line gets the help, and fails.
+        Ok(_) => {
+            drop(Cli::command().error(ErrorKind::DisplayHelp, Cli::command().render_long_help()).print());
+            Exit::Usage
+        }
+        Err(error) => end_of(&error),
+    };
+    exit.into()
+}
+
+/// Prints what clap has to say and tells how to end: help and version are an answer, all else is wrong usage.
+fn end_of(error: &clap::Error) -> Exit {
+    let is_mistake = error.use_stderr();
+    match error.print() {
+        _ if is_mistake => Exit::Usage,
+        Ok(()) => Exit::Done,
+        Err(broken) if broken.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
+        Err(_) => Exit::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Cli, clap::Error> {
+        Cli::read(line.split_whitespace().map(OsString::from))
+    }
+
+    fn mistake(line: &str) -> String {
+        let error = read(line).expect_err(line);
+        assert_eq!(error.exit_code(), i32::from(Exit::Usage as u8), "{line}");
+        error.to_string()
+    }
+
+    #[test]
+    fn the_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_stand_before_or_after_the_subcommand() {
+        let before = read("resident --json --host box:11434 status").unwrap();
+        assert_eq!(before, read("resident status --host box:11434 --json").unwrap());
+        assert_eq!(before.command, Some(Sub::Status { watch: false }));
+        assert_eq!((before.flags.json, before.flags.host.as_deref()), (true, Some("box:11434")));
+    }
+
+    #[test]
+    fn no_subcommand_is_the_screen_and_names_no_act() {
+        let cli = read("resident --ascii --refresh 2s").unwrap();
+        assert_eq!((cli.command, cli.flags.refresh), (None, Some(Duration::from_secs(2))));
+    }
+
+    #[test]
+    fn each_act_takes_models_and_a_time() {
+        for (verb, kind) in [
+            ("load", ActKind::Load),
+            ("unload", ActKind::Unload),
+            ("pin", ActKind::Pin),
+            ("unpin", ActKind::Unpin),
+            ("touch", ActKind::Touch),
+        ] {
+            let cli = read(&format!("resident {verb} qwen:7b me/llama --timeout 1m30s --yes")).unwrap();
+            let (asked, models) = cli.command.as_ref().and_then(Sub::act).unwrap();
+            assert_eq!(asked, kind);
+            assert_eq!(asked.verb(), verb);
+            assert_eq!(models.models, ["qwen:7b", "me/llama"].map(|name| ModelName::parse(name).unwrap()));
+            assert_eq!((models.timeout, cli.flags.yes), (Some(Duration::from_secs(90)), true));
+            mistake(&format!("resident {verb}"));
+        }
+    }
+
+    #[test]
+    fn wrong_usage_is_refused_with_the_reason() {
+        for (line, reason) in [
+            ("resident load ../etc/passwd", "invalid model name"),
+            ("resident load a --timeout soon", "not a duration"),
+            ("resident load a --timeout 0", "not a duration"),
+            ("resident --refresh 200ms", "at least 1s"),
+            ("resident --demo --host box status", "one of them"),
+            ("resident demo --host box", "one of them"),
+            ("resident --demo-scale 64 status", "--demo"),
+            ("resident --demo --demo-scale 0", "0"),
+            ("resident --read-only load a", "changes nothing"),
+            ("resident --json", "resident status --json"),
+            ("resident demo --port 1", "--serve"),
+            ("resident demo --serve --clean", "--clean"),
+            ("resident config --check --init", "--init"),
+            ("resident flush", "flush"),
+        ] {
+            let said = mistake(line);
+            assert!(said.contains(reason), "{line}: {said}");
+        }
+    }
+
+    #[test]
+    fn the_demo_is_asked_for_in_two_ways() {
+        for line in ["resident --demo --demo-scale 64", "resident demo --demo-scale 64", "resident status --demo"] {
+            assert!(read(line).unwrap().wants_demo(), "{line}");
+        }
+        let serve = read("resident demo --serve --port 8080").unwrap().command;
+        assert_eq!(serve, Some(Sub::Demo { serve: true, port: Some(8080), clean: false }));
+        assert!(!read("resident status").unwrap().wants_demo());
+    }
+
+    #[test]
+    fn help_is_an_answer_and_the_long_one_has_examples() {
+        let help = |line: &str| {
+            let error = read(line).expect_err(line);
+            assert_eq!((error.kind(), error.exit_code()), (ErrorKind::DisplayHelp, 0));
+            error.to_string()
+        };
+        let (short, long) = (help("resident -h"), help("resident --help"));
+        assert!(long.contains("Examples:") && long.contains("5 no server"), "{long}");
+        assert!(!short.contains("Examples:") && short.contains("unload"), "{short}");
+    }
+
+    #[test]
+    fn every_example_in_the_help_is_a_right_command_line() {
+        let lines: Vec<&str> = EXAMPLES.lines().filter(|line| line.starts_with("  resident")).collect();
+        assert!(lines.len() >= 5);
+        for line in lines {
+            let (command, _) = line.trim().split_once("   ").unwrap_or((line.trim(), ""));
+            read(command).unwrap_or_else(|error| panic!("{command}: {error}"));
+        }
+    }
+}

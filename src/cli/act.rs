@@ -1,0 +1,262 @@
+//! `load`, `unload`, `pin`, `unpin`, `touch`: asks the engine for one act after the other and waits for each one's end.
+
+mod ending;
+mod refusal;
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use self::ending::Ending;
+use self::refusal::refusal;
+use super::out::Out;
+use super::ready::{self, Ready};
+use super::{Exit, Flags, Models};
+use crate::config::Confirm;
+use crate::engine::{Command, Handle};
+use crate::residency::act::{ActId, ActKind, ActState};
+use crate::residency::name::ModelName;
+use crate::residency::snapshot::{Server, Snapshot};
+
+/// How long a cancelled act may take to end before the program leaves it.
+const GRACE: Duration = Duration::from_secs(2);
+/// How often, and how many times, a command is offered to a full queue.
+const AGAIN: Duration = Duration::from_millis(50);
+const OFFERS: u32 = 40;
+
+/// What one call of a subcommand asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// What to do.
+    pub kind: ActKind,
+    /// With which models, in this order.
+    pub models: Vec<ModelName>,
+    /// `--yes`: also disturb pinned and busy models.
+    pub yes: bool,
+    /// The config's `ui.confirm`.
+    pub confirm: Confirm,
+    /// The config's `ui.read_only`, or `--read-only`.
+    pub read_only: bool,
+    /// Print one JSON object a model instead of a line.
+    pub json: bool,
+    /// For all of it together; `None` waits as long as a load takes.
+    pub timeout: Option<Duration>,
+}
+
+impl Request {
+    /// Joins what the command line and the config say.
+    pub fn new(kind: ActKind, models: &Models, flags: &Flags, confirm: Confirm, read_only: bool) -> Request {
+        Request {
+            kind,
+            models: models.models.clone(),
+            yes: flags.yes,
+            confirm,
+            read_only: read_only || flags.read_only,
+            json: flags.json,
+            timeout: models.timeout,
+        }
+    }
+}
+
+/// Carries the request out. `interrupt` ends when the user presses Ctrl-C (or a signal asks to stop): then all that
+/// runs is cancelled.
+///
+/// Nothing is begun unless every model is known and none needs `--yes`. What fails later does not keep the models
+/// after it from being tried; the exit code is the first that is not 0.
+pub async fn run(
+    mut handle: Handle,
+    request: &Request,
+    interrupt: impl Future<Output = ()>,
+    out: &mut Out<'_>,
+) -> Exit {
+    if request.read_only {
+        out.remark(&format!("read-only: nothing is changed, so {} is not done", request.kind.verb()));
+        return Exit::Usage;
+    }
+    let mut limits = Limits {
+        interrupt: std::pin::pin!(interrupt),
+        deadline: request.timeout.map(|timeout| Instant::now() + timeout),
+    };
+    match carry_out(&mut handle, request, &mut limits, out).await {
+        Ok(exit) => exit,
+        Err(error) => {
+            out.remark(&format!("cannot write the result: {error}"));
+            Exit::Failed
+        }
+    }
+}
+
+/// What ends the waiting before the act does.
+struct Limits<'a, F> {
+    interrupt: Pin<&'a mut F>,
+    deadline: Option<Instant>,
+}
+
+async fn carry_out<F: Future<Output = ()>>(
+    handle: &mut Handle,
+    request: &Request,
+    limits: &mut Limits<'_, F>,
+    out: &mut Out<'_>,
+) -> io::Result<Exit> {
+    let patience = limits.deadline.unwrap_or_else(|| Instant::now() + ready::PATIENCE);
+    let ready = tokio::select! {
+        ready = ready::server(handle, patience) => ready,
+        () = limits.interrupt.as_mut() => return Ok(Exit::Failed),
+    };
+    let snapshot = match ready {
+        Ready::Up(snapshot) => snapshot,
+        Ready::Down(why) => return without_server(request, &Ending::NoServer { why }, out),
+        Ready::Late(why) => return without_server(request, &Ending::TimedOut { why }, out),
+        Ready::Ended => return without_server(request, &Ending::engine_ended(), out),
+    };
+    let mut exit = Exit::Done;
+    for model in &request.models {
+        if let Err(ending) = look_up(&snapshot, request, model) {
+            report(request, model, &ending, out)?;
+            exit = first(exit, ending.exit());
+        }
+    }
+    if exit != Exit::Done {
+        return Ok(exit);
+    }
+    for model in &request.models {
+        let ending = one(handle, request, model, limits).await;
+        report(request, model, &ending, out)?;
+        exit = first(exit, ending.exit());
+        if ending.is_final() {
+            break;
+        }
+    }
+    Ok(exit)
+}
+
+fn first(so_far: Exit, next: Exit) -> Exit {
+    if so_far == Exit::Done { next } else { so_far }
+}
+
+fn without_server(request: &Request, ending: &Ending, out: &mut Out<'_>) -> io::Result<Exit> {
+    if request.json {
+        for model in &request.models {
+            report(request, model, ending, out)?;
+        }
+    } else {
+        out.remark(&ending.reason());
+    }
+    Ok(ending.exit())
+}
+
+fn report(request: &Request, model: &ModelName, ending: &Ending, out: &mut Out<'_>) -> io::Result<()> {
+    if request.json {
+        return out.result(&super::status::one_line(&ending.json(request.kind, model)));
+    }
+    let line = ending.line(request.kind, model);
+    if ending.exit() == Exit::Done {
+        return out.result(&line);
+    }
+    out.remark(&line);
+    Ok(())
+}
+
+/// Whether the model is there and may be moved without asking.
+fn look_up(snapshot: &Snapshot, request: &Request, model: &ModelName) -> Result<(), Ending> {
+    let Some(server) = snapshot.servers.first() else { return Err(Ending::engine_ended()) };
+    if server.model(model).is_none() {
+        return Err(Ending::Unknown { nearest: nearest(server, model) });
+    }
+    if request.yes {
+        return Ok(());
+    }
+    match refusal(server, request.kind, model, request.confirm) {
+        Some(why) => Err(Ending::Refused { why }),
+        None => Ok(()),
+    }
+}
+
+/// Up to three installed models whose names are like this one, the likest first.
+fn nearest(server: &Server, model: &ModelName) -> Vec<String> {
+    const LIKE: f64 = 0.8;
+    let asked = model.to_string().to_lowercase();
+    let mut likes: Vec<(f64, String)> = server
+        .models
+        .iter()
+        .map(|installed| installed.name.to_string())
+        .map(|name| (strsim::jaro_winkler(&asked, &name.to_lowercase()), name))
+        .filter(|(like, _)| *like >= LIKE)
+        .collect();
+    likes.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    likes.into_iter().take(3).map(|(_, name)| name).collect()
+}
+
+/// One act from the asking to its end.
+async fn one<F: Future<Output = ()>>(
+    handle: &mut Handle,
+    request: &Request,
+    model: &ModelName,
+    limits: &mut Limits<'_, F>,
+) -> Ending {
+    // The acts before this one have changed what it would do.
+    if let Err(ending) = look_up(&handle.snapshot(), request, model) {
+        return ending;
+    }
+    let asked = Instant::now();
+    let Some(id) = ask(handle, request.kind, model).await else {
+        return Ending::Failed { why: "too many commands are waiting; try again".to_owned(), cancelled: false };
+    };
+    let deadline = limits.deadline;
+    let too_late = async {
+        match deadline {
+            Some(deadline) => sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    };
+    let (stop, otherwise) = tokio::select! {
+        biased;
+        ending = end_of(handle, id) => return ending,
+        () = limits.interrupt.as_mut() => (Command::CancelAll, Ending::Interrupted),
+        () = too_late => {
+            let why = format!("not done after {:.1} s, cancelled", asked.elapsed().as_secs_f64());
+            (Command::Cancel { model: model.clone() }, Ending::TimedOut { why })
+        }
+    };
+    if handle.send(stop).is_err() {
+        return otherwise;
+    }
+    // It may still have ended well while the cancel was on its way.
+    match timeout(GRACE, end_of(handle, id)).await {
+        Ok(ending @ Ending::Done { .. }) => ending,
+        _ => otherwise,
+    }
+}
+
+async fn ask(handle: &Handle, kind: ActKind, model: &ModelName) -> Option<ActId> {
+    for _ in 0..OFFERS {
+        if let Ok(id) = handle.act(kind, model.clone()) {
+            return Some(id);
+        }
+        sleep(AGAIN).await;
+    }
+    None
+}
+
+/// Waits for the snapshot that shows the act's end.
+async fn end_of(handle: &mut Handle, id: ActId) -> Ending {
+    loop {
+        let snapshot = Arc::clone(&handle.snapshots.borrow_and_update());
+        match snapshot.acts.iter().find(|act| act.id == id).map(|act| &act.state) {
+            Some(ActState::Done { took, .. }) => return Ending::Done { took: *took },
+            Some(ActState::Failed { why, cancelled, .. }) => {
+                return match ready::down(&snapshot) {
+                    Some(why) if !cancelled => Ending::NoServer { why },
+                    _ => Ending::Failed { why: why.clone(), cancelled: *cancelled },
+                };
+            }
+            Some(ActState::Queued { .. } | ActState::Running { .. }) | None => {}
+        }
+        if handle.snapshots.changed().await.is_err() {
+            return Ending::engine_ended();
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The table of `status`: server, memory and cards, then a line for each model, cut to the terminal with a mark.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
+
+use super::words::{is_estimate, processor, ram_unknown, state_words};
+use crate::residency::bytes::Bytes;
+use crate::residency::expiry::Expiry;
+use crate::residency::host::{Card, Cards};
+use crate::residency::snapshot::{Model, Reach, Server, Snapshot};
+use crate::residency::text::printable;
+use crate::residency::timing::Moment;
+
+/// A column: its head, whether numbers stand right in it, and from which terminal width on it is shown.
+struct Column {
+    head: &'static str,
+    right: bool,
+    from: usize,
+    cell: fn(&Model, Moment) -> String,
+}
+
+/// The name comes first and is cut where there is no room; the state ends the line.
+const COLUMNS: [Column; 8] = [
+    Column { head: "SIZE", right: true, from: 72, cell: |model, _| model.size.to_string() },
+    Column { head: "VRAM", right: true, from: 0, cell: |model, _| share(model, model.tiers.vram, true) },
+    Column { head: "RAM", right: true, from: 0, cell: |model, _| share(model, model.tiers.ram, false) },
+    Column { head: "DISK", right: true, from: 0, cell: |model, _| share(model, model.tiers.disk, false) },
+    Column { head: "LEFT", right: true, from: 0, cell: left },
+    Column { head: "CONTEXT", right: true, from: 100, cell: |model, _| context(model) },
+    Column { head: "PROCESSOR", right: false, from: 112, cell: |model, _| split(model) },
+    Column { head: "STATE", right: false, from: 0, cell: |model, _| state_words(model) },
+];
+
+/// No name is cut shorter than this; a terminal too narrow for it breaks the lines itself.
+const SHORTEST_NAME: usize = 8;
+
+/// The status at `now` for a terminal of `columns`; `None` cuts nothing.
+pub fn table(snapshot: &Snapshot, now: Moment, columns: Option<usize>) -> String {
+    let columns = columns.unwrap_or(usize::MAX);
+    let mut text = String::new();
+    for server in &snapshot.servers {
+        line(&mut text, &server_line(server, now), columns);
+    }
+    line(&mut text, &ram_line(snapshot), columns);
+    for card in card_lines(snapshot) {
+        line(&mut text, &card, columns);
+    }
+    for server in &snapshot.servers {
+        text.push('\n');
+        models(&mut text, server, now, columns);
+    }
+    text
+}
+
+fn line(text: &mut String, content: &str, columns: usize) {
+    text.push_str(fit(content, columns).trim_end());
+    text.push('\n');
+}
+
+fn server_line(server: &Server, now: Moment) -> String {
+    let mut text = format!("SERVER  {}", printable(&server.url));
+    if let Some(scale) = server.demo_scale {
+        let _ = write!(text, "  DEMO 1:{scale}");
+    }
+    if let Some(version) = &server.version {
+        let _ = write!(text, "  Ollama {}", printable(version));
+    }
+    match &server.reach {
+        Reach::Connecting => text.push_str("  connecting"),
+        Reach::Up { latency } => {
+            let _ = write!(text, "  up, {} ms", latency.as_millis());
+        }
+        Reach::Slow { since } => {
+            let _ = write!(text, "  busy, no answer for {}", countdown(now.since(since.mono)));
+        }
+        Reach::Down { since, why } => {
+            let _ = write!(text, "  down for {}: {}", countdown(now.since(since.mono)), printable(why));
+        }
+    }
+    text
+}
+
+fn ram_line(snapshot: &Snapshot) -> String {
+    let Some(reading) = &snapshot.host.ram else { return "RAM     ? not read yet".to_owned() };
+    let ram = &reading.value;
+    format!(
+        "RAM     {:.1} GiB  used {:.1}  available {:.1}  page cache {:.1}",
+        ram.total.gib(),
+        ram.used.gib(),
+        ram.available.gib(),
+        ram.page_cache.gib()
+    )
+}
+
+fn card_lines(snapshot: &Snapshot) -> Vec<String> {
+    match snapshot.host.cards.as_ref().map(|reading| &reading.value) {
+        None | Some(Cards::Unread) => vec!["VRAM    ? not read yet".to_owned()],
+        Some(Cards::Unknown(why)) => vec![format!("VRAM    ? {}", printable(why))],
+        Some(Cards::Known(cards)) if cards.is_empty() => vec!["VRAM    no card".to_owned()],
+        Some(Cards::Known(cards)) => cards.iter().map(card_line).collect(),
+    }
+}
+
+fn card_line(card: &Card) -> String {
+    let sleeps = if card.asleep { "  asleep" } else { "" };
+    format!(
+        "VRAM    {:.1} GiB  used {:.1}  free {:.1}  {}{sleeps}",
+        card.total.gib(),
+        card.used.gib(),
+        card.free.gib(),
+        printable(&card.name)
+    )
+}
+
+fn models(text: &mut String, server: &Server, now: Moment, columns: usize) {
+    if server.models.is_empty() {
+        let none = match server.tags_at {
+            Some(_) => "no models are installed; install one with: ollama pull qwen2.5-coder:7b",
+            None => "the models are not known yet",
+        };
+        line(text, none, columns);
+        return;
+    }
+    let shown: Vec<&Column> = COLUMNS.iter().filter(|column| column.from <= columns).collect();
+    let rows: Vec<Vec<String>> = server
+        .models
+        .iter()
+        .map(|model| shown.iter().map(|column| (column.cell)(model, now)).collect())
+        .collect();
+    let names: Vec<String> = server.models.iter().map(marked_name).collect();
+    let widths: Vec<usize> = shown
+        .iter()
+        .enumerate()
+        .map(|(at, column)| rows.iter().map(|row| row[at].width()).max().unwrap_or(0).max(column.head.width()))
+        .collect();
+    let others: usize = widths.iter().map(|width| width + 2).sum();
+    let longest = names.iter().map(|name| name.width()).max().unwrap_or(0).max("  MODEL".len());
+    let name_width = longest.min(columns.saturating_sub(others).max(SHORTEST_NAME));
+
+    let row = |name: &str, cells: &mut dyn Iterator<Item = &str>| {
+        let mut row = pad(&fit(name, name_width), name_width, false);
+        for ((cell, width), column) in cells.zip(&widths).zip(&shown) {
+            row.push_str("  ");
+            row.push_str(&pad(cell, *width, column.right));
+        }
+        row
+    };
+    line(text, &row("  MODEL", &mut shown.iter().map(|column| column.head)), columns);
+    for (name, cells) in names.iter().zip(&rows) {
+        line(text, &row(name, &mut cells.iter().map(String::as_str)), columns);
+    }
+}
+
+/// The name, with a `*` before it if it is in the preload list.
+fn marked_name(model: &Model) -> String {
+    format!("{} {}", if model.listed.is_some() { '*' } else { ' ' }, model.name)
+}
+
+/// A tier's share in percent. The card's share is known even where RAM and disk are not.
+fn share(model: &Model, bytes: Bytes, card: bool) -> String {
+    if !card && ram_unknown(model).is_some() {
+        return "?".to_owned();
+    }
+    if bytes == Bytes::ZERO {
+        return "-".to_owned();
+    }
+    let mark = if !card && is_estimate(model) { "~" } else { "" };
+    match bytes.percent_of(model.tiers.whole()) {
+        0 => format!("{mark}<1%"),
+        percent => format!("{mark}{percent}%"),
+    }
+}
+
+fn left(model: &Model, now: Moment) -> String {
+    match model.loaded.as_ref().map(|loaded| loaded.expiry) {
+        None => "-".to_owned(),
+        Some(Expiry::Never) => "forever".to_owned(),
+        Some(Expiry::Unknown) => "?".to_owned(),
+        Some(expiry @ Expiry::At(_)) => countdown(expiry.remaining(now).unwrap_or_default()),
+    }
+}
+
+fn context(model: &Model) -> String {
+    match &model.loaded {
+        None => "-".to_owned(),
+        Some(loaded) => loaded.context.map_or_else(|| "?".to_owned(), |context| context.to_string()),
+    }
+}
+
+fn split(model: &Model) -> String {
+    match &model.loaded {
+        None => "-".to_owned(),
+        Some(loaded) => processor(loaded).unwrap_or_else(|| "?".to_owned()),
+    }
+}
+
+/// `4:07`, `1:02:03`; whole seconds, rounded down.
+fn countdown(time: Duration) -> String {
+    let s = time.as_secs();
+    if s >= 3600 {
+        format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+    } else {
+        format!("{}:{:02}", s / 60, s % 60)
+    }
+}
+
+/// `text` in at most `columns`; what is cut ends in `…`, and no wide character is halved.
+fn fit(text: &str, columns: usize) -> String {
+    if text.width() <= columns {
+        return text.to_owned();
+    }
+    let mut fitted = String::new();
+    let mut used = 0;
+    for cluster in text.graphemes(true) {
+        used += cluster.width();
+        if used + 1 > columns {
+            break;
+        }
+        fitted.push_str(cluster);
+    }
+    if columns > 0 {
+        fitted.push('…');
+    }
+    fitted
+}
+
+fn pad(text: &str, width: usize, right: bool) -> String {
+    let missing = " ".repeat(width.saturating_sub(text.width()));
+    if right { format!("{missing}{text}") } else { format!("{text}{missing}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_cut_has_a_mark_and_no_half_characters() {
+        for (columns, expected) in
+            [(0, ""), (1, "…"), (2, "…"), (3, "日…"), (4, "日…"), (5, "日本…"), (9, "日本語:7b")]
+        {
+            assert_eq!(fit("日本語:7b", columns), expected, "{columns}");
+        }
+    }
+
+    #[test]
+    fn a_countdown_shows_hours_only_when_there_are_some() {
+        let shown = [0, 59, 247, 3600, 3723].map(|s| countdown(Duration::from_secs(s)));
+        assert_eq!(shown, ["0:00", "0:59", "4:07", "1:00:00", "1:02:03"]);
+    }
+}
