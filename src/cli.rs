@@ -4,9 +4,13 @@
 //! (see [`out`]).
 
 pub mod act;
+pub mod config;
+pub mod demo;
 pub mod out;
 pub mod ready;
+pub mod screen;
 pub mod status;
+pub mod wire;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -227,12 +231,7 @@ fn refresh(text: &str) -> Result<Duration, &'static str> {
 /// Reads the command line and does what it says; the whole program.
 pub fn main() -> ExitCode {
     let exit = match Cli::read(std::env::args_os()) {
-        // MERGE (lead): `Ok(cli) => wire::run(&cli)`, which builds the engine and calls status::run, act::run,
-        // the screen, config or the demo. Until then a right command line gets the help, and fails.
-        Ok(_) => {
-            drop(Cli::command().error(ErrorKind::DisplayHelp, Cli::command().render_long_help()).print());
-            Exit::Usage
-        }
+        Ok(cli) => wire::run(&cli),
         Err(error) => end_of(&error),
     };
     exit.into()

@@ -73,7 +73,9 @@ pub async fn start(place: &Place, port: u16, clock: Clock) -> anyhow::Result<Sim
         say("\rready");
     }
     let program = std::env::current_exe().context("finding this program, which plays the runners")?;
-    Ok(sim::start(Options { port, ..Options::demo(prepared, program, clock) }).await?)
+    let mut options = Options::demo(prepared, program, clock);
+    options.port = port;
+    Ok(sim::start(options).await?)
 }
 
 /// `resident demo --serve`: the embedded server alone, until it is interrupted. Its URL goes to stdout.

@@ -62,9 +62,14 @@ impl Client {
             // A proxy from the environment must never see loopback.
             http = http.no_proxy();
         }
+        install_tls();
+        #[cfg(feature = "https")]
+        if parsed.scheme() == "http" {
+            http = http.tls_certs_only([]);
+        }
         match parsed.scheme() {
             "http" => {}
-            "https" if cfg!(feature = "https") => install_tls(),
+            "https" if cfg!(feature = "https") => {}
             "https" => return Err(address("this build has no https")),
             _ => return Err(address("it must begin with http:// or https://")),
         }

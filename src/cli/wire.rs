@@ -1,0 +1,221 @@
+//! The wiring: what the engine is handed, for a real server and for the embedded one; and which subcommand gets it.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+
+use super::act::Request;
+use super::out::Out;
+use super::{Cli, Exit, Sub, act, demo, screen, status};
+use crate::config::{Config, Memory};
+use crate::engine::{self, Handle, Parts, clock};
+use crate::ollama::client::{Client, is_loopback};
+use crate::probe::{page_cache::PageCache, ram, runner};
+use crate::residency::bytes::Bytes;
+use crate::residency::host::{Cards, Ram};
+use crate::residency::timing::{Clock, Reading};
+use crate::sim::{CardReader, Sim};
+
+/// Between two readings of the cards and of the runner processes.
+const PROBE_PERIOD: Duration = Duration::from_secs(1);
+
+/// The settings and, for the demo, the server that they lead to.
+pub struct World {
+    /// All settings.
+    pub config: Arc<Config>,
+    /// The one clock.
+    pub clock: Clock,
+    /// The embedded server, if that is the one.
+    pub sim: Option<Sim>,
+    /// The one way to stop everything.
+    pub stop: CancellationToken,
+}
+
+impl World {
+    /// A real server, as the config says.
+    pub fn real(config: Config, clock: Clock) -> World {
+        World { config: Arc::new(config), clock, sim: None, stop: CancellationToken::new() }
+    }
+
+    /// The embedded server: the config's settings, with its address and its scale.
+    pub async fn demo(mut config: Config, place: &demo::Place, clock: Clock) -> anyhow::Result<World> {
+        let sim = demo::start(place, 0, Arc::clone(&clock)).await?;
+        config.url = sim.url();
+        config.models_dir = Some(place.dir.clone());
+        scale(&mut config.memory, place.scale);
+        Ok(World { config: Arc::new(config), clock, sim: Some(sim), stop: CancellationToken::new() })
+    }
+
+    /// What the engine is started with; nothing runs or is read before it starts.
+    pub fn engine(&self) -> anyhow::Result<Engine> {
+        let config = Arc::clone(&self.config);
+        let client = Client::new(&config.url).with_context(|| format!("the address {}", config.url))?;
+        let host = reqwest::Url::parse(&config.url).ok().and_then(|url| url.host_str().map(str::to_owned));
+        let local = host.is_some_and(|host| is_loopback(&host));
+        let card = self.sim.as_ref().map(Sim::card);
+        let clock = Arc::clone(&self.clock);
+        let demo_scale = self.sim.as_ref().map(Sim::scale);
+        Ok(Engine { config, client, clock, local, card, demo_scale, stop: self.stop.clone() })
+    }
+
+    /// Ends the engine, and the embedded server with its children.
+    pub async fn end(self) {
+        self.stop.cancel();
+        if let Some(sim) = self.sim {
+            sim.shutdown().await;
+        }
+    }
+}
+
+/// An engine that is about to start.
+pub struct Engine {
+    config: Arc<Config>,
+    client: Client,
+    clock: Clock,
+    local: bool,
+    card: Option<CardReader>,
+    demo_scale: Option<u64>,
+    stop: CancellationToken,
+}
+
+impl Engine {
+    /// Starts the probes' threads and the engine on the current runtime.
+    pub fn start(self) -> Handle {
+        let Engine { config, client, clock, local, card, demo_scale, stop } = self;
+        // A thread that cannot be had leaves its readings unknown.
+        let proc = std::path::Path::new("/proc");
+        let runners = local.then(|| runner::spawn(proc, Arc::clone(&clock), PROBE_PERIOD).ok()).flatten();
+        engine::start(Parts {
+            host_name: sysinfo::System::host_name().unwrap_or_default(),
+            home: etcetera::home_dir().ok(),
+            ram: ram_reader(card.clone()),
+            cards: cards(card, &config, &clock),
+            pages: local.then(|| PageCache::spawn(Arc::clone(&clock)).ok()).flatten(),
+            runners: runners.map(|runners| runners.readings),
+            config,
+            client,
+            clock,
+            local,
+            demo_scale,
+            stop,
+        })
+    }
+}
+
+/// The demo's budget is as much smaller as its models are.
+fn scale(memory: &mut Memory, by: u64) {
+    if let Memory::Set { system, models_preload, context_cache, total } = memory {
+        for size in [system, models_preload, context_cache, total] {
+            *size = Bytes(size.0 / by.max(1));
+        }
+    }
+}
+
+/// Main memory; in the demo without what plays VRAM.
+fn ram_reader(card: Option<CardReader>) -> Box<dyn FnMut() -> Option<Ram> + Send> {
+    let mut reader = ram::Reader::default();
+    Box::new(move || {
+        let ram = reader.read()?;
+        let Some(played) = card.as_ref().map(CardReader::played_by_ram) else { return Some(ram) };
+        Some(Ram { used: ram.used.minus(played), available: ram.available + played, ..ram })
+    })
+}
+
+/// Reads command line and config, and does what they say.
+pub fn run(cli: &Cli) -> Exit {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(4)
+        .enable_all()
+        .build();
+    let ended = runtime.context("starting the runtime").and_then(|runtime| {
+        let ended = runtime.block_on(dispatch(cli));
+        // A thread that hangs in a driver must not hold up the end.
+        runtime.shutdown_background();
+        ended
+    });
+    ended.unwrap_or_else(|error| {
+        let _ = writeln!(std::io::stderr(), "resident: {error:#}");
+        Exit::Failed
+    })
+}
+
+async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
+    let clock = clock::system();
+    let place = demo::Place::new(cli.flags.demo_scale.unwrap_or(demo::SCALE));
+    if let Some(Sub::Demo { serve, port, clean }) = &cli.command {
+        if *clean {
+            return demo::clean().map(|()| Exit::Done);
+        }
+        if *serve {
+            return demo::serve(&place?, port.unwrap_or(0), clock).await.map(|()| Exit::Done);
+        }
+    }
+    let Some(loaded) = super::config::load(cli)? else { return Ok(Exit::Usage) };
+    if let Some(Sub::Config { check, init }) = &cli.command {
+        return super::config::run(loaded, *check, *init, clock).await;
+    }
+    let config = loaded.config.clone();
+    if matches!(cli.command, None | Some(Sub::Demo { .. })) {
+        return screen::run(cli, loaded, clock).await;
+    }
+    let world =
+        if cli.wants_demo() { World::demo(config, &place?, clock).await? } else { World::real(config, clock) };
+    let exit = one_shot(cli, &world).await;
+    world.end().await;
+    exit
+}
+
+async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
+    let handle = world.engine()?.start();
+    let (mut results, mut remarks) = (std::io::stdout(), std::io::stderr());
+    let mut out = Out::new(&mut results, &mut remarks);
+    let interrupt = async {
+        // Without signals to be had, Ctrl-C ends the process, and the load with it.
+        if demo::interrupted().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    Ok(match &cli.command {
+        Some(Sub::Status { watch }) => {
+            let request = status::Request {
+                json: cli.flags.json,
+                watch: *watch,
+                keep_alive: world.config.keep_alive,
+                columns: columns(),
+            };
+            status::run(handle, &request, &world.clock, interrupt, &mut out).await
+        }
+        Some(sub) => match sub.act() {
+            Some((kind, models)) => {
+                let ui = &world.config.ui;
+                let request = Request::new(kind, models, &cli.flags, ui.confirm, ui.read_only);
+                act::run(handle, &request, interrupt, &mut out).await
+            }
+            None => Exit::Usage,
+        },
+        None => Exit::Usage,
+    })
+}
+
+/// How wide the terminal on stdout is; a pipe has no width.
+fn columns() -> Option<usize> {
+    use std::io::IsTerminal;
+    if !std::io::stdout().is_terminal() {
+        return None;
+    }
+    crossterm::terminal::size().ok().map(|(columns, _)| usize::from(columns))
+}
+
+/// The cards: the embedded server's own, or this machine's unless the config leaves them alone.
+fn cards(
+    card: Option<CardReader>,
+    config: &Config,
+    clock: &Clock,
+) -> Option<tokio::sync::watch::Receiver<Option<Reading<Cards>>>> {
+    let _ = (card, config, clock);
+    None
+}
