@@ -1,11 +1,13 @@
 //! The demo's models on disk, in Ollama's own layout: real random bytes under their real digests, made once.
 
+mod make;
+
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::catalogue::{Spec, demo};
@@ -15,11 +17,8 @@ use crate::residency::bytes::Bytes;
 const MAKING: &str = ".making";
 /// Held shared by whoever uses the files, so that `clean` does not pull them away.
 const USING: &str = ".using";
-/// Where a blob grows before its digest is known.
-const GROWING: &str = ".growing";
 /// Left free on the disk beside what is written.
 const MARGIN: u64 = 64 << 20;
-const STEP: usize = 1 << 20;
 /// The prompt template that every model has.
 pub(crate) const TEMPLATE: &str = "{{ .System }} {{ .Prompt }}";
 
@@ -171,7 +170,7 @@ pub fn prepare_models(
         if installed(dir, spec).is_some() {
             continue;
         }
-        make(dir, spec, &models, &mut |step| {
+        make::make(dir, spec, &models, &mut |step| {
             done += step;
             progress(done, plan.write.0);
         })?;
@@ -284,111 +283,11 @@ fn media(kind: &str) -> String {
     format!("application/vnd.ollama.image.{kind}")
 }
 
-/// Makes one model: weights (unless another tag brought them), the small layers, and last the manifest.
-fn make(dir: &Path, spec: &Spec, models: &[Spec], step: &mut dyn FnMut(u64)) -> Result<(), Problem> {
-    let path = manifest_path(dir, spec).ok_or_else(|| missing(dir, spec))?;
-    let blobs = dir.join("blobs");
-    fs::create_dir_all(&blobs).map_err(io_problem("make", &blobs))?;
-    let sharing = models
-        .iter()
-        .filter(|other| (other.seed, other.weights) == (spec.seed, spec.weights))
-        .find_map(|other| installed(dir, other));
-    let weights = match sharing.and_then(|model| Some(model.blob.file_name()?.to_str()?.replace('-', ":"))) {
-        Some(digest) => digest,
-        None => grow(&blobs, spec, step)?,
-    };
-    let template = small(&blobs, TEMPLATE.as_bytes())?;
-    let config = json!({
-        "model_format": "gguf",
-        "model_family": spec.shape.architecture,
-        "model_families": [spec.shape.architecture],
-        "model_type": spec.details()["parameter_size"],
-        "file_type": spec.quantisation,
-        "architecture": "amd64",
-        "os": "linux",
-        "rootfs": {"type": "layers", "diff_ids": [weights.as_str(), template.0.as_str()]},
-    });
-    let config = small(&blobs, config.to_string().as_bytes())?;
-    let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-        "config": {
-            "mediaType": "application/vnd.docker.container.image.v1+json",
-            "digest": config.0,
-            "size": config.1,
-        },
-        "layers": [
-            {"mediaType": media("model"), "digest": weights, "size": spec.weights.0},
-            {"mediaType": media("template"), "digest": template.0, "size": template.1},
-        ],
-    });
-    let parent = path.parent().unwrap_or(dir);
-    fs::create_dir_all(parent).map_err(io_problem("make", parent))?;
-    write_synced(&path, manifest.to_string().as_bytes())
-}
-
 pub(crate) fn missing(dir: &Path, spec: &Spec) -> Problem {
     Problem::Missing { model: spec.name.to_string(), dir: dir.to_owned() }
-}
-
-/// Writes random bytes, synced, and gives them the name of their digest.
-fn grow(blobs: &Path, spec: &Spec, step: &mut dyn FnMut(u64)) -> Result<String, Problem> {
-    let path = blobs.join(GROWING);
-    let mut file = File::create(&path).map_err(io_problem("make", &path))?;
-    let mut random = Random::new(spec.seed);
-    let mut hash = Sha256::new();
-    let mut block = vec![0_u8; STEP];
-    let mut left = spec.weights.0;
-    while left > 0 {
-        let now = usize::try_from(left).unwrap_or(STEP).min(STEP);
-        random.fill(&mut block[..now]);
-        hash.update(&block[..now]);
-        file.write_all(&block[..now]).map_err(io_problem("write", &path))?;
-        left -= now as u64;
-        step(now as u64);
-    }
-    // Dirty pages cannot be dropped from the cache: unsynced, the first load after the making is never cold.
-    file.sync_all().map_err(io_problem("write", &path))?;
-    let digest = format!("sha256:{}", hex(&hash.finalize()));
-    let named = blob_path(blobs, &digest);
-    fs::rename(&path, &named).map_err(io_problem("name", &named))?;
-    Ok(digest)
-}
-
-/// Writes a small blob; its digest and size.
-fn small(blobs: &Path, content: &[u8]) -> Result<(String, usize), Problem> {
-    let digest = format!("sha256:{}", hex(&Sha256::digest(content)));
-    write_synced(&blob_path(blobs, &digest), content)?;
-    Ok((digest, content.len()))
-}
-
-fn write_synced(path: &Path, content: &[u8]) -> Result<(), Problem> {
-    let mut file = File::create(path).map_err(io_problem("make", path))?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(io_problem("write", path))
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes.iter().flat_map(|b| [b >> 4, b & 15]).map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
-}
-
-/// xorshift64*: fast bytes that no file system can compress.
-struct Random(u64);
-
-impl Random {
-    fn new(seed: u64) -> Random {
-        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    fn fill(&mut self, block: &mut [u8]) {
-        let mut state = self.0;
-        for eight in block.chunks_mut(8) {
-            state ^= state >> 12;
-            state ^= state << 25;
-            state ^= state >> 27;
-            let bytes = state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes();
-            eight.copy_from_slice(&bytes[..eight.len()]);
-        }
-        self.0 = state;
-    }
 }

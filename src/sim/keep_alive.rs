@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-/// Nanoseconds, as Go holds a duration; [`FOREVER`] for a negative one.
+/// Nanoseconds, as Go holds a duration; [`FOREVER`] for one below zero.
 pub(crate) type Nanos = i64;
-/// What a negative keep_alive becomes: 292 years.
+/// What a negative one becomes: 292 years.
 pub(crate) const FOREVER: Nanos = i64::MAX;
 
 /// Reads the field of a request; `None` for absent or `null`.

@@ -108,7 +108,7 @@ pub(crate) struct Candidate<'a> {
     pub(crate) idle: bool,
 }
 
-/// Who is evicted: by keep_alive ascending (as an unsigned number), then by blob path; the first idle one, else the
+/// Who is evicted: by `keep_alive` ascending (as an unsigned number), then by blob path; the first idle one, else the
 /// first. Neither the last use nor the size counts.
 pub(crate) fn victim(candidates: &[Candidate<'_>]) -> Option<usize> {
     let mut order: Vec<usize> = (0..candidates.len()).collect();

@@ -78,7 +78,7 @@ enum Message {
     Crash(usize, oneshot::Sender<bool>),
 }
 
-/// A request's use of a runner; the keep_alive starts when the last one is dropped.
+/// A request's use of a runner; its `keep_alive` starts when the last one is dropped.
 #[derive(Debug)]
 pub(crate) struct Lease {
     entry: u64,
@@ -138,16 +138,16 @@ impl Scheduler {
     }
 }
 
-async fn run(rules: Rules, mut inbox: mpsc::Receiver<Message>, stop: CancellationToken) {
+async fn run(rules: Rules, mut inbox: mpsc::Receiver<Message>, until: CancellationToken) {
     // Unbounded, since a drop cannot wait; never longer than the leases in flight, which the queue's limit bounds.
-    let (release, mut released) = mpsc::unbounded_channel();
-    let mut state = State::new(rules, release);
+    let (given_back, mut returns) = mpsc::unbounded_channel();
+    let mut state = State::new(rules, given_back);
     loop {
         let deadline = state.next_deadline();
         tokio::select! {
             biased;
-            () = stop.cancelled() => break,
-            Some(entry) = released.recv() => state.release(entry),
+            () = until.cancelled() => break,
+            Some(entry) = returns.recv() => state.release(entry),
             message = inbox.recv() => match message {
                 Some(Message::Ask(ask)) => state.ask(ask),
                 Some(Message::Unload(model)) => state.expire(model),

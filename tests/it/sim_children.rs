@@ -1,4 +1,5 @@
 //! The embedded server with real children: processes that look like runners, hold real bytes, and never outlive it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -255,5 +256,37 @@ async fn a_program_that_is_no_runner_fails_the_load_and_not_the_server() {
     let words = answer["error"].as_str().unwrap();
     assert!(words.starts_with("llama-server process has terminated: exit status: 1"), "{words}");
     assert_eq!(exchange(&sim, "GET", "/", &[], None).await.body, "Ollama is running");
+    sim.shutdown().await;
+}
+
+/// Run by hand, on a quiet machine: `cargo test --release --test it cold -- --ignored`.
+#[tokio::test]
+#[ignore = "decided by timing, and writes 1.2 GB"]
+#[cfg(target_os = "linux")]
+async fn a_cold_load_takes_at_least_twice_as_long_as_a_warm_one() {
+    // Beside the binary, since the temporary directory may lie in memory.
+    let home = tempfile::tempdir_in(PathBuf::from(PROGRAM).parent().unwrap()).unwrap();
+    let files = prepare(home.path(), 16, |_, _| {}).unwrap();
+    let sim = start(Options::demo(files, PathBuf::from(PROGRAM), clock())).await.unwrap();
+    let now = clock();
+    let load = r#"{"model":"qwen2.5-coder:7b"}"#;
+    let blob = std::fs::File::open(blob_of(&sim, load).await).unwrap();
+    // The first round is not counted: memory that a virtual machine's host has to find first costs more than the disk.
+    let (mut cold, mut warm) = ([Duration::ZERO; 6], [Duration::ZERO; 6]);
+    for at in 0..cold.len() {
+        for (times, drop_first) in [(&mut cold, true), (&mut warm, false)] {
+            if drop_first {
+                rustix::fs::fadvise(&blob, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+            }
+            let began = now();
+            post(&sim, "/api/generate", load).await;
+            times[at] = now().since(began.mono);
+            post(&sim, "/api/generate", r#"{"model":"qwen2.5-coder:7b","keep_alive":0}"#).await;
+            until("gone", async || ps(&sim).await.is_empty()).await;
+        }
+    }
+    let best = |times: &[Duration]| times[1..].iter().min().unwrap().as_secs_f64();
+    let ratio = best(&cold) / best(&warm);
+    assert!(ratio >= 2.0, "{ratio:.2}: cold {cold:?}, warm {warm:?}");
     sim.shutdown().await;
 }

@@ -1,4 +1,5 @@
 //! The embedded server against what two real servers were recorded to answer: status, shape, types, error texts.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;

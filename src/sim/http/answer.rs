@@ -10,8 +10,22 @@ pub(super) fn json(value: &Value) -> Response {
     ([(header::CONTENT_TYPE, JSON)], value.to_string()).into_response()
 }
 
-pub(super) fn error(status: StatusCode, words: &str) -> Response {
-    (status, [(header::CONTENT_TYPE, JSON)], json!({"error": words}).to_string()).into_response()
+/// A refusal in the server's words; small, where a response is large.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) status: StatusCode,
+    pub(super) words: String,
+}
+
+pub(super) fn error(status: StatusCode, words: impl Into<String>) -> Failure {
+    Failure { status, words: words.into() }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.status, [(header::CONTENT_TYPE, JSON)], json!({"error": self.words}).to_string())
+            .into_response()
+    }
 }
 
 pub(super) fn text(status: StatusCode, words: &'static str) -> Response {

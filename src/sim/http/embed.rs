@@ -7,16 +7,12 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::Face;
-use super::answer::{error, json};
+use super::answer::{Failure, error, json};
 use super::request::Request;
 
-pub(super) async fn embed(State(face): State<Face>, body: Bytes) -> Response {
-    embedded(&face, &body).await.unwrap_or_else(|answer| answer)
-}
-
-async fn embedded(face: &Face, body: &[u8]) -> Result<Response, Response> {
+pub(super) async fn embed(State(face): State<Face>, body: Bytes) -> Result<Response, Failure> {
     let began = (face.clock)();
-    let request = Request::read(body)?;
+    let request = Request::read(&body)?;
     let model = face.find(&request.model)?;
     let inputs = match &request.input {
         None | Some(Value::Null) => Vec::new(),
@@ -29,9 +25,9 @@ async fn embedded(face: &Face, body: &[u8]) -> Result<Response, Response> {
     if inputs.is_empty() {
         return Ok(json(&json!({"model": request.model, "embeddings": []})));
     }
-    supported(face, model)?;
+    supported(&face, model)?;
     let loaded = (face.clock)();
-    let vectors: Vec<Vec<f64>> = inputs.iter().map(|text| vector(text, face, model)).collect();
+    let vectors: Vec<Vec<f64>> = inputs.iter().map(|text| vector(text, &face, model)).collect();
     let tokens: usize = inputs.iter().map(|text| text.split_whitespace().count()).sum();
     let took = |to: crate::residency::timing::Moment| {
         u64::try_from(to.since(began.mono).as_nanos()).unwrap_or(u64::MAX).max(1)
@@ -47,24 +43,20 @@ async fn embedded(face: &Face, body: &[u8]) -> Result<Response, Response> {
     Ok(json(&answer))
 }
 
-pub(super) async fn embeddings(State(face): State<Face>, body: Bytes) -> Response {
-    old(&face, &body).await.unwrap_or_else(|answer| answer)
-}
-
-async fn old(face: &Face, body: &[u8]) -> Result<Response, Response> {
-    let request = Request::read(body)?;
+pub(super) async fn embeddings(State(face): State<Face>, body: Bytes) -> Result<Response, Failure> {
+    let request = Request::read(&body)?;
     let model = face.find(&request.model)?;
     let lease = face.acquire(&request, model).await?;
     if request.prompt.is_empty() {
         return Ok(json(&json!({"embedding": []})));
     }
-    supported(face, model)?;
-    let answer = json!({"embedding": vector(&request.prompt, face, model)});
+    supported(&face, model)?;
+    let answer = json!({"embedding": vector(&request.prompt, &face, model)});
     drop(lease);
     Ok(json(&answer))
 }
 
-fn supported(face: &Face, model: usize) -> Result<(), Response> {
+fn supported(face: &Face, model: usize) -> Result<(), Failure> {
     if face.models[model].spec.embeds() {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use futures::stream;
 use serde_json::{Value, json};
 
 use super::Face;
-use super::answer::{error, json};
+use super::answer::{Failure, error, json};
 use super::request::Request;
 use crate::residency::timing::Moment;
 use crate::sim::scheduler::Lease;
@@ -28,15 +28,15 @@ enum Kind {
     Chat,
 }
 
-pub(super) async fn generate(state: State<Face>, body: Bytes) -> Response {
-    respond(state.0, &body, Kind::Generate).await.unwrap_or_else(|answer| answer)
+pub(super) async fn generate(state: State<Face>, body: Bytes) -> Result<Response, Failure> {
+    respond(state.0, &body, Kind::Generate).await
 }
 
-pub(super) async fn chat(state: State<Face>, body: Bytes) -> Response {
-    respond(state.0, &body, Kind::Chat).await.unwrap_or_else(|answer| answer)
+pub(super) async fn chat(state: State<Face>, body: Bytes) -> Result<Response, Failure> {
+    respond(state.0, &body, Kind::Chat).await
 }
 
-async fn respond(face: Face, body: &[u8], kind: Kind) -> Result<Response, Response> {
+async fn respond(face: Face, body: &[u8], kind: Kind) -> Result<Response, Failure> {
     let began = (face.clock)();
     let request = Request::read(body)?;
     let model = face.find(&request.model)?;
@@ -51,7 +51,7 @@ async fn respond(face: Face, body: &[u8], kind: Kind) -> Result<Response, Respon
     if !face.models[model].spec.completes() {
         let verb = if kind == Kind::Generate { "generate" } else { "chat" };
         let words = format!("\"{}\" does not support {verb}", request.model);
-        return Err(error(StatusCode::BAD_REQUEST, &words));
+        return Err(error(StatusCode::BAD_REQUEST, words));
     }
     let lease = face.acquire(&request, model).await?;
     if empty {
@@ -92,7 +92,7 @@ struct Generation {
     tokens: u64,
     done: u64,
     ended: bool,
-    /// Given back before the last line is sent, so that a client that has read it sees the keep_alive restarted.
+    /// Given back before the last line is sent, so that a client that has read it sees its time restarted.
     lease: Option<Lease>,
 }
 
@@ -164,7 +164,7 @@ impl Generation {
                 return json(&self.last(&text));
             }
         }
-        error(StatusCode::INTERNAL_SERVER_ERROR, "the server stops")
+        error(StatusCode::INTERNAL_SERVER_ERROR, "the server stops").into_response()
     }
 
     fn stream(self) -> Response {

@@ -1,10 +1,9 @@
 //! Bodies of requests, read with a real server's tolerance and its error texts.
 
 use axum::http::StatusCode;
-use axum::response::Response;
 use serde_json::{Map, Value};
 
-use super::answer::error;
+use super::answer::{Failure, error};
 use crate::sim::keep_alive;
 use crate::sim::place::RunnerOptions;
 
@@ -24,7 +23,7 @@ pub(super) struct Request {
 }
 
 impl Request {
-    pub(super) fn read(body: &[u8]) -> Result<Request, Response> {
+    pub(super) fn read(body: &[u8]) -> Result<Request, Failure> {
         let bad = |words: &str| error(StatusCode::BAD_REQUEST, words);
         if body.is_empty() {
             return Err(bad("missing request body"));
@@ -103,7 +102,7 @@ mod tests {
         for body in ["", "{", "[]", "1", "{\"model\":1}", "{\"keep_alive\":\"1\"}", "nul", "{]", "\u{feff}{}"]
         {
             let answer = Request::read(body.as_bytes()).unwrap_err();
-            assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{body}");
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}");
         }
     }
 }

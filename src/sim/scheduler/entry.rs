@@ -48,7 +48,7 @@ impl Entry {
         }
     }
 
-    /// The last request has ended: the keep_alive starts. True if it goes at once.
+    /// The last request has ended: its `keep_alive` starts. True if it goes at once.
     pub(super) fn idle(&mut self, now: Moment) -> bool {
         self.expires_at = Some(after(now.wall, self.keep_alive));
         if self.doomed || self.keep_alive <= 0 {
