@@ -1,3 +1,9 @@
 //! Adapter to Ollama: the server's HTTP API, and what its models are on disk. The engine calls it; it names only the domain.
 
+mod client;
+mod error;
+pub mod store;
 pub mod wire;
+
+pub use client::{Client, Load, Options};
+pub use error::{Error, Kind, Operation, Unreachable};
