@@ -1,6 +1,9 @@
-//! The adapter to Ollama: its HTTP API, and its models as they lie on disk.
+//! Adapter to Ollama: the server's HTTP API, and what its models are on disk. The engine calls it; it names only the domain.
 
-pub mod client;
-pub mod error;
+mod client;
+mod error;
 pub mod store;
 pub mod wire;
+
+pub use client::{Client, Load, Options};
+pub use error::{Error, Kind, Operation, Unreachable};

@@ -1,289 +1,458 @@
-//! The client: each question of the API as one method, with its timeout and its bound.
+//! The client: one function per operation of the server; no answer is trusted, none may take memory or time without bound.
+//!
+//! The engine calls it. A load alone has no time limit: it takes as long as the disk needs, and dropping its future
+//! closes the connection, at which the server aborts the load.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use futures::StreamExt;
-use reqwest::{Method, Response, StatusCode, redirect};
+use reqwest::header::{CONTENT_TYPE, LOCATION};
+use reqwest::{Method, Response, StatusCode, Url};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
 
-use super::error::{Error, Operation};
-use super::wire;
+use super::error::{Error, Kind, Operation, bounded};
+use super::wire::{Answer, ErrorBody, Installed, Ps, Running, Shown, Tags, Version};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
-use crate::residency::text::printable;
 
-/// A list of ten thousand models has under 10 MB; more is no list.
-const LIST_LIMIT: usize = 16 << 20;
-/// `/api/show` carries licences and templates.
+/// A list of ten thousand models is shorter.
+const TAGS_LIMIT: usize = 16 << 20;
+/// `/api/show` lists all tensors, some hundred bytes each, and the licences.
 const SHOW_LIMIT: usize = 4 << 20;
-/// All other answers are a few hundred bytes.
-const SMALL_LIMIT: usize = 256 << 10;
-/// The longest part of the server's own words that is shown.
-const WORDS: usize = 300;
+/// All other answers.
+const LIMIT: usize = 1 << 20;
 
-const CONNECT: Duration = Duration::from_secs(3);
-const PS: Duration = Duration::from_secs(3);
-const QUICK: Duration = Duration::from_secs(10);
-const ANSWER: Duration = Duration::from_secs(30);
+/// How long the server may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Until a connection is there.
+    pub connect: Duration,
+    /// For `/`, `/api/version` and `/api/ps`, which the server answers from memory: it is busy if it takes longer.
+    pub quick: Duration,
+    /// For `/api/tags` and `/api/show`, which read the disk.
+    pub disk: Duration,
+    /// For an unload and a touch.
+    pub act: Duration,
+}
 
-/// The way to one server; cheap to clone.
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(3),
+            quick: Duration::from_secs(3),
+            disk: Duration::from_secs(15),
+            act: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A server's address and the connections to it; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
-    base: String,
+    base: Url,
+    options: Options,
 }
 
-/// What a load or a touch carries.
-#[derive(Debug, Clone, Copy)]
+/// A load or a touch: an empty request that carries what the model shall run with.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Load<'a> {
-    /// Which model.
+    /// The model.
     pub model: &'a ModelName,
-    /// None leaves the server's own.
+    /// How long it stays after its last use; `None` leaves that to the server.
     pub keep_alive: Option<KeepAlive>,
-    /// None leaves the server's own.
+    /// The context it runs with. A touch must give the one it was loaded with, or the server may load it anew.
     pub num_ctx: Option<u64>,
-    /// Through `/api/embed`: the only door of an embedding-only model.
+    /// It can only embed: other endpoints refuse it.
     pub embed: bool,
 }
 
+/// The body of a load, a touch or an unload. There is never a prompt in it.
+#[derive(Serialize)]
+struct Request<'a> {
+    model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keep_alive: Option<Seconds>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    options: Option<RunOptions>,
+}
+
+#[derive(Serialize)]
+struct RunOptions {
+    num_ctx: u64,
+}
+
+#[derive(Serialize)]
+struct Named<'a> {
+    model: &'a str,
+}
+
+/// Always a JSON number: the server refuses the strings `"-1"` and `"300"`.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Seconds {
+    Whole(i64),
+    Fraction(f64),
+}
+
+impl Seconds {
+    #[expect(clippy::cast_possible_truncation, reason = "KeepAlive::to_wire bounds it to ten years")]
+    fn of(keep_alive: KeepAlive) -> Self {
+        let seconds = keep_alive.to_wire();
+        if seconds.fract() == 0.0 { Seconds::Whole(seconds as i64) } else { Seconds::Fraction(seconds) }
+    }
+}
+
+impl Load<'_> {
+    fn request(&self) -> Request<'_> {
+        Request {
+            model: self.model.as_str(),
+            keep_alive: self.keep_alive.map(Seconds::of),
+            options: self.num_ctx.filter(|&context| context > 0).map(|num_ctx| RunOptions { num_ctx }),
+        }
+    }
+
+    fn path(&self) -> &'static str {
+        if self.embed { "api/embed" } else { "api/generate" }
+    }
+}
+
 impl Client {
-    /// A client for the server at `url` (scheme, host, port); nothing is sent yet.
-    pub fn new(url: &str) -> Result<Client, Error> {
-        let address = |why: &str| Error::Address(printable(url).into_owned(), why.to_owned());
-        let parsed = reqwest::Url::parse(url).map_err(|error| address(&error.to_string()))?;
-        let host = parsed.host_str().ok_or_else(|| address("it has no host"))?.to_owned();
-        let mut http = reqwest::Client::builder()
-            .connect_timeout(CONNECT)
-            .redirect(redirect::Policy::none())
-            .pool_max_idle_per_host(2)
-            .user_agent(concat!("resident/", env!("CARGO_PKG_VERSION")));
-        if is_loopback(&host) {
-            // A proxy from the environment must never see loopback.
-            http = http.no_proxy();
-        }
-        install_tls();
-        #[cfg(feature = "https")]
-        if parsed.scheme() == "http" {
-            http = http.tls_certs_only([]);
-        }
-        match parsed.scheme() {
+    /// A client of the server at `url`; sends nothing yet.
+    pub fn new(url: &str, options: Options) -> Result<Client, Error> {
+        Self::build(url, options).map_err(|kind| kind.during(Operation::Connect))
+    }
+
+    fn build(url: &str, options: Options) -> Result<Client, Kind> {
+        let bad = |why: &str| Kind::BadAddress(format!("{} is no server's address: {why}", bounded(url)));
+        let mut base = Url::parse(url).map_err(|error| bad(&error.to_string()))?;
+        match base.scheme() {
             "http" => {}
             "https" if cfg!(feature = "https") => {}
-            "https" => return Err(address("this build has no https")),
-            _ => return Err(address("it must begin with http:// or https://")),
+            "https" => return Err(bad("this program was built without https")),
+            _ => return Err(bad("it begins with neither http:// nor https://")),
         }
-        let http = http.build().map_err(|error| address(&error.to_string()))?;
-        Ok(Client { http, base: url.trim_end_matches('/').to_owned() })
+        if base.query().is_some() || base.fragment().is_some() {
+            return Err(bad("it has a ? or #"));
+        }
+        if !base.path().ends_with('/') {
+            let path = format!("{}/", base.path());
+            base.set_path(&path);
+        }
+        let mut http = reqwest::Client::builder()
+            .user_agent(concat!("resident/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .connect_timeout(options.connect)
+            // A load waits without limit: a peer that vanished is noticed by these alone.
+            .tcp_keepalive(Duration::from_secs(30))
+            .pool_max_idle_per_host(2);
+        #[cfg(feature = "https")]
+        {
+            // Fails only if one is installed already, which serves as well.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
+        if is_loopback(&base) {
+            // A proxy of the environment would be asked for our own machine.
+            http = http.no_proxy();
+            #[cfg(feature = "https")]
+            if base.scheme() == "http" {
+                // Reading the system's certificates takes 15 ms and is for nothing here.
+                http = http.tls_certs_only([]);
+            }
+        }
+        let http = http.build().map_err(|error| bad(&bounded(&error.without_url().to_string())))?;
+        Ok(Client { http, base, options })
     }
 
-    /// `GET /`: whether anything is there.
+    /// Whether something that calls itself Ollama answers.
     pub async fn alive(&self) -> Result<(), Error> {
-        let (_, body) = self.ask(Operation::Alive, Method::GET, "/", None, Some(PS), SMALL_LIMIT).await?;
-        if body.starts_with(b"Ollama") {
-            Ok(())
-        } else {
-            Err(Error::NotOllama { operation: Operation::Alive, why: "another greeting".to_owned() })
+        let answer = self.text().await.map_err(|kind| kind.during(Operation::Alive))?;
+        if answer.contains("Ollama is running") {
+            return Ok(());
         }
+        let said: String = answer.chars().take(60).collect();
+        Err(Kind::NotOllama(format!("it says {:?}", bounded(&said))).during(Operation::Alive))
     }
 
-    /// `GET /api/version`.
+    /// What the server calls itself.
     pub async fn version(&self) -> Result<String, Error> {
-        let answer: wire::Version = self.get(Operation::Version, "/api/version", QUICK, SMALL_LIMIT).await?;
-        Ok(answer.version)
+        let version =
+            self.get::<Version>(Operation::Version, "api/version", self.options.quick, LIMIT).await?.version;
+        if version.is_empty() {
+            return Err(Kind::NotOllama("it has no version".to_owned()).during(Operation::Version));
+        }
+        Ok(version)
     }
 
-    /// `GET /api/tags`: all installed models.
-    pub async fn tags(&self) -> Result<Vec<wire::Installed>, Error> {
-        let answer: wire::Tags = self.get(Operation::Tags, "/api/tags", ANSWER, LIST_LIMIT).await?;
-        Ok(answer.models)
+    /// All installed models.
+    pub async fn tags(&self) -> Result<Vec<Installed>, Error> {
+        Ok(self.get::<Tags>(Operation::Tags, "api/tags", self.options.disk, TAGS_LIMIT).await?.models)
     }
 
-    /// `GET /api/ps`: all loaded models. Never more than one of these at a time.
-    pub async fn ps(&self) -> Result<Vec<wire::Running>, Error> {
-        let answer: wire::Ps = self.get(Operation::Ps, "/api/ps", PS, LIST_LIMIT).await?;
-        Ok(answer.models)
+    /// All loaded models. Ask at most once a second, one question at a time.
+    pub async fn ps(&self) -> Result<Vec<Running>, Error> {
+        Ok(self.get::<Ps>(Operation::Ps, "api/ps", self.options.quick, LIMIT).await?.models)
     }
 
-    /// `POST /api/show`: reads only, restarts no timer.
-    pub async fn show(&self, model: &ModelName) -> Result<wire::Shown, Error> {
-        let body = json!({ "model": model.as_str() });
-        let post = self.ask(Operation::Show, Method::POST, "/api/show", Some(&body), Some(QUICK), SHOW_LIMIT);
-        parse(Operation::Show, &post.await?.1)
+    /// What the server knows of a model; neither loads it nor restarts its keep_alive.
+    pub async fn show(&self, model: &ModelName) -> Result<Shown, Error> {
+        let body = Named { model: model.as_str() };
+        self.post(Operation::Show, "api/show", &body, Some(self.options.disk), SHOW_LIMIT).await
     }
 
-    /// Loads a model by an empty prompt. No timeout: dropping the future is the cancel, the server then aborts.
-    pub async fn load(&self, load: &Load<'_>) -> Result<(), Error> {
-        self.empty_prompt(Operation::Load, load, None).await
+    /// Loads a model and returns when it is ready. Without a time limit; dropping the future cancels the load.
+    pub async fn load(&self, load: &Load<'_>) -> Result<Answer, Error> {
+        self.run(Operation::Load, load, None).await
     }
 
-    /// Restarts (or changes) the keep_alive of a loaded model; `num_ctx` must be the one it runs with.
-    pub async fn touch(&self, touch: &Load<'_>) -> Result<(), Error> {
-        self.empty_prompt(Operation::Touch, touch, None).await
+    /// Restarts the keep_alive of a *loaded* model. If it is not loaded after all, the load that begins is cut off
+    /// with the time limit.
+    pub async fn touch(&self, touch: &Load<'_>) -> Result<Answer, Error> {
+        self.run(Operation::Touch, touch, Some(self.options.act)).await
     }
 
-    /// Asks for an unload; the answer comes before the model is gone.
-    pub async fn unload(&self, model: &ModelName) -> Result<(), Error> {
-        let now = Some(KeepAlive::For(Duration::ZERO));
-        let load = Load { model, keep_alive: now, num_ctx: None, embed: false };
-        self.empty_prompt(Operation::Unload, &load, Some(ANSWER)).await
+    /// Asks the server to let a model go. The answer comes before it is gone, also for one that was not loaded.
+    ///
+    /// Never for a cloud model: the request would be passed on.
+    pub async fn unload(&self, model: &ModelName) -> Result<Answer, Error> {
+        let request = Request { model: model.as_str(), keep_alive: Some(Seconds::Whole(0)), options: None };
+        // Through generate for all: embed would load the model first.
+        let limit = Some(self.options.act);
+        let answer = self.post(Operation::Unload, "api/generate", &request, limit, LIMIT).await?;
+        whole(answer, Operation::Unload)
     }
 
-    async fn empty_prompt(
+    async fn run(
         &self,
         operation: Operation,
         load: &Load<'_>,
         limit: Option<Duration>,
-    ) -> Result<(), Error> {
-        let mut body = json!({ "model": load.model.as_str() });
-        if let Some(keep_alive) = load.keep_alive {
-            body["keep_alive"] = seconds(keep_alive);
-        }
-        if let Some(num_ctx) = load.num_ctx {
-            body["options"] = json!({ "num_ctx": num_ctx });
-        }
-        let path = if load.embed { "/api/embed" } else { "/api/generate" };
-        let (_, answer) = self.ask(operation, Method::POST, path, Some(&body), limit, SMALL_LIMIT).await?;
-        // A failure in the middle of a stream comes as a line under status 200.
-        let answer: wire::Refusal =
-            parse(operation, answer.split(|b| *b == b'\n').next().unwrap_or_default())?;
-        match answer.error {
-            Some(words) => Err(Error::Refused { operation, status: 200, words: bounded(&words) }),
-            None => Ok(()),
-        }
+    ) -> Result<Answer, Error> {
+        let answer = self.post(operation, load.path(), &load.request(), limit, LIMIT).await?;
+        whole(answer, operation)
     }
 
     async fn get<T: DeserializeOwned>(
         &self,
         operation: Operation,
         path: &str,
-        time: Duration,
-        limit: usize,
+        limit: Duration,
+        most: usize,
     ) -> Result<T, Error> {
-        parse(operation, &self.ask(operation, Method::GET, path, None, Some(time), limit).await?.1)
+        self.ask(Method::GET, path, None::<&()>, Some(limit), most)
+            .await
+            .map_err(|kind| kind.during(operation))
     }
 
-    /// One request; the time covers the whole of it, body included, so that a trickle ends too.
-    async fn ask(
+    async fn post<T: DeserializeOwned>(
         &self,
         operation: Operation,
+        path: &str,
+        body: &impl Serialize,
+        limit: Option<Duration>,
+        most: usize,
+    ) -> Result<T, Error> {
+        self.ask(Method::POST, path, Some(body), limit, most).await.map_err(|kind| kind.during(operation))
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
         method: Method,
         path: &str,
-        body: Option<&Value>,
-        time: Option<Duration>,
-        limit: usize,
-    ) -> Result<(StatusCode, Vec<u8>), Error> {
-        let exchange = self.exchange(operation, method, path, body, limit);
-        match time {
-            None => exchange.await,
-            Some(after) => tokio::time::timeout(after, exchange)
-                .await
-                .unwrap_or(Err(Error::Timeout { operation, after })),
+        body: Option<&impl Serialize>,
+        limit: Option<Duration>,
+        most: usize,
+    ) -> Result<T, Kind> {
+        let response = self.send(method, path, body, limit).await?;
+        let kind = content_type(&response);
+        if !matches!(kind.as_str(), "application/json" | "application/x-ndjson") {
+            let said = if kind.is_empty() {
+                "without a type".to_owned()
+            } else {
+                format!("of type {}", bounded(&kind))
+            };
+            return Err(Kind::NotOllama(format!("it gives an answer {said}")));
         }
+        let text = read(response, limit, most).await?;
+        serde_json::from_str(&text).map_err(|error| Kind::BadAnswer(bounded(&error.to_string())))
     }
 
-    async fn exchange(
+    async fn text(&self) -> Result<String, Kind> {
+        let limit = Some(self.options.quick);
+        let response = self.send(Method::GET, "", None::<&()>, limit).await?;
+        read(response, limit, LIMIT).await
+    }
+
+    /// Sends a request; what comes back is a success, but its body is not read yet.
+    async fn send(
         &self,
-        operation: Operation,
         method: Method,
         path: &str,
-        body: Option<&Value>,
-        limit: usize,
-    ) -> Result<(StatusCode, Vec<u8>), Error> {
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        body: Option<&impl Serialize>,
+        limit: Option<Duration>,
+    ) -> Result<Response, Kind> {
+        let url = self.base.join(path).map_err(|error| Kind::BadAddress(error.to_string()))?;
+        let mut request = self.http.request(method, url);
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request.send().await.map_err(|error| self.failed(operation, &error))?;
-        let status = response.status();
-        if status.is_redirection() {
-            return Err(Error::NotOllama { operation, why: format!("it redirects with {status}") });
+        if let Some(limit) = limit {
+            request = request.timeout(limit);
         }
-        let bytes = read(response, operation, if status.is_success() { limit } else { SMALL_LIMIT }).await?;
-        if status.is_success() {
-            return Ok((status, bytes));
+        let response = request.send().await.map_err(|error| Kind::of_transport(&error, limit))?;
+        if response.status().is_success() {
+            return Ok(response);
         }
-        let words = serde_json::from_slice::<wire::Refusal>(&bytes).ok().and_then(|answer| answer.error);
-        let words = words.map_or_else(String::new, |words| bounded(&words));
-        Err(Error::Refused { operation, status: status.as_u16(), words })
-    }
-
-    fn failed(&self, operation: Operation, error: &reqwest::Error) -> Error {
-        let why = innermost(error);
-        if error.is_timeout() && !error.is_connect() {
-            Error::Timeout { operation, after: ANSWER }
-        } else if error.is_connect() {
-            let why = if error.is_timeout() { "no answer to the connection".to_owned() } else { why };
-            Error::Unreachable { url: printable(&self.base).into_owned(), why }
-        } else {
-            Error::Broken { operation, why }
-        }
+        Err(failure(response, limit).await)
     }
 }
 
-async fn read(response: Response, operation: Operation, limit: usize) -> Result<Vec<u8>, Error> {
-    let mut bytes = Vec::new();
-    let mut stream = response.bytes_stream();
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|error| Error::Broken { operation, why: innermost(&error) })?;
-        if bytes.len() + chunk.len() > limit {
-            return Err(Error::TooLarge { operation, limit });
-        }
-        bytes.extend_from_slice(&chunk);
+/// An error that came after the answer had begun stands in the answer.
+fn whole(answer: Answer, operation: Operation) -> Result<Answer, Error> {
+    match &answer.error {
+        Some(words) => Err(Kind::of_words(StatusCode::OK.as_u16(), words).during(operation)),
+        None => Ok(answer),
     }
-    Ok(bytes)
 }
 
-fn parse<T: DeserializeOwned>(operation: Operation, bytes: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        let why = if error.is_eof() {
-            "its answer ends too soon"
-        } else {
-            "its answer is not the JSON of that API"
+/// What an answer that is no success means.
+async fn failure(response: Response, limit: Option<Duration>) -> Kind {
+    let status = response.status();
+    if status.is_redirection() {
+        let to =
+            response.headers().get(LOCATION).map(|to| String::from_utf8_lossy(to.as_bytes()).into_owned());
+        return Kind::Redirected { to: bounded(&to.unwrap_or_default()) };
+    }
+    let kind = content_type(&response);
+    let text = match read(response, limit, LIMIT).await {
+        Ok(text) => text,
+        // The status says more than an endless text does.
+        Err(Kind::TooLarge { .. }) => String::new(),
+        Err(kind) => return kind,
+    };
+    if kind == "application/json" {
+        if let Ok(ErrorBody { error }) = serde_json::from_str(&text)
+            && !error.is_empty()
+        {
+            return Kind::of_words(status.as_u16(), &error);
+        }
+    } else if status == StatusCode::NOT_FOUND {
+        return Kind::NotOllama("it does not know the API (404)".to_owned());
+    }
+    let said = if kind == "text/plain" && !text.trim().is_empty() {
+        text
+    } else if status == StatusCode::FORBIDDEN {
+        "refused; the server may not accept this host name, try 127.0.0.1".to_owned()
+    } else {
+        status.canonical_reason().unwrap_or("failed without a word").to_lowercase()
+    };
+    Kind::of_words(status.as_u16(), &said)
+}
+
+/// Reads a body as it comes, and no more of it than `most` bytes.
+async fn read(mut response: Response, limit: Option<Duration>, most: usize) -> Result<String, Kind> {
+    let too_large = Kind::TooLarge { limit: most };
+    if response.content_length().is_some_and(|length| length > most as u64) {
+        return Err(too_large);
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| Kind::of_transport(&error, limit))? {
+        if body.len() + chunk.len() > most {
+            return Err(too_large);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(String::from_utf8(body)
+        .unwrap_or_else(|broken| String::from_utf8_lossy(broken.as_bytes()).into_owned()))
+}
+
+/// The media type alone, in small letters.
+fn content_type(response: &Response) -> String {
+    let value =
+        response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Whether the address is of this very machine.
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
+    match host.parse::<IpAddr>() {
+        Ok(ip) => ip.is_loopback() || ip.is_unspecified(),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_address_is_refused_before_anything_is_sent() {
+        for bad in [
+            "",
+            "localhost",
+            "127.0.0.1:11434",
+            "ftp://x",
+            "http://",
+            "http://x/?a",
+            "http://x/#a",
+            "unix:/x",
+        ] {
+            let error = Client::new(bad, Options::default()).unwrap_err();
+            assert!(
+                matches!(error, Error { operation: Operation::Connect, kind: Kind::BadAddress(_) }),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_path_before_the_api_is_kept() {
+        for base in ["http://gate:8080/ollama", "http://gate:8080/ollama/"] {
+            let client = Client::new(base, Options::default()).unwrap();
+            assert_eq!(client.base.join("api/ps").unwrap().as_str(), "http://gate:8080/ollama/api/ps");
+        }
+    }
+
+    #[test]
+    fn no_proxy_is_asked_for_our_own_machine() {
+        let loopback = |url| is_loopback(&Url::parse(url).unwrap());
+        for own in [
+            "http://127.0.0.1:1",
+            "http://localhost",
+            "http://LOCALHOST.",
+            "http://[::1]:3",
+            "http://127.9.9.9",
+        ] {
+            assert!(loopback(own), "{own}");
+        }
+        for other in
+            ["http://192.168.1.2", "http://localhost.example.com", "http://notlocalhost", "http://[fe80::1]"]
+        {
+            assert!(!loopback(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn keep_alive_is_always_a_number() {
+        let body = |text: &str| {
+            let model = ModelName::parse("a:b").unwrap();
+            let keep_alive = Some(KeepAlive::parse(text).unwrap());
+            let load = Load { model: &model, keep_alive, num_ctx: None, embed: false };
+            serde_json::to_string(&load.request()).unwrap()
         };
-        Error::NotOllama { operation, why: why.to_owned() }
-    })
-}
-
-/// Whole seconds as an integer, as the server's own clients write them.
-fn seconds(keep_alive: KeepAlive) -> Value {
-    let seconds = keep_alive.to_wire();
-    #[expect(clippy::cast_possible_truncation, reason = "bounded to ten years by keep_alive")]
-    let whole = seconds as i64;
-    if seconds.fract() == 0.0 { json!(whole) } else { json!(seconds) }
-}
-
-/// The words at the bottom of an error's chain: those that say what happened.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut last = error;
-    while let Some(source) = last.source() {
-        last = source;
+        assert_eq!(body("-1"), r#"{"model":"a:b","keep_alive":-1}"#);
+        assert_eq!(body("forever"), r#"{"model":"a:b","keep_alive":-1}"#);
+        assert_eq!(body("30m"), r#"{"model":"a:b","keep_alive":1800}"#);
+        assert_eq!(body("90.5s"), r#"{"model":"a:b","keep_alive":90.5}"#);
     }
-    bounded(&last.to_string())
-}
 
-/// The server's words, short and safe to print.
-fn bounded(words: &str) -> String {
-    let line = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut short: String = line.chars().take(WORDS).collect();
-    if short.len() < line.len() {
-        short.push('…');
+    #[cfg(feature = "https")]
+    #[tokio::test]
+    async fn an_https_server_gets_a_client_that_knows_the_systems_certificates() {
+        assert!(Client::new("https://example.invalid", Options::default()).is_ok());
     }
-    printable(&short).into_owned()
 }
-
-/// Whether a URL's host is this machine by its address alone.
-pub fn is_loopback(host: &str) -> bool {
-    let host = host.trim_matches(['[', ']']);
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-#[cfg(feature = "https")]
-fn install_tls() {
-    // Fails only if one is installed already, which is as good.
-    drop(rustls::crypto::ring::default_provider().install_default());
-}
-
-#[cfg(not(feature = "https"))]
-fn install_tls() {}

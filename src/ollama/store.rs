@@ -1,293 +1,278 @@
-//! The models on disk, read-only: model → manifest → blobs, as the server lays them out (docs: `manifests/HOST/NS/MODEL/TAG`).
+//! The server's models on disk, read only: where they lie, and which files each is made of.
+//!
+//! All of it blocks and may hang on a network file system: the engine calls it on a thread of its own. Nothing here
+//! writes, and no path outside the models directory can be named by a manifest.
+
+mod manifest;
+mod modelfile;
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::Read;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+pub use modelfile::blob_paths;
 
 use crate::residency::bytes::Bytes;
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::Blob;
+use crate::residency::text::printable;
 use crate::residency::tier::Cached;
+use manifest::{Layer, Manifest, is_blob_file};
 
-/// A manifest is a few kB; more is none.
-const MANIFEST_LIMIT: u64 = 4 << 20;
-/// An MLX model has some thousand tensors.
-const MOST_LAYERS: usize = 20_000;
-
-/// Where Linux packages put the models when nobody said otherwise (install.sh, Docker, distributions).
-const USUAL: [&str; 4] = [
-    "/usr/share/ollama/.ollama/models",
-    "/var/lib/ollama/.ollama/models",
-    "/var/lib/ollama/models",
-    "/root/.ollama/models",
-];
-
-/// Where the models directory may be, surest first.
+/// Where the models directory may be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Candidates {
-    /// Named by the user: `ollama.models_dir` or `OLLAMA_MODELS`.
-    pub named: Option<PathBuf>,
-    /// Blob paths that the server itself betrays: a runner's argv, `/api/show`.
-    pub blobs: Vec<PathBuf>,
-    /// The user's home directory.
-    pub home: Option<PathBuf>,
+    /// Paths of blobs as the server names them (`/api/show`, a runner's argv). If there are any, only a directory
+    /// that holds one of these blobs counts: the same path here may be another one than in the server's container.
+    pub hints: Vec<String>,
+    /// What the user named: the config, `OLLAMA_MODELS`.
+    pub named: Vec<PathBuf>,
+    /// The usual places, asked only without hints: what lies there may be another server's.
+    pub usual: Vec<PathBuf>,
 }
 
-/// Why a model's files are unknown.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unknown {
-    /// No directory is one.
-    #[error("its files are not on this machine (looked in {0})")]
-    NoDirectory(String),
-    /// The server names a path that does not exist here: a container's, or another machine's.
-    #[error("not on this machine: the server reads {0}, which does not exist here (a container?)")]
-    Elsewhere(String),
-    /// It is there, but not for us.
-    #[error("no permission to read {0}; join the group that owns it, or run as that user")]
-    Forbidden(String),
-    /// No manifest of that name.
-    #[error("no manifest of it in {0}")]
-    NoManifest(String),
-    /// The manifest breaks the rules.
-    #[error("its manifest {0} cannot be used: {1}")]
-    BadManifest(String, String),
+/// The places where Ollama keeps its models by default.
+pub fn usual_dirs(home: Option<&Path>) -> Vec<PathBuf> {
+    let service =
+        ["/usr/share/ollama/.ollama/models", "/var/lib/ollama/.ollama/models", "/var/lib/ollama/models"];
+    home.map(|home| home.join(".ollama/models")).into_iter().chain(service.map(PathBuf::from)).collect()
 }
 
-/// One models directory.
+/// The models directory of a server on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
     dir: PathBuf,
 }
 
-#[derive(Deserialize)]
-struct Manifest {
-    #[serde(default)]
-    layers: Vec<Layer>,
+/// Why something of the store is unknown.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// The server's models lie where this machine has nothing: in a container, or on another machine.
+    #[error("not on this machine: the server keeps them in {0}")]
+    NotHere(String),
+    /// No permission, or the disk fails.
+    #[error("{} cannot be read: {why}", printable(&path.to_string_lossy()))]
+    NotReadable {
+        /// What was to be read.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// None of the places holds models.
+    #[error("no models directory found; name it with ollama.models_dir or OLLAMA_MODELS")]
+    NotFound,
+    /// The name breaks the rules, so that no path can be made of it.
+    #[error("{0} is no model name")]
+    BadName(ModelName),
+    /// The store does not hold the model.
+    #[error("{0} is not in the models directory")]
+    NoManifest(ModelName),
+    /// The manifest is none.
+    #[error("the manifest {} is broken: {why}", printable(&path.to_string_lossy()))]
+    BadManifest {
+        /// Where it lies.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Layer {
-    #[serde(default)]
-    media_type: String,
-    #[serde(default)]
-    digest: String,
-    #[serde(default)]
-    size: i64,
+impl Reason {
+    fn unreadable(path: &Path, error: &io::Error) -> Reason {
+        let why = if error.kind() == io::ErrorKind::PermissionDenied {
+            "no permission (on Linux, join the group ollama and log in again)".to_owned()
+        } else {
+            error.to_string()
+        };
+        Reason::NotReadable { path: path.to_owned(), why }
+    }
 }
 
 impl Store {
-    /// The first candidate that holds manifests.
-    pub fn find(candidates: &Candidates) -> Result<Store, Unknown> {
-        let betrayed =
-            candidates.blobs.iter().filter_map(|blob| Some(blob.parent()?.parent()?.to_path_buf()));
-        let home = candidates.home.iter().map(|home| home.join(".ollama/models"));
-        let mut looked = Vec::new();
-        let mut forbidden = None;
-        for dir in
-            candidates.named.iter().cloned().chain(betrayed).chain(home).chain(USUAL.map(PathBuf::from))
-        {
-            if looked.contains(&dir) {
-                continue;
-            }
-            match fs::read_dir(dir.join("manifests")) {
-                Ok(_) => return Ok(Store { dir }),
-                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-                    forbidden.get_or_insert_with(|| Unknown::Forbidden(dir.display().to_string()));
+    /// The first of the candidates that is this server's.
+    pub fn find(candidates: &Candidates) -> Result<Store, Reason> {
+        let hints: Vec<Hint> = candidates.hints.iter().filter_map(|path| Hint::read(path)).collect();
+        let mut dirs: Vec<&Path> = hints.iter().filter_map(|hint| hint.dir.as_deref()).collect();
+        dirs.extend(candidates.named.iter().map(PathBuf::as_path));
+        if hints.is_empty() {
+            dirs.extend(candidates.usual.iter().map(PathBuf::as_path));
+        }
+        let mut unreadable = None;
+        for dir in dirs {
+            match is_store(dir, &hints) {
+                Ok(true) => return Ok(Store { dir: dir.to_owned() }),
+                Ok(false) => {}
+                Err(error) => {
+                    unreadable.get_or_insert_with(|| Reason::unreadable(dir, &error));
                 }
-                Err(_) => {}
             }
-            looked.push(dir);
         }
-        // What the server itself names, and is not here, explains more than a list of guesses.
-        if let Some(blob) = candidates.blobs.first()
-            && forbidden.is_none()
-        {
-            return Err(Unknown::Elsewhere(blob.display().to_string()));
-        }
-        let list: Vec<String> = looked.iter().map(|dir| dir.display().to_string()).collect();
-        Err(forbidden.unwrap_or_else(|| Unknown::NoDirectory(list.join(", "))))
+        Err(unreadable.unwrap_or_else(|| match hints.first() {
+            Some(hint) => Reason::NotHere(printable(&hint.shown).into_owned()),
+            None => Reason::NotFound,
+        }))
     }
 
-    /// The directory itself.
+    /// The directory that holds `manifests` and `blobs`.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The files of a model that count for residency, each digest once.
-    pub fn blobs(&self, name: &ModelName) -> Result<Vec<Blob>, Unknown> {
-        let missing = || Unknown::NoManifest(self.dir.display().to_string());
-        let parts = name.parts().ok_or_else(missing)?;
+    /// The large files a model is made of, each digest once, its weights first. Small layers (template, licence, …)
+    /// are left out; a cloud model has none.
+    pub fn blobs(&self, model: &ModelName) -> Result<Vec<Blob>, Reason> {
+        let (path, manifest) = self.manifest(model)?;
+        let layers = manifest.large_layers().map_err(|why| Reason::BadManifest { path, why })?;
+        let mut seen = HashSet::new();
+        Ok(layers
+            .into_iter()
+            .filter(|layer| seen.insert(layer.digest.clone()))
+            .map(|layer| self.blob(layer))
+            .collect())
+    }
+
+    /// The digest of a model's weights (`sha256:…`): models with the same one share a file, a runner and residency.
+    /// `None` for a model without a single weights file (MLX, cloud).
+    pub fn weights_digest(&self, model: &ModelName) -> Result<Option<String>, Reason> {
+        let (path, manifest) = self.manifest(model)?;
+        let layers = manifest.large_layers().map_err(|why| Reason::BadManifest { path, why })?;
+        Ok(layers.into_iter().find(|layer| layer.role == manifest::WEIGHTS).map(|layer| layer.digest))
+    }
+
+    fn blob(&self, layer: Layer) -> Blob {
+        let path = self.dir.join("blobs").join(layer.digest.replace(':', "-"));
+        let length = fs::metadata(&path).ok().filter(fs::Metadata::is_file).map(|file| file.len());
+        Blob {
+            digest: layer.digest,
+            role: layer.role,
+            size: Bytes(length.unwrap_or(layer.size)),
+            path: length.map(|_| path),
+            cached: Cached::Unread,
+        }
+    }
+
+    fn manifest(&self, model: &ModelName) -> Result<(PathBuf, Manifest), Reason> {
+        let parts = model.parts().ok_or_else(|| Reason::BadName(model.clone()))?;
         let mut path = self.dir.join("manifests");
         for part in [parts.host, parts.namespace, parts.model, parts.tag] {
-            path = in_any_case(&path, part).ok_or_else(missing)?;
+            path = descend(&path, part)?.ok_or_else(|| Reason::NoManifest(model.clone()))?;
         }
-        let bad = |why: String| Unknown::BadManifest(path.display().to_string(), why);
-        let manifest: Manifest = serde_json::from_slice(&read_bounded(&path).map_err(|error| {
-            if error.kind() == std::io::ErrorKind::PermissionDenied {
-                Unknown::Forbidden(path.display().to_string())
-            } else {
-                bad(error.to_string())
-            }
-        })?)
-        .map_err(|error| bad(error.to_string()))?;
-        if manifest.layers.len() > MOST_LAYERS {
-            return Err(bad(format!("it has {} layers", manifest.layers.len())));
-        }
-        let mut seen = HashSet::new();
-        let mut blobs: Vec<Blob> = Vec::new();
-        for layer in manifest.layers {
-            let Some(role) = role(&layer.media_type) else { continue };
-            if !is_digest(&layer.digest) {
-                return Err(bad("a layer's digest is no sha256".to_owned()));
-            }
-            if seen.insert(layer.digest.clone()) {
-                blobs.push(self.blob(layer, role));
-            }
-        }
-        // Of several weights the server takes the last (images.go:716-787).
-        if let Some(last) = blobs.iter().rposition(|blob| blob.role == "weights") {
-            let mut at = 0;
-            blobs.retain(|blob| {
-                at += 1;
-                blob.role != "weights" || at - 1 == last
-            });
-        }
-        Ok(blobs)
-    }
-
-    fn blob(&self, layer: Layer, role: &'static str) -> Blob {
-        let path = self.dir.join("blobs").join(layer.digest.replace(':', "-"));
-        let file = fs::metadata(&path).ok().filter(fs::Metadata::is_file);
-        Blob {
-            role,
-            size: Bytes(
-                file.as_ref().map_or_else(|| u64::try_from(layer.size).unwrap_or(0), fs::Metadata::len),
-            ),
-            path: file.map(|_| path),
-            cached: Cached::Unread,
-            digest: layer.digest,
-        }
+        let manifest = Manifest::read(&path)?;
+        Ok((path, manifest))
     }
 }
 
-/// What a layer is for; `None` for the small ones (template, licence, parameters).
-fn role(media_type: &str) -> Option<&'static str> {
-    Some(match media_type.strip_prefix("application/vnd.ollama.image.")? {
-        "model" => "weights",
-        "projector" => "projector",
-        "adapter" => "adapter",
-        "draft" => "draft",
-        "tensor" => "tensor",
-        _ => return None,
-    })
+/// A blob's path in the server's own words.
+struct Hint {
+    /// The models directory, if the path can be one of this machine.
+    dir: Option<PathBuf>,
+    /// `sha256-<64 hex>`
+    file: String,
+    /// The directory as the server has it.
+    shown: String,
 }
 
-/// `sha256:` and 64 hex digits: no other text becomes a file name.
-fn is_digest(text: &str) -> bool {
-    text.strip_prefix("sha256:")
-        .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+impl Hint {
+    /// Reads `<models>/blobs/sha256-…`; `None` for any other path.
+    fn read(path: &str) -> Option<Hint> {
+        let path = path.trim();
+        // A server on Windows writes backslashes.
+        let (before, file) = path.rsplit_once(['/', '\\'])?;
+        let dir = before.strip_suffix("blobs")?.strip_suffix(['/', '\\'])?;
+        if !is_blob_file(file) || dir.is_empty() {
+            return None;
+        }
+        let here = Path::new(dir);
+        Some(Hint {
+            dir: here.is_absolute().then(|| here.to_owned()),
+            file: file.to_owned(),
+            shown: dir.to_owned(),
+        })
+    }
 }
 
-/// The entry of `dir` that is `part`, in whatever case it was written, as the server looks it up.
-fn in_any_case(dir: &Path, part: &str) -> Option<PathBuf> {
+/// Whether `dir` is a models directory, and the one that the hints speak of.
+fn is_store(dir: &Path, hints: &[Hint]) -> io::Result<bool> {
+    if !is_dir(&dir.join("manifests"))? || !is_dir(&dir.join("blobs"))? {
+        return Ok(false);
+    }
+    if hints.is_empty() {
+        return Ok(true);
+    }
+    for hint in hints {
+        if present(&dir.join("blobs").join(&hint.file))?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn is_dir(path: &Path) -> io::Result<bool> {
+    Ok(present(path)?.is_some_and(|found| found.is_dir()))
+}
+
+/// What lies at `path`; `None` for nothing, an error where that cannot be told.
+fn present(path: &Path) -> io::Result<Option<fs::Metadata>> {
+    match fs::metadata(path) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The entry of `dir` that is called `part`, by any case, as the server looks it up.
+fn descend(dir: &Path, part: &str) -> Result<Option<PathBuf>, Reason> {
     let exact = dir.join(part);
-    if exact.exists() {
-        return Some(exact);
+    if present(&exact).map_err(|error| Reason::unreadable(&exact, &error))?.is_some() {
+        return Ok(Some(exact));
     }
-    fs::read_dir(dir)
-        .ok()?
-        .filter_map(Result::ok)
-        .find(|entry| entry.file_name().to_str().is_some_and(|name| name.eq_ignore_ascii_case(part)))
-        .map(|entry| entry.path())
-}
-
-fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(MANIFEST_LIMIT + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MANIFEST_LIMIT {
-        return Err(std::io::Error::other("it is too large"));
-    }
-    Ok(bytes)
-}
-
-/// The weights' path in a modelfile: the first `FROM` that is not commented out and is a path. Paths are unquoted
-/// and may hold spaces: the rest of the line.
-pub fn modelfile_weights(modelfile: &str) -> Option<PathBuf> {
-    modelfile
-        .lines()
-        .filter_map(|line| line.trim_start().strip_prefix("FROM "))
-        .map(|rest| Path::new(rest.trim()))
-        .find(|path| path.is_absolute())
-        .map(Path::to_path_buf)
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Reason::unreadable(dir, &error)),
+    };
+    // The least of several, so that the answer does not depend on the directory's order.
+    let name = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.eq_ignore_ascii_case(part))
+        .min();
+    Ok(name.map(|name| dir.join(name)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn digest(letter: char) -> String {
-        format!("sha256:{}", letter.to_string().repeat(64))
-    }
-
-    /// A models directory with one model `Qwen:7b` and the given layers.
-    fn tree(layers: &[(&str, String, i64)]) -> (tempfile::TempDir, Store) {
-        let dir = tempfile::tempdir().unwrap();
-        let manifest = dir.path().join("manifests/registry.ollama.ai/library/Qwen/7b");
-        fs::create_dir_all(manifest.parent().unwrap()).unwrap();
-        fs::create_dir_all(dir.path().join("blobs")).unwrap();
-        let layers: Vec<_> = layers
-            .iter()
-            .map(|(kind, digest, size)| {
-                let kind = format!("application/vnd.ollama.image.{kind}");
-                serde_json::json!({ "mediaType": kind, "digest": digest, "size": size })
-            })
-            .collect();
-        fs::write(manifest, serde_json::json!({ "schemaVersion": 2, "layers": layers }).to_string()).unwrap();
-        let store =
-            Store::find(&Candidates { named: Some(dir.path().into()), ..Candidates::default() }).unwrap();
-        (dir, store)
-    }
-
     #[test]
-    fn files_are_found_in_any_case_and_each_digest_once() {
-        let (dir, store) = tree(&[
-            ("model", digest('a'), 10),
-            ("projector", digest('b'), 5),
-            ("projector", digest('b'), 5),
-            ("license", digest('c'), 5),
-        ]);
-        fs::write(dir.path().join("blobs").join(digest('a').replace(':', "-")), [0; 12]).unwrap();
-        let blobs = store.blobs(&ModelName::parse("qwen:7B").unwrap()).unwrap();
-        let got: Vec<_> = blobs.iter().map(|blob| (blob.role, blob.size, blob.path.is_some())).collect();
-        assert_eq!(got, [("weights", Bytes(12), true), ("projector", Bytes(5), false)]);
-    }
-
-    #[test]
-    fn no_digest_leads_out_of_the_directory() {
-        for bad in ["sha256:../../../etc/passwd", "/etc/passwd", "", "sha256:zz"] {
-            let (_dir, store) = tree(&[("model", bad.to_owned(), 1)]);
-            let found = store.blobs(&ModelName::parse("qwen:7b").unwrap());
-            assert!(matches!(found, Err(Unknown::BadManifest(..))), "{bad}");
+    fn a_hint_is_a_path_of_a_blob_and_nothing_else() {
+        let hex = "a1".repeat(32);
+        let read = |path: String| Hint::read(&path).map(|hint| (hint.dir, hint.shown));
+        let dir = "/usr/share/my models";
+        assert_eq!(read(format!("{dir}/blobs/sha256-{hex}")), Some((Some(dir.into()), dir.to_owned())));
+        assert_eq!(
+            read(format!(r"C:\Users\me\.ollama\models\blobs\sha256-{hex}")),
+            Some((None, r"C:\Users\me\.ollama\models".to_owned()))
+        );
+        for bad in [
+            String::new(),
+            "/blobs/x".to_owned(),
+            format!("/blobs/sha256-{hex}"),
+            format!("/m/sha256-{hex}"),
+            format!("/m/blobs/sha256-{hex}-partial"),
+            format!("/m/blobs/sha256-{}", "g".repeat(64)),
+            format!("/m/blobs/../sha256-{hex}"),
+        ] {
+            assert_eq!(read(bad.clone()), None, "{bad}");
         }
     }
 
     #[test]
-    fn a_path_that_does_not_exist_here_is_said_to_be_elsewhere() {
-        let blobs = vec![PathBuf::from("/nowhere/in/a/container/blobs/sha256-aa")];
-        let found = Store::find(&Candidates { blobs, ..Candidates::default() });
-        if let Err(why) = found {
-            assert!(matches!(why, Unknown::Elsewhere(_)), "{why}");
-        }
-    }
-
-    #[test]
-    fn the_weights_are_the_first_path_that_is_not_commented_out() {
-        let text = "# FROM qwen:7b\nFROM qwen\nFROM /a b/blobs/sha256-1\nFROM /c\nADAPTER /d\n";
-        assert_eq!(modelfile_weights(text), Some(PathBuf::from("/a b/blobs/sha256-1")));
-        assert_eq!(modelfile_weights("FROM qwen"), None);
+    fn the_usual_places_begin_with_the_users_own() {
+        let dirs = usual_dirs(Some(Path::new("/home/me")));
+        assert_eq!(dirs[0], Path::new("/home/me/.ollama/models"));
+        assert_eq!(usual_dirs(None), dirs[1..]);
     }
 }
