@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::ollama::client::Client;
+use crate::ollama::Client;
 use crate::probe::page_cache::PageCache;
 use crate::residency::act::{ActId, ActKind};
 use crate::residency::host::{Cards, Ram, Runner};
@@ -138,6 +138,7 @@ pub fn start(parts: Parts) -> Handle {
         clock: parts.clock,
         ram: parts.ram,
         cards: parts.cards,
+        readings: parts.pages.as_ref().map(PageCache::readings),
         pages: parts.pages,
         runners: parts.runners,
         commands,

@@ -12,7 +12,7 @@ use super::out::Out;
 use super::{Cli, Exit, Sub, act, demo, screen, status};
 use crate::config::{Config, Memory};
 use crate::engine::{self, Handle, Parts, clock};
-use crate::ollama::client::{Client, is_loopback};
+use crate::ollama::{Client, Options};
 use crate::probe::{page_cache::PageCache, ram, runner};
 use crate::residency::bytes::Bytes;
 use crate::residency::host::{Cards, Ram};
@@ -52,9 +52,8 @@ impl World {
     /// What the engine is started with; nothing runs or is read before it starts.
     pub fn engine(&self) -> anyhow::Result<Engine> {
         let config = Arc::clone(&self.config);
-        let client = Client::new(&config.url).with_context(|| format!("the address {}", config.url))?;
-        let host = reqwest::Url::parse(&config.url).ok().and_then(|url| url.host_str().map(str::to_owned));
-        let local = host.is_some_and(|host| is_loopback(&host));
+        let client = Client::new(&config.url, Options::default()).with_context(|| format!("the address {}", config.url))?;
+        let local = client.is_local();
         let card = self.sim.as_ref().map(Sim::card);
         let clock = Arc::clone(&self.clock);
         let demo_scale = self.sim.as_ref().map(Sim::scale);

@@ -7,10 +7,8 @@ use tokio::sync::oneshot;
 
 use super::acts::{Answer, Job};
 use super::known::{Installed, Known, Running, Shown};
-use crate::ollama::client::{Client, Load};
-use crate::ollama::error::{Error, Refusal};
-use crate::ollama::store::{Candidates, Store, modelfile_weights};
-use crate::ollama::wire;
+use crate::ollama::store::{Candidates, Store, blob_paths, usual_dirs};
+use crate::ollama::{Client, Error, Kind, Load, wire};
 use crate::residency::act::ActId;
 use crate::residency::bytes::Bytes;
 use crate::residency::expiry::Expiry;
@@ -56,7 +54,7 @@ pub(crate) async fn ps(client: Client, clock: Clock) -> Reply {
             let now = clock();
             Ok(models.iter().map(|model| running(model, now)).collect())
         }
-        Err(error) if error.is_timeout() => Err(Silence::Slow),
+        Err(Error { kind: Kind::Timeout { .. }, .. }) => Err(Silence::Slow),
         Err(error) => Err(Silence::Gone(error.to_string())),
     };
     Reply::Ps { answer, at }
@@ -85,8 +83,11 @@ pub(crate) async fn job(client: Client, id: ActId, job: Job) -> Reply {
         Job::Unload { model } => client.unload(model).await,
     };
     let answer = match result {
-        Ok(()) => Answer::Ok,
-        Err(error) if error.refusal() == Some(Refusal::OnlyEmbeds) => Answer::OnlyEmbeds,
+        Ok(_) => Answer::Ok,
+        // 0.24 says what a model can do only here.
+        Err(error) if error.words().is_some_and(|words| words.contains("does not support generate")) => {
+            Answer::OnlyEmbeds
+        }
         Err(error) => Answer::Failed(error.to_string()),
     };
     Reply::Act { id, answer }
@@ -94,13 +95,12 @@ pub(crate) async fn job(client: Client, id: ActId, job: Job) -> Reply {
 
 /// Looks for the models' files, on a thread of its own: a network file system may hang for ever.
 pub(crate) fn files(known: &Known) -> impl Future<Output = Reply> + 'static {
-    let hints = known.shown.values().filter_map(|shown| shown.weights.clone()).take(1);
-    let argv =
-        known.runners.iter().flat_map(|reading| &reading.value).map(|runner| PathBuf::from(&runner.blob));
+    let argv = known.runners.iter().flat_map(|reading| &reading.value).map(|runner| runner.blob.clone());
+    let shown = known.shown.values().filter_map(|shown| shown.weights.clone());
     let candidates = Candidates {
-        named: known.config.models_dir.clone(),
-        blobs: argv.chain(hints).collect(),
-        home: known.home.clone(),
+        hints: argv.chain(shown).collect(),
+        named: known.config.models_dir.iter().cloned().collect(),
+        usual: usual_dirs(known.home.as_deref()),
     };
     let names: Vec<ModelName> = known.installed.keys().cloned().collect();
     let (tell, told) = oneshot::channel();
@@ -203,6 +203,6 @@ fn shown(answer: &wire::Shown) -> Shown {
             embedding: number("embedding_length").unwrap_or(0),
             context: 0,
         },
-        weights: modelfile_weights(&answer.modelfile),
+        weights: blob_paths(&answer.modelfile).first().map(|(_, path)| (*path).to_owned()),
     }
 }

@@ -116,7 +116,7 @@ pub(crate) struct Shown {
     /// Inputs of the forecast; the file's size comes from the blobs.
     pub shape: Shape,
     /// Its weights as the server sees them; may be a path inside a container.
-    pub weights: Option<PathBuf>,
+    pub weights: Option<String>,
 }
 
 /// A load under way.

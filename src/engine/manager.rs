@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::acts::{Acts, Job};
 use super::ask::{self, Reply};
-use super::known::{Known, Loading};
+use super::known::{Known, Loading, Pages};
 use super::{Command, observe, poll};
-use crate::ollama::client::Client;
+use crate::ollama::Client;
 use crate::probe::page_cache::PageCache;
 use crate::residency::act::ActId;
 use crate::residency::event::{Event, RING, What};
@@ -41,6 +41,7 @@ pub(crate) struct Manager {
     pub ram: Box<dyn FnMut() -> Option<Ram> + Send>,
     pub cards: Option<Probe<Cards>>,
     pub pages: Option<PageCache>,
+    pub readings: Option<watch::Receiver<Pages>>,
     pub runners: Option<Probe<Vec<Runner>>>,
     pub commands: mpsc::Receiver<Command>,
     pub publish: watch::Sender<Arc<Snapshot>>,
@@ -109,6 +110,7 @@ impl Manager {
                     self.known.cards = self.cards.as_mut().and_then(|cards| cards.borrow_and_update().clone());
                 }
                 () = changed(&mut self.runners) => self.see_runners(),
+                () = changed(&mut self.readings) => {}
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
         }
@@ -357,6 +359,7 @@ impl Manager {
 /// Waits for a probe's next reading; for ever where there is none.
 async fn changed<T>(probe: &mut Option<watch::Receiver<T>>) {
     let lost = match probe {
+        // Cancel-safe: what was not seen here is seen at the next call.
         Some(probe) => probe.changed().await.is_err(),
         None => return std::future::pending().await,
     };

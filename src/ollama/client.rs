@@ -156,14 +156,19 @@ impl Client {
         if is_loopback(&base) {
             // A proxy of the environment would be asked for our own machine.
             http = http.no_proxy();
-            #[cfg(feature = "https")]
-            if base.scheme() == "http" {
-                // Reading the system's certificates takes 15 ms and is for nothing here.
-                http = http.tls_certs_only([]);
-            }
+        }
+        #[cfg(feature = "https")]
+        if base.scheme() == "http" {
+            // Reading the system's certificates takes 15 ms and is for nothing here; redirects are refused.
+            http = http.tls_certs_only([]);
         }
         let http = http.build().map_err(|error| bad(&bounded(&error.without_url().to_string())))?;
         Ok(Client { http, base, options })
+    }
+
+    /// Whether the server's address is this machine's own, so that its files and processes may be read here.
+    pub fn is_local(&self) -> bool {
+        is_loopback(&self.base)
     }
 
     /// Whether something that calls itself Ollama answers.
