@@ -187,9 +187,8 @@ impl Cli {
     /// Reads a command line, the program's name first. The error says what is wrong or is the help that was asked for.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
         let cli = Cli::try_parse_from(args)?;
-        cli.contradiction().map_or(Ok(()), |what| {
-            Err(Cli::command().error(ErrorKind::ArgumentConflict, what))
-        })?;
+        cli.contradiction()
+            .map_or(Ok(()), |what| Err(Cli::command().error(ErrorKind::ArgumentConflict, what)))?;
         Ok(cli)
     }
 
@@ -325,7 +324,9 @@ mod tests {
 
     #[test]
     fn the_demo_is_asked_for_in_two_ways() {
-        for line in ["resident --demo --demo-scale 64", "resident demo --demo-scale 64", "resident status --demo"] {
+        for line in
+            ["resident --demo --demo-scale 64", "resident demo --demo-scale 64", "resident status --demo"]
+        {
             assert!(read(line).unwrap().wants_demo(), "{line}");
         }
         let serve = read("resident demo --serve --port 8080").unwrap().command;

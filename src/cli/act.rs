@@ -203,7 +203,10 @@ async fn one<F: Future<Output = ()>>(
     }
     let asked = Instant::now();
     let Some(id) = ask(handle, request.kind, model).await else {
-        return Ending::Failed { why: "too many commands are waiting; try again".to_owned(), cancelled: false };
+        return Ending::Failed {
+            why: "too many commands are waiting; try again".to_owned(),
+            cancelled: false,
+        };
     };
     let deadline = limits.deadline;
     let too_late = async {

@@ -85,6 +85,9 @@ fn is_read(snapshot: &Snapshot) -> bool {
         model.cached == Cached::Unread && !matches!(model.state, State::NotHere | State::Cloud)
     };
     snapshot.host.ram.is_some()
-        && !matches!(&snapshot.host.cards, None | Some(crate::residency::timing::Reading { value: Cards::Unread, .. }))
+        && !matches!(
+            &snapshot.host.cards,
+            None | Some(crate::residency::timing::Reading { value: Cards::Unread, .. })
+        )
         && !snapshot.servers.iter().any(|server| server.local && server.models.iter().any(unread))
 }

@@ -73,7 +73,9 @@ impl Ending {
                 };
                 format!("{model} is {}{instead} To install it: ollama pull {model}", self.reason())
             }
-            Ending::Refused { .. } => format!("{model} not {}: {}; --yes does it all the same", past(kind), self.reason()),
+            Ending::Refused { .. } => {
+                format!("{model} not {}: {}; --yes does it all the same", past(kind), self.reason())
+            }
             _ => format!("{model} not {}: {}", past(kind), self.reason()),
         }
     }
@@ -143,7 +145,8 @@ mod tests {
 
     #[test]
     fn an_unknown_model_says_what_to_do() {
-        let unknown = |nearest: &[&str]| Ending::Unknown { nearest: nearest.iter().map(ToString::to_string).collect() };
+        let unknown =
+            |nearest: &[&str]| Ending::Unknown { nearest: nearest.iter().map(ToString::to_string).collect() };
         assert_eq!(
             unknown(&["qwen2.5-coder:7b"]).line(ActKind::Pin, &ModelName::from_server("qwen")),
             "qwen is not installed on this server; did you mean qwen2.5-coder:7b? To install it: ollama pull qwen"

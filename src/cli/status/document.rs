@@ -55,7 +55,10 @@ fn host(host: &Host, now: Moment) -> Value {
         Some(Cards::Known(cards)) => (Some(cards.iter().map(card).collect::<Vec<_>>()), ""),
     };
     put(&mut map, "cards", cards, why);
-    map.insert("cards_age_seconds".to_owned(), host.cards.as_ref().map(|reading| age(now, reading.at)).into());
+    map.insert(
+        "cards_age_seconds".to_owned(),
+        host.cards.as_ref().map(|reading| age(now, reading.at)).into(),
+    );
     map.into()
 }
 
@@ -205,7 +208,12 @@ fn load(loaded: &Loaded, now: Moment) -> Map<String, Value> {
         KeepAlive::Forever => Value::from(-1),
         KeepAlive::For(time) => seconds(time),
     });
-    put(&mut map, "keep_alive_seconds", keep_alive, "not learned yet: the countdown has not been restarted since we look");
+    put(
+        &mut map,
+        "keep_alive_seconds",
+        keep_alive,
+        "not learned yet: the countdown has not been restarted since we look",
+    );
     put(&mut map, "runner", loaded.runner.as_ref().map(runner), "its process is not visible");
     map
 }

@@ -134,7 +134,9 @@ fn models(text: &mut String, server: &Server, now: Moment, columns: usize) {
     let widths: Vec<usize> = shown
         .iter()
         .enumerate()
-        .map(|(at, column)| rows.iter().map(|row| row[at].width()).max().unwrap_or(0).max(column.head.width()))
+        .map(|(at, column)| {
+            rows.iter().map(|row| row[at].width()).max().unwrap_or(0).max(column.head.width())
+        })
         .collect();
     let others: usize = widths.iter().map(|width| width + 2).sum();
     let longest = names.iter().map(|name| name.width()).max().unwrap_or(0).max("  MODEL".len());

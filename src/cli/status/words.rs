@@ -82,11 +82,15 @@ pub(super) fn processor(loaded: &Loaded) -> Option<String> {
 
 /// The model that is in VRAM; of several the one with most bytes there.
 pub(super) fn vram_model(snapshot: &Snapshot) -> Option<&Model> {
-    let on_card = |model: &&Model| is_held(model) && model.loaded.as_ref().is_some_and(|l| l.size_vram > Bytes::ZERO);
+    let on_card =
+        |model: &&Model| is_held(model) && model.loaded.as_ref().is_some_and(|l| l.size_vram > Bytes::ZERO);
     // `max_by_key` takes the last of equals: reversed, that is the first in the table.
-    models(snapshot).filter(on_card).collect::<Vec<_>>().into_iter().rev().max_by_key(|model| {
-        model.loaded.as_ref().map(|loaded| loaded.size_vram)
-    })
+    models(snapshot)
+        .filter(on_card)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+        .max_by_key(|model| model.loaded.as_ref().map(|loaded| loaded.size_vram))
 }
 
 /// The models that a load need not fetch from disk: loaded, or (nearly) all in RAM.

@@ -1,0 +1,370 @@
+//! `status`: the whole JSON, the table at several widths, and when each is printed.
+
+use std::future::pending;
+use std::io;
+use std::time::Duration;
+
+use resident::cli::Exit;
+use resident::cli::out::Out;
+use resident::cli::status::{Request, json, run, table};
+use resident::residency::bytes::{Bytes, GIB};
+use resident::residency::expiry::Expiry;
+use resident::residency::forecast::Forecast;
+use resident::residency::host::Cards;
+use resident::residency::keep_alive::KeepAlive;
+use resident::residency::snapshot::{Model, Reach, Snapshot, State};
+use resident::residency::tier::{Cached, Tiers};
+use resident::residency::timing::Moment;
+use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr;
+
+use crate::cli_fake::{after, engine, in_vram, name, noon, on_disk, snapshot, stopped};
+
+const ONCE: Request = Request { json: true, watch: false, keep_alive: None, columns: None };
+
+fn in_four_minutes() -> Expiry {
+    Expiry::At("2026-11-23T12:04:07.5Z".parse().unwrap())
+}
+
+/// One model of each kind.
+fn all_kinds(at: Moment) -> Snapshot {
+    let mut qwen = in_vram("qwen2.5-coder:7b", 4_700_000_000, in_four_minutes());
+    qwen.listed = Some(0);
+    let mut split = in_vram("deepseek-r1:14b", 9_000_000_000, Expiry::Never);
+    split.tiers = Tiers { vram: Bytes(6_000_000_000), ram: Bytes(3_000_000_000), ..Tiers::default() };
+    split.loaded.as_mut().unwrap().size_vram = Bytes(6_600_000_000);
+    let mut near = on_disk("openthinker3-7b", 4_700_000_000, 4_600_000_000);
+    near.forecast = Some(Forecast { evicts: vec![name("qwen2.5-coder:7b")], why: "needs 4.9 GiB".into() });
+    let half = Model {
+        cached: Cached::Sampled(Bytes(500_000_000)),
+        state: State::InRam { percent: 50, estimate: true },
+        ..on_disk("half:1b", 1_000_000_000, 500_000_000)
+    };
+    let hidden = Model {
+        cached: Cached::Unknown("the kernel hides it".into()),
+        state: State::NotLoaded,
+        tiers: Tiers { unknown: Bytes(274_000_000), ..Tiers::default() },
+        ..on_disk("evil\u{1b}[2J日本", 274_000_000, 0)
+    };
+    snapshot(at, vec![qwen, split, near, half, hidden])
+}
+
+#[test]
+fn a_loaded_model_is_told_whole() {
+    let at = noon();
+    let all = json(&all_kinds(at), None, after(at, 2));
+    assert_eq!(
+        all["models"][0],
+        json!({
+            "server": "http://127.0.0.1:11434",
+            "name": "qwen2.5-coder:7b",
+            "digest": "ab".repeat(32),
+            "size_bytes": 4_700_000_000_u64,
+            "format": "gguf", "family": "", "parameters": "", "quantisation": "Q4_K_M",
+            "capabilities": [], "train_context": null, "remote_host": null,
+            "preload_position": 0,
+            "state": "idle",
+            "pinned": false,
+            "tiers": { "vram_bytes": 4_700_000_000_u64, "ram_bytes": 0, "disk_bytes": 0, "estimate": false },
+            "cached_age_seconds": null,
+            "shared_with": [],
+            "forecast": null,
+            "loaded": true,
+            "loaded_bytes": 5_170_000_000_u64,
+            "loaded_vram_bytes": 5_170_000_000_u64,
+            "processor": "100% GPU",
+            "context": 4096,
+            "expires_at": "2026-11-23T12:04:07.5Z",
+            "remaining_seconds": 245.5,
+            "keep_alive_seconds": 300.0,
+            "runner": null,
+            "runner_unknown": "its process is not visible",
+        })
+    );
+}
+
+#[test]
+fn the_machine_and_the_server_are_told_whole() {
+    let at = noon();
+    let all = json(&all_kinds(at), None, after(at, 2));
+    assert_eq!(
+        (&all["schema_version"], &all["at"], &all["age_seconds"]),
+        (&json!(1), &json!("2026-11-23T12:00:02Z"), &json!(2.0))
+    );
+    let silent = "the driver does not say";
+    assert_eq!(
+        all["host"],
+        json!({
+            "name": "box",
+            "ram": {
+                "total_bytes": 32 * GIB, "used_bytes": 10 * GIB, "available_bytes": 22 * GIB, "free_bytes": 2 * GIB,
+                "page_cache_bytes": 20 * GIB, "swap_total_bytes": 0, "swap_used_bytes": 0,
+                "cgroup_limit_bytes": null, "age_seconds": 2.0,
+            },
+            "cards": [{
+                "name": "RTX 2070",
+                "total_bytes": 8 * GIB, "used_bytes": 5 * GIB, "free_bytes": 3 * GIB,
+                "utilisation_percent": null, "utilisation_percent_unknown": silent,
+                "temperature_celsius": null, "temperature_celsius_unknown": silent,
+                "power_watts": null, "power_watts_unknown": silent,
+                "pcie": null, "pcie_unknown": silent,
+                "receive_bytes_per_second": null, "receive_bytes_per_second_unknown": silent,
+                "processes": [], "asleep": false, "unified": false,
+            }],
+            "cards_age_seconds": 2.0,
+        })
+    );
+    assert_eq!(
+        all["servers"],
+        json!([{
+            "url": "http://127.0.0.1:11434", "reach": "up", "latency_seconds": 0.003, "for_seconds": null, "why": null,
+            "version": "0.32.15", "local": true, "demo_scale": null, "models_dir": "/models",
+            "loaded_age_seconds": 2.0, "installed_age_seconds": 2.0,
+        }])
+    );
+}
+
+#[test]
+fn what_is_unknown_is_null_with_a_reason_and_what_is_estimated_says_so() {
+    let at = noon();
+    let mut unknown = all_kinds(at);
+    unknown.host.ram = None;
+    unknown.host.cards.as_mut().unwrap().value = Cards::Unknown("no NVIDIA driver".into());
+    unknown.servers[0].version = None;
+    let all = json(&unknown, None, at);
+    let models = all["models"].as_array().unwrap();
+    assert_eq!((&all["host"]["ram"], &all["host"]["ram_unknown"]), (&Value::Null, &json!("not read yet")));
+    assert_eq!(
+        (&all["host"]["cards"], &all["host"]["cards_unknown"]),
+        (&Value::Null, &json!("no NVIDIA driver"))
+    );
+    assert_eq!(all["servers"][0]["version_unknown"], json!("the server did not say"));
+    assert_eq!(
+        models[4]["tiers"],
+        json!({
+            "vram_bytes": 0, "estimate": false,
+            "ram_bytes": null, "ram_bytes_unknown": "the kernel hides it",
+            "disk_bytes": null, "disk_bytes_unknown": "the kernel hides it",
+        })
+    );
+    assert_eq!(models[3]["tiers"]["estimate"], json!(true));
+    assert_eq!(
+        models[2]["forecast"],
+        json!({ "estimate": true, "evicts": ["qwen2.5-coder:7b"], "why": "needs 4.9 GiB" })
+    );
+}
+
+#[test]
+fn a_pinned_model_has_no_end_and_that_is_not_unknown() {
+    let at = noon();
+    let pinned = &json(&all_kinds(at), None, at)["models"][1];
+    assert_eq!((&pinned["expires_at"], pinned.get("expires_at_unknown")), (&Value::Null, None));
+    assert_eq!((&pinned["remaining_seconds"], &pinned["pinned"]), (&Value::Null, &json!(true)));
+    assert_eq!(pinned["processor"], json!("33%/67% CPU/GPU"));
+
+    let odd = snapshot(at, vec![in_vram("odd:1b", 1000, Expiry::Unknown)]);
+    assert!(json(&odd, None, at)["models"][0]["expires_at_unknown"].is_string());
+}
+
+#[test]
+fn the_ideas_three_answers_are_there() {
+    let at = noon();
+    let ideas = |snapshot: &Snapshot, keep_alive| {
+        let all = json(snapshot, keep_alive, at);
+        json!([all["vram_model"], all["ram_preloaded"], all["keep_alive"]])
+    };
+    let hour = Some(KeepAlive::For(Duration::from_secs(3600)));
+    assert_eq!(
+        ideas(&all_kinds(at), hour),
+        json!(["deepseek-r1:14b", ["qwen2.5-coder:7b", "deepseek-r1:14b", "openthinker3-7b"], "1h"])
+    );
+    let ghost = Model { state: State::Ghost, ..in_vram("ghost:1b", 1000, Expiry::Never) };
+    let alone = snapshot(at, vec![ghost, on_disk("almost:1b", 1000, 949), on_disk("near:1b", 1000, 950)]);
+    assert_eq!(ideas(&alone, Some(KeepAlive::Forever)), json!([null, ["near:1b"], "-1s"]));
+    assert_eq!(ideas(&snapshot(at, vec![]), None), json!([null, [], null]));
+}
+
+#[test]
+fn the_table_shows_every_model_and_marks_what_it_cuts() {
+    let at = noon();
+    let all = all_kinds(at);
+    insta::assert_snapshot!(table(&all, at, None), @r"
+    SERVER  http://127.0.0.1:11434  Ollama 0.32.15  up, 3 ms
+    RAM     32.0 GiB  used 10.0  available 22.0  page cache 20.0
+    VRAM    8.0 GiB  used 5.0  free 3.0  RTX 2070
+
+      MODEL               SIZE  VRAM   RAM  DISK     LEFT  CONTEXT  PROCESSOR        STATE
+    * qwen2.5-coder:7b  4.7 GB  100%     -     -     4:07     4096  100% GPU         idle
+      deepseek-r1:14b   9.0 GB   66%   33%     -  forever     4096  33%/67% CPU/GPU  idle, pinned
+      openthinker3-7b   4.7 GB     -   97%    2%        -        -  -                in RAM 97 %
+      half:1b           1.0 GB     -  ~50%  ~50%        -        -  -                in RAM ~50 %
+      evil�[2J日本      274 MB     -     ?     ?        -        -  -                not loaded
+    ");
+    insta::assert_snapshot!(table(&all, at, Some(80)), @r"
+    SERVER  http://127.0.0.1:11434  Ollama 0.32.15  up, 3 ms
+    RAM     32.0 GiB  used 10.0  available 22.0  page cache 20.0
+    VRAM    8.0 GiB  used 5.0  free 3.0  RTX 2070
+
+      MODEL               SIZE  VRAM   RAM  DISK     LEFT  STATE
+    * qwen2.5-coder:7b  4.7 GB  100%     -     -     4:07  idle
+      deepseek-r1:14b   9.0 GB   66%   33%     -  forever  idle, pinned
+      openthinker3-7b   4.7 GB     -   97%    2%        -  in RAM 97 %
+      half:1b           1.0 GB     -  ~50%  ~50%        -  in RAM ~50 %
+      evil�[2J日本      274 MB     -     ?     ?        -  not loaded
+    ");
+    insta::assert_snapshot!(table(&all, at, Some(50)), @r"
+    SERVER  http://127.0.0.1:11434  Ollama 0.32.15  u…
+    RAM     32.0 GiB  used 10.0  available 22.0  page…
+    VRAM    8.0 GiB  used 5.0  free 3.0  RTX 2070
+
+      MODEL    VRAM   RAM  DISK     LEFT  STATE
+    * qwen2.…  100%     -     -     4:07  idle
+      deepse…   66%   33%     -  forever  idle, pinned
+      openth…     -   97%    2%        -  in RAM 97 %
+      half:1b     -  ~50%  ~50%        -  in RAM ~50 %
+      evil�[…     -     ?     ?        -  not loaded
+    ");
+}
+
+#[test]
+fn no_line_is_wider_than_the_terminal_and_nothing_hostile_is_in_it() {
+    let at = noon();
+    for columns in 0..200 {
+        let text = table(&all_kinds(at), at, Some(columns));
+        assert!(text.lines().all(|line| line.width() <= columns), "{columns}:\n{text}");
+        assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{columns}:\n{text}");
+    }
+}
+
+#[test]
+fn the_table_without_a_server_says_so() {
+    let at = noon();
+    let mut without = snapshot(at, vec![]);
+    let server = &mut without.servers[0];
+    server.reach = Reach::Down { since: at, why: "connection refused".into() };
+    (server.tags_at, server.version) = (None, None);
+    without.host.cards = None;
+    insta::assert_snapshot!(table(&without, after(at, 65), None), @r"
+    SERVER  http://127.0.0.1:11434  down for 1:05: connection refused
+    RAM     32.0 GiB  used 10.0  available 22.0  page cache 20.0
+    VRAM    ? not read yet
+
+    the models are not known yet
+    ");
+}
+
+async fn ran(first: Snapshot, request: &Request) -> (Exit, String, String) {
+    let at = first.at;
+    let (handle, _fake) = engine(first);
+    let (mut results, mut remarks) = (Vec::new(), Vec::new());
+    let exit = run(handle, request, &stopped(at), pending(), &mut Out::new(&mut results, &mut remarks)).await;
+    (exit, String::from_utf8(results).unwrap(), String::from_utf8(remarks).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_waits_for_the_models_and_then_for_the_page_cache() {
+    let at = noon();
+    let mut early = all_kinds(at);
+    early.servers[0].ps_at = None;
+    let (handle, fake) = engine(early);
+    let (mut results, mut remarks) = (Vec::new(), Vec::new());
+    let mut out = Out::new(&mut results, &mut remarks);
+    let clock = stopped(at);
+    let ((), exit) = tokio::join!(
+        async {
+            tokio::task::yield_now().await;
+            fake.change(|snapshot| {
+                snapshot.servers[0].ps_at = Some(at);
+                snapshot.servers[0].models[2].cached = Cached::Unread;
+            });
+            tokio::task::yield_now().await;
+            fake.change(|snapshot| snapshot.servers[0].models[2] = on_disk("openthinker3-7b", 1000, 7));
+        },
+        run(handle, &ONCE, &clock, pending(), &mut out),
+    );
+    assert_eq!(exit, Exit::Done);
+    let all: Value = serde_json::from_slice(&results).unwrap();
+    assert_eq!(all["models"][2]["tiers"]["ram_bytes"], json!(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_server_the_machine_is_still_told() {
+    let mut without = all_kinds(noon());
+    without.servers[0].reach = Reach::Down { since: noon(), why: "connection refused".into() };
+    let (exit, results, remarks) = ran(without, &ONCE).await;
+    let all: Value = serde_json::from_str(&results).unwrap();
+    assert_eq!((exit, &all["servers"][0]["reach"]), (Exit::NoServer, &json!("down")));
+    assert!(all["host"]["ram"].is_object() && remarks.starts_with("no server at "), "{remarks}");
+
+    let mut silent = all_kinds(noon());
+    silent.servers[0].tags_at = None;
+    let (exit, _, remarks) = ran(silent, &ONCE).await;
+    assert_eq!(
+        (exit, remarks.as_str()),
+        (Exit::TimedOut, "the server at http://127.0.0.1:11434 did not answer in time\n")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reading_that_never_comes_does_not_hold_it_up() {
+    let mut partly = all_kinds(noon());
+    partly.host.cards.as_mut().unwrap().value = Cards::Unread;
+    let (exit, results, _) = ran(partly, &Request { json: false, ..ONCE }).await;
+    assert_eq!(exit, Exit::Done);
+    assert!(results.contains("VRAM    ? not read yet"), "{results}");
+}
+
+/// Takes so many lines, then has gone.
+struct Head {
+    lines: usize,
+    taken: String,
+}
+
+impl io::Write for Head {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.taken.lines().count() == self.lines && self.taken.ends_with('\n') {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.taken.push_str(std::str::from_utf8(bytes).unwrap());
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn watch_prints_a_line_for_each_change_until_its_reader_goes() {
+    let at = noon();
+    let (handle, fake) = engine(all_kinds(at));
+    let mut head = Head { lines: 3, taken: String::new() };
+    let mut remarks = Vec::new();
+    let mut out = Out::new(&mut head, &mut remarks);
+    let clock = stopped(at);
+    let request = Request { watch: true, ..ONCE };
+    let ((), exit) = tokio::join!(
+        async {
+            tokio::task::yield_now().await;
+            fake.change(|snapshot| {
+                snapshot.servers[0].reach = Reach::Down { since: at, why: "connection refused".into() };
+            });
+        },
+        run(handle, &request, &clock, pending(), &mut out),
+    );
+    assert_eq!((exit, remarks.len()), (Exit::Done, 0));
+    let lines: Vec<Value> = head.taken.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // The third comes by itself: nothing changed, but its ages did.
+    let reach: Vec<&Value> = lines.iter().map(|line| &line["servers"][0]["reach"]).collect();
+    assert_eq!(reach, ["up", "down", "down"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn watch_ends_well_when_it_is_interrupted() {
+    let (handle, _fake) = engine(all_kinds(noon()));
+    let (mut results, mut remarks) = (Vec::new(), Vec::new());
+    let mut out = Out::new(&mut results, &mut remarks);
+    let request = Request { watch: true, ..ONCE };
+    let interrupt = tokio::time::sleep(Duration::from_secs(25));
+    let exit = run(handle, &request, &stopped(noon()), interrupt, &mut out).await;
+    assert_eq!((exit, results.iter().filter(|byte| **byte == b'\n').count()), (Exit::Done, 3));
+}

@@ -1,0 +1,75 @@
+//! The README and the files around the code: what they promise is what the program does.
+
+use std::ffi::OsString;
+use std::fs;
+
+use resident::cli::{Cli, Exit};
+
+fn file(name: &str) -> String {
+    fs::read_to_string(format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+/// The lines of each block of commands.
+fn blocks(markdown: &str) -> Vec<Vec<&str>> {
+    markdown
+        .split("```sh\n")
+        .skip(1)
+        .map(|block| block.split("```").next().unwrap_or_default().lines().collect())
+        .collect()
+}
+
+#[test]
+fn the_readme_begins_with_exactly_two_commands() {
+    let readme = file("README.md");
+    assert_eq!(blocks(&readme)[0], ["cargo run --release -- --demo", "cargo test"]);
+    let before = readme.split("```").next().unwrap();
+    assert!(before.lines().count() < 8, "the commands stand up front:\n{before}");
+}
+
+#[test]
+fn every_command_line_in_the_readme_is_a_right_one() {
+    let readme = file("README.md");
+    let mut seen = 0;
+    for line in blocks(&readme).concat() {
+        let line = line.replace("cargo run --release -- ", "resident ");
+        if line == "resident" || line.starts_with("resident ") {
+            Cli::read(line.split_whitespace().map(OsString::from)).unwrap_or_else(|e| panic!("{line}: {e}"));
+            seen += 1;
+        }
+    }
+    assert!(seen > 12, "{seen}");
+}
+
+#[test]
+fn the_readme_tells_every_exit_code() {
+    let readme = file("README.md");
+    for (exit, meaning) in [
+        (Exit::Done, "done"),
+        (Exit::Failed, "failed"),
+        (Exit::Usage, "usage or config"),
+        (Exit::Refused, "refused without `--yes`"),
+        (Exit::TimedOut, "timed out"),
+        (Exit::NoServer, "no server"),
+    ] {
+        let row = format!("| {} | {meaning} |", exit as u8);
+        assert!(readme.lines().any(|line| line == row), "{row}");
+    }
+}
+
+#[test]
+fn every_file_the_readme_links_to_is_there() {
+    let readme = file("README.md");
+    let mut links = 0;
+    for link in readme.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        if !link.contains("://") {
+            assert!(fs::exists(format!("{}/{link}", env!("CARGO_MANIFEST_DIR"))).unwrap(), "{link}");
+            links += 1;
+        }
+    }
+    assert!(links >= 3, "{links}");
+}
+
+#[test]
+fn one_version_of_the_terminal_library_is_in_the_lock() {
+    assert_eq!(file("Cargo.lock").lines().filter(|line| *line == "name = \"crossterm\"").count(), 1);
+}
