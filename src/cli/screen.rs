@@ -28,7 +28,12 @@ pub async fn run(cli: &Cli, loaded: Loaded, clock: Clock) -> anyhow::Result<Exit
     }
     let place = demo::Place::new(cli.flags.demo_scale.unwrap_or(demo::SCALE));
     let mut world = if cli.wants_demo() {
-        World::demo(loaded.config.clone(), place.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?, clock.clone()).await?
+        World::demo(
+            loaded.config.clone(),
+            place.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?,
+            clock.clone(),
+        )
+        .await?
     } else {
         World::real(loaded.config.clone(), clock.clone())
     };

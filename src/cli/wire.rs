@@ -161,8 +161,11 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     if matches!(cli.command, None | Some(Sub::Demo { .. })) {
         return screen::run(cli, loaded, clock).await;
     }
-    let world =
-        if cli.wants_demo() { World::demo(config, &place?, clock).await? } else { World::real(config, clock) };
+    let world = if cli.wants_demo() {
+        World::demo(config, &place?, clock).await?
+    } else {
+        World::real(config, clock)
+    };
     let exit = one_shot(cli, &world).await;
     world.end().await;
     exit

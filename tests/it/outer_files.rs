@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 
 use resident::cli::{Cli, Exit};
+use resident::tui::action::ACTIONS;
 
 fn file(name: &str) -> String {
     fs::read_to_string(format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -72,4 +73,36 @@ fn every_file_the_readme_links_to_is_there() {
 #[test]
 fn one_version_of_the_terminal_library_is_in_the_lock() {
     assert_eq!(file("Cargo.lock").lines().filter(|line| *line == "name = \"crossterm\"").count(), 1);
+}
+
+/// The keys table, made from the keymap's own.
+fn keys_table() -> String {
+    let mut table = String::new();
+    let mut context = None;
+    for entry in ACTIONS {
+        if context != Some(entry.context) {
+            context = Some(entry.context);
+            table.push_str(&format!(
+                "\n**{}**\n\n| key | name | what it does |\n|---|---|---|\n",
+                entry.context
+            ));
+        }
+        let keys: Vec<String> = entry.keys.iter().map(|key| format!("`{key}`")).collect();
+        table.push_str(&format!("| {} | `{}` | {} |\n", keys.join(" "), entry.name, entry.sentence));
+    }
+    table
+}
+
+#[test]
+fn the_keys_table_in_the_readme_is_the_keymaps() {
+    let readme = file("README.md");
+    let (before, rest) = readme.split_once("<!-- keys -->\n").unwrap();
+    let (table, after) = rest.split_once("\n<!-- /keys -->").unwrap();
+    let right = keys_table();
+    if std::env::var_os("UPDATE_README").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+        fs::write(path, format!("{before}<!-- keys -->\n{right}\n<!-- /keys -->{after}")).unwrap();
+        return;
+    }
+    assert_eq!(table, right, "run: UPDATE_README=1 cargo test keys_table");
 }
