@@ -276,7 +276,7 @@ pub(crate) fn learn(fresh: &mut Running, old: Option<&Running>, before: Option<T
         return;
     }
     match (old.expiry, fresh.expiry) {
-        (Expiry::At(was), Expiry::At(is)) if is < was => fresh.cut_short = is <= now,
+        (Expiry::At(was), Expiry::At(is)) if is < was && is <= now => fresh.cut_short = true,
         (_, Expiry::Never) => fresh.keep_alive = Some(KeepAlive::Forever),
         (Expiry::At(was), Expiry::At(is)) => {
             let moved = is.duration_since(was).as_millis();

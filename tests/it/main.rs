@@ -5,6 +5,8 @@ mod cli_act;
 mod cli_fake;
 mod cli_process;
 mod cli_status;
+mod engine_behaviour;
+mod engine_world;
 mod outer_files;
 mod rust_text;
 mod sim_children;
