@@ -52,7 +52,8 @@ impl World {
     /// What the engine is started with; nothing runs or is read before it starts.
     pub fn engine(&self) -> anyhow::Result<Engine> {
         let config = Arc::clone(&self.config);
-        let client = Client::new(&config.url, Options::default()).with_context(|| format!("the address {}", config.url))?;
+        let client = Client::new(&config.url, Options::default())
+            .with_context(|| format!("the address {}", config.url))?;
         let local = client.is_local();
         let card = self.sim.as_ref().map(Sim::card);
         let clock = Arc::clone(&self.clock);
