@@ -82,7 +82,7 @@ pub struct Flags {
     /// Read this config file, and let what it says act
     #[arg(long, global = true, value_name = "PATH")]
     pub config: Option<PathBuf>,
-    /// The server, in any form OLLAMA_HOST has: a host, host:port or URL
+    /// The server: a host, host:port or URL, in any form that Ollama itself takes
     #[arg(long, global = true, value_name = "URL")]
     pub host: Option<String>,
     /// Use an embedded server with real files instead of Ollama
@@ -229,6 +229,10 @@ fn refresh(text: &str) -> Result<Duration, &'static str> {
 
 /// Reads the command line and does what it says; the whole program.
 pub fn main() -> ExitCode {
+    // The embedded server starts this same program once per loaded model; clap never sees it.
+    if std::env::var_os(crate::sim::runner::MARK).is_some() {
+        return crate::sim::runner::main();
+    }
     let exit = match Cli::read(std::env::args_os()) {
         Ok(cli) => wire::run(&cli),
         Err(error) => end_of(&error),

@@ -1,11 +1,7 @@
-//! Wiring only: a runner of the embedded server, or the command line.
+//! The binary: hands over to the library, whose answer becomes the exit code.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // The embedded server starts this same program once per loaded model; clap never sees it.
-    if std::env::var_os(resident::sim::runner::MARK).is_some() {
-        return resident::sim::runner::main();
-    }
     resident::cli::main()
 }

@@ -4,6 +4,7 @@ mod document;
 mod sheet;
 mod words;
 
+use std::fmt::Write as _;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -38,7 +39,7 @@ pub struct Request {
     pub json: bool,
     /// Go on at every change; always JSON, one object a line.
     pub watch: bool,
-    /// The config's keep_alive, which the JSON carries.
+    /// The config's `keep_alive`, which the JSON carries.
     pub keep_alive: Option<KeepAlive>,
     /// Columns of the terminal; `None` if stdout is none: nothing is cut then.
     pub columns: Option<usize>,
@@ -146,7 +147,8 @@ fn terminal_safe(json: &str) -> String {
             safe.push(c);
         } else {
             for unit in c.encode_utf16(&mut [0; 2]) {
-                safe.push_str(&format!("\\u{unit:04x}"));
+                // Writing to a string cannot fail.
+                let _ = write!(safe, "\\u{unit:04x}");
             }
         }
     }

@@ -366,5 +366,5 @@ async fn watch_ends_well_when_it_is_interrupted() {
     let request = Request { watch: true, ..ONCE };
     let interrupt = tokio::time::sleep(Duration::from_secs(25));
     let exit = run(handle, &request, &stopped(noon()), interrupt, &mut out).await;
-    assert_eq!((exit, results.iter().filter(|byte| **byte == b'\n').count()), (Exit::Done, 3));
+    assert_eq!((exit, String::from_utf8(results).unwrap().lines().count()), (Exit::Done, 3));
 }

@@ -1,5 +1,7 @@
 //! All integration tests, in one binary: modules by subject.
 
+#![expect(clippy::unwrap_used, reason = "clippy allows it in test functions only, not in what they share")]
+
 mod arrows;
 mod cli_act;
 mod cli_fake;

@@ -1,6 +1,7 @@
 //! The README and the files around the code: what they promise is what the program does.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs;
 
 use resident::cli::{Cli, Exit};
@@ -82,13 +83,11 @@ fn keys_table() -> String {
     for entry in ACTIONS {
         if context != Some(entry.context) {
             context = Some(entry.context);
-            table.push_str(&format!(
-                "\n**{}**\n\n| key | name | what it does |\n|---|---|---|\n",
-                entry.context
-            ));
+            writeln!(table, "\n**{}**\n\n| key | name | what it does |\n|---|---|---|", entry.context)
+                .unwrap();
         }
         let keys: Vec<String> = entry.keys.iter().map(|key| format!("`{key}`")).collect();
-        table.push_str(&format!("| {} | `{}` | {} |\n", keys.join(" "), entry.name, entry.sentence));
+        writeln!(table, "| {} | `{}` | {} |", keys.join(" "), entry.name, entry.sentence).unwrap();
     }
     table
 }

@@ -91,12 +91,12 @@ fn raw_text_end(chars: &[char], from: usize, word: &str) -> Option<usize> {
 
 #[test]
 fn comments_and_texts_name_nothing() {
-    let source = r###"
+    let source = r##"
         //! crate::a
         /* crate::b /* crate::c */ crate::d */
         let a = "crate::e \" crate::f"; let b = r#"crate::g " crate::h"#; let c = b"crate::i";
         let d = 'x'; let e = '\''; let f = '"'; fn g<'a>(h: &'a str) {} crate::real
-    "###;
+    "##;
     let joined = tokens(source).join(" ");
     assert!(joined.ends_with("fn g < a > ( h : & a str ) { } crate :: real"), "{joined}");
     assert_eq!(joined.matches("crate").count(), 1, "{joined}");

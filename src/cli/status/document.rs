@@ -30,7 +30,7 @@ pub fn json(snapshot: &Snapshot, keep_alive: Option<KeepAlive>, now: Moment) -> 
     })
 }
 
-/// A keep_alive in a form that can be sent to the server: `forever` and `-1` cannot, as strings.
+/// A `keep_alive` in a form that can be sent to the server: `forever` and `-1` cannot, as strings.
 fn as_ollama_takes_it(keep_alive: KeepAlive) -> String {
     if keep_alive.is_forever() { "-1s".to_owned() } else { keep_alive.to_string() }
 }
