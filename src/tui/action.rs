@@ -103,7 +103,7 @@ pub const ACTIONS: &[Entry] = {
     use Action as A;
     use Context::{Confirm, Main, Page, Prompt};
     &[
-        entry(A::Swap, Main, "swap", "swap", &["enter"], "make the model ready in VRAM; what must go for it goes"),
+        entry(A::Swap, Main, "swap", "swap", &["enter"], "make it ready in VRAM; what must go for it goes"),
         entry(A::Load, Main, "load", "load", &["l"], "load it beside what is loaded"),
         entry(A::Unload, Main, "unload", "unload", &["u"], "take it out of VRAM"),
         entry(A::Pin, Main, "pin", "pin", &["p"], "keep it in VRAM, or let it expire again"),

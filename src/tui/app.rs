@@ -25,6 +25,15 @@ mod roam;
 
 pub(crate) use prompt::{Asked, Prompt};
 
+/// Models whose bytes count: of the names that share a blob only the first.
+pub(crate) fn counted_once(models: &[Model]) -> impl Iterator<Item = &Model> {
+    models.iter().enumerate().filter_map(|(i, model)| {
+        let is_counted = !model.shared_with.is_empty()
+            && models[..i].iter().any(|earlier| model.shared_with.contains(&earlier.name));
+        (!is_counted).then_some(model)
+    })
+}
+
 /// What the screen is told once, at the start.
 pub struct Settings {
     /// Nothing is changed.

@@ -47,7 +47,7 @@ pub(crate) fn fit(text: &str, columns: u16) -> Cow<'_, str> {
 }
 
 /// Whether each byte is one column: the usual case, and the fast one.
-fn is_plain(text: &str) -> bool {
+pub(crate) fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
 }
 
@@ -94,7 +94,7 @@ pub(crate) fn took(took: Duration) -> String {
 /// How long something runs already, calmer: tenths up to ten seconds, then whole ones.
 pub(crate) fn running(since: Duration) -> String {
     match since.as_secs() {
-        0..10 => format!("{:.1} s", since.as_secs_f64() - since.as_secs_f64() % 0.1),
+        seconds @ 0..10 => format!("{seconds}.{} s", since.subsec_millis() / 100),
         10..100 => format!("{} s", since.as_secs()),
         seconds => countdown(seconds),
     }

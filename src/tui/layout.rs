@@ -56,7 +56,7 @@ pub(crate) fn areas(screen: Rect, wants: Wants) -> Areas {
     }
     areas.body = rest;
     if screen.width >= WIDE {
-        let (left, right) = beside(rest, (screen.width * 2 / 5).min(70));
+        let (left, right) = beside(rest, (screen.width * 13 / 40).min(72));
         rest = left;
         areas.details = right;
     } else if wants.panel == Panel::Details {
@@ -135,7 +135,7 @@ const STEPS: [Step; 18] = [
     (|c| &mut c.name, 18, false),
     (|c| &mut c.quant, 7, true),
     (|c| &mut c.context, 7, true),
-    (|c| &mut c.split, 10, true),
+    (|c| &mut c.split, 7, true),
     (|c| &mut c.state, 18, false),
     (|c| &mut c.meter, 10, false),
     (|c| &mut c.name, 32, false),
@@ -150,26 +150,26 @@ pub(crate) fn table_columns(width: u16) -> Columns {
     let mut columns = Columns { mark: 3, name: 8, tiers: 4, time: 7, state: 5, gap, ..Columns::default() };
     for (column, upto, whole) in STEPS {
         let mut wider = columns;
-        let least = if whole { upto } else { *column(&mut columns) + 1 };
-        for cell in (least..=upto).rev() {
-            *column(&mut wider) = cell;
-            if wider.used() <= width {
-                columns = wider;
-                break;
-            }
+        let cell = column(&mut wider);
+        *cell = if whole { upto } else { upto.min(*cell + 1) };
+        let used = wider.used();
+        if used <= width {
+            let cell = column(&mut wider);
+            *cell = upto.min(*cell + (width - used));
+            columns = wider;
         }
     }
     columns
 }
 
 impl Columns {
-    /// All columns with the blanks between them.
+    /// All columns with the blanks between them; the one after the last is not counted.
     pub(crate) fn used(&self) -> u16 {
-        let apart = [self.size, self.quant, self.tiers, self.time, self.state, self.context, self.split];
+        let apart = [self.size, self.quant, self.tiers, self.time, self.context, self.split];
         let joined = [self.percent, self.meter];
         let with =
             |cells: &[u16], blank: u16| -> u16 { cells.iter().filter(|&&c| c > 0).map(|c| c + blank).sum() };
-        self.mark + self.name + with(&apart, self.gap) + with(&joined, 1)
+        self.mark + self.name + self.gap + self.state + with(&apart, self.gap) + with(&joined, 1)
     }
 }
 

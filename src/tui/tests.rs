@@ -1,1 +1,6 @@
-//! Tests.
+//! What the screen shows and does, at every size and with every kind of model.
+
+mod acts;
+mod calm;
+mod pictures;
+mod sizes;

@@ -3,6 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use super::welcome;
 use crate::residency::snapshot::State;
 use crate::tui::action::{Action, Context};
 use crate::tui::app::{App, Layer, Panel};
@@ -60,6 +61,11 @@ fn actions(app: &App) -> (Vec<Action>, Option<Action>) {
     let mut actions = Vec::new();
     if app.offers_demo() {
         actions.push(Action::Demo);
+    }
+    if welcome::applies(app) {
+        // There is nothing to sort, to filter or to look at.
+        actions.push(Action::Quit);
+        return (actions, Some(Action::Help));
     }
     if app.panel == Panel::Models || app.panel == Panel::Details {
         actions.extend(for_model(app));

@@ -7,30 +7,64 @@ use ratatui::style::Style;
 use crate::config::Memory;
 use crate::residency::bytes::Bytes;
 use crate::residency::host::{Card, Cards, Ram};
+use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Loaded, Model};
 use crate::residency::text::printable;
 use crate::residency::timing::Moment;
-use crate::tui::app::App;
+use crate::tui::app::{App, counted_once};
 use crate::tui::format::{self, gib};
 use crate::tui::theme;
 use crate::tui::widget::bar::share_out;
 use crate::tui::widget::strip::{Strip, row};
 
 /// A part of a gauge.
-struct Segment {
+struct Segment<'a> {
     bytes: Bytes,
     glyph: &'static str,
     style: Style,
-    /// What it is called inside of the bar, the longest wording first.
-    words: Vec<String>,
+    label: Label<'a>,
+}
+
+/// What a segment is called inside of the bar.
+enum Label<'a> {
+    None,
+    /// A word and the bytes.
+    Word(&'static str, Bytes),
+    /// A model and its weights and context on the card.
+    Loaded(&'a ModelName, Bytes, Bytes),
+    /// A model and what of it is in RAM, maybe an estimate.
+    Cached(&'a ModelName, Bytes, bool),
+}
+
+impl Label<'_> {
+    /// The longest wording first.
+    fn wordings(&self) -> Vec<String> {
+        match *self {
+            Label::None => Vec::new(),
+            Label::Word(word, bytes) => vec![format!("{word} {}", gib(bytes)), word.to_owned()],
+            Label::Loaded(name, weights, context) => {
+                let (shown, whole) = (name.to_string(), gib(weights + context));
+                let short = format::short_name(&shown);
+                let split = format!("{short} {}+{}", gib(weights), gib(context));
+                let all = vec![split, format!("{short} {whole}"), short.to_owned()];
+                all.into_iter().skip(usize::from(context == Bytes::ZERO)).collect()
+            }
+            Label::Cached(name, bytes, is_estimate) => {
+                let shown = name.to_string();
+                let short = format::short_name(&shown);
+                let about = if is_estimate { "~" } else { "" };
+                vec![format!("{short} {about}{}", gib(bytes)), short.to_owned()]
+            }
+        }
+    }
 }
 
 /// What one row shows.
-struct Gauge {
+struct Gauge<'a> {
     label: String,
     total: Bytes,
     used: Bytes,
-    segments: Vec<Segment>,
+    segments: Vec<Segment<'a>>,
     /// Budgets, drawn as marks.
     marks: Vec<Bytes>,
 }
@@ -59,7 +93,7 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
 }
 
 /// A gauge, or its label and why there is none.
-type Shown = Result<Gauge, (String, String)>;
+type Shown<'a> = Result<Gauge<'a>, (String, String)>;
 
 fn label_width(width: u16) -> u16 {
     match width {
@@ -77,27 +111,25 @@ fn draw(buffer: &mut Buffer, area: Rect, gauge: &Gauge, app: &App) {
         format!("{:>5}/{} GiB", gib(gauge.used), gib(gauge.total))
     };
     let mut strip = Strip::new(buffer, area);
-    strip.skip(1).cell(&gauge.label, label_width(area.width), theme.text).skip(1);
+    let label = match label_width(area.width) {
+        4 => gauge.label.split(' ').next().unwrap_or_default(),
+        _ => &gauge.label,
+    };
+    strip.skip(1).cell(label, label_width(area.width), theme.text).skip(1);
     // Figures of all gauges end in one column.
     let reserved = format::columns(&figures).max(if area.width < 40 { 9 } else { 14 }) + 2;
     let width = strip.left().saturating_sub(reserved);
     let parts: Vec<u64> = gauge.segments.iter().map(|segment| segment.bytes.0).collect();
     let mut free = width;
     let bar = Rect { x: area.x + 2 + label_width(area.width), width, ..area };
-    for (segment, columns) in gauge.segments.iter().zip(share_out(&parts, gauge.total.0, width)) {
-        let words = segment.words.iter().find(|words| format::columns(words).saturating_add(4) <= columns);
-        match words {
-            Some(words) => {
-                let text = format::columns(words) + 2;
-                let before = (columns - text) / 2;
-                strip.fill(segment.glyph, before, segment.style).skip(1).put(words, segment.style).skip(1);
-                strip.fill(segment.glyph, columns - text - before, segment.style);
-            }
-            None => {
-                strip.fill(segment.glyph, columns, segment.style);
-            }
-        }
+    let columns = share_out(&parts, gauge.total.0, width);
+    for (i, (segment, &columns)) in gauge.segments.iter().zip(&columns).enumerate() {
         free = free.saturating_sub(columns);
+        // Two neighbours with one glyph are told apart by a blank.
+        let joins = gauge.segments.get(i + 1).is_some_and(|next| next.glyph == segment.glyph);
+        let blank = u16::from(joins && columns > 2);
+        fill(&mut strip, segment, columns - blank);
+        strip.skip(blank);
     }
     strip.skip(free).skip(1).cell_right(&figures, reserved - 2, theme.text);
     for mark in &gauge.marks {
@@ -113,7 +145,25 @@ fn draw(buffer: &mut Buffer, area: Rect, gauge: &Gauge, app: &App) {
     }
 }
 
-fn cards(app: &App, now: Moment) -> Vec<Shown> {
+/// A segment's columns with its words in the middle: in air if there is room for it, else close.
+fn fill(strip: &mut Strip, segment: &Segment, columns: u16) {
+    // Below three columns there is no room for a word: most segments of a long list end here.
+    let wordings = if columns > 2 { segment.label.wordings() } else { Vec::new() };
+    let fitting = |around: u16| {
+        let words = wordings.iter().find(|words| format::columns(words).saturating_add(around) <= columns);
+        words.map(|words| (words, around / 4))
+    };
+    let Some((words, air)) = fitting(4).or_else(|| fitting(2)) else {
+        strip.fill(segment.glyph, columns, segment.style);
+        return;
+    };
+    let text = format::columns(words) + 2 * air;
+    let before = (columns - text) / 2;
+    strip.fill(segment.glyph, before, segment.style).skip(air).put(words, segment.style).skip(air);
+    strip.fill(segment.glyph, columns - text - before, segment.style);
+}
+
+fn cards(app: &App, now: Moment) -> Vec<Shown<'_>> {
     let models: Vec<(&Model, &Loaded)> = app
         .server()
         .map_or(&[][..], |server| &server.models)
@@ -148,7 +198,13 @@ fn cards(app: &App, now: Moment) -> Vec<Shown> {
     }
 }
 
-fn gauge_of(card: &Card, only: bool, models: &[(&Model, &Loaded)], old: Option<&str>, app: &App) -> Gauge {
+fn gauge_of<'a>(
+    card: &Card,
+    only: bool,
+    models: &[(&'a Model, &Loaded)],
+    old: Option<&str>,
+    app: &App,
+) -> Gauge<'a> {
     let theme = &app.settings.theme;
     let mut segments = Vec::new();
     let mut mine = Bytes::ZERO;
@@ -159,27 +215,16 @@ fn gauge_of(card: &Card, only: bool, models: &[(&Model, &Loaded)], old: Option<&
         }
         mine += on_card;
         let (weights, context) = weights_and_context(model, loaded, on_card);
-        let shown = model.name.to_string();
-        let short = format::short_name(&shown);
-        let split = format!("{}+{}", gib(weights), gib(context));
-        let words = if context == Bytes::ZERO {
-            vec![format!("{short} {}", gib(on_card)), short.to_owned()]
-        } else {
-            vec![format!("{short} {split}"), format!("{short} {}", gib(on_card)), short.to_owned()]
-        };
-        segments.push(Segment { bytes: weights, glyph: theme::VRAM, style: theme.vram, words });
-        segments.push(Segment {
-            bytes: context,
-            glyph: theme::CONTEXT,
-            style: theme.context,
-            words: Vec::new(),
-        });
+        let label = Label::Loaded(&model.name, weights, context);
+        segments.push(Segment { bytes: weights, glyph: theme::VRAM, style: theme.vram, label });
+        let label = Label::None;
+        segments.push(Segment { bytes: context, glyph: theme::CONTEXT, style: theme.context, label });
     }
     let other = card.used.minus(mine);
     // Without process ids on several cards nobody can say whose it is.
     let whose = if only || mine > Bytes::ZERO || models.is_empty() { "other" } else { "used" };
-    let words = vec![format!("{whose} {}", gib(other)), whose.to_owned()];
-    segments.push(Segment { bytes: other, glyph: theme::OTHER, style: theme.other, words });
+    let label = Label::Word(whose, other);
+    segments.push(Segment { bytes: other, glyph: theme::OTHER, style: theme.other, label });
     let name = printable(&card.name);
     let name = name.trim_start_matches("NVIDIA ").trim_start_matches("GeForce ");
     let label = match old {
@@ -206,7 +251,7 @@ fn weights_and_context(model: &Model, loaded: &Loaded, on_card: Bytes) -> (Bytes
     (weights, on_card.minus(weights))
 }
 
-fn ram(app: &App) -> Shown {
+fn ram(app: &App) -> Shown<'_> {
     if app.server().is_some_and(|server| !server.local && server.ps_at.is_some()) {
         return Err(("RAM".into(), "unknown: the server is on another machine".into()));
     }
@@ -216,7 +261,7 @@ fn ram(app: &App) -> Shown {
     }
 }
 
-fn ram_gauge(ram: &Ram, app: &App) -> Gauge {
+fn ram_gauge<'a>(ram: &Ram, app: &'a App) -> Gauge<'a> {
     let theme = &app.settings.theme;
     let models = app.server().map_or(&[][..], |server| &server.models);
     let runners: Bytes = models
@@ -226,46 +271,20 @@ fn ram_gauge(ram: &Ram, app: &App) -> Gauge {
         .sum::<Bytes>()
         .min(ram.used);
     let system = ram.used.minus(runners);
+    let word = |bytes, glyph, style, word| Segment { bytes, glyph, style, label: Label::Word(word, bytes) };
     let mut segments = vec![
-        segment(
-            system,
-            theme::CONTEXT,
-            theme.other,
-            vec![format!("system {}", gib(system)), "system".into()],
-        ),
-        segment(
-            runners,
-            theme::OTHER,
-            theme.context,
-            vec![format!("context {}", gib(runners)), "context".into()],
-        ),
+        word(system, theme::CONTEXT, theme.other, "system"),
+        word(runners, theme::OTHER, theme.context, "context"),
     ];
     let mut in_cache = Bytes::ZERO;
-    for (i, model) in models.iter().enumerate() {
-        // One blob, one segment: names that share it are counted once.
-        if models[..i].iter().any(|earlier| model.shared_with.contains(&earlier.name)) {
-            continue;
-        }
+    for model in counted_once(models) {
         let Some(bytes) = model.cached.bytes().filter(|bytes| bytes.0 > 0) else { continue };
         let bytes = bytes.min(ram.page_cache.minus(in_cache));
         in_cache += bytes;
-        let shown = model.name.to_string();
-        let short = format::short_name(&shown);
-        let about = if model.cached.is_estimate() { "~" } else { "" };
-        segments.push(segment(
-            bytes,
-            theme::RAM,
-            theme.ram,
-            vec![format!("{short} {about}{}", gib(bytes)), short.to_owned()],
-        ));
+        let label = Label::Cached(&model.name, bytes, model.cached.is_estimate());
+        segments.push(Segment { bytes, glyph: theme::RAM, style: theme.ram, label });
     }
-    let cache = ram.page_cache.minus(in_cache);
-    segments.push(segment(
-        cache,
-        theme::CACHE,
-        theme.faint,
-        vec![format!("cache {}", gib(cache)), "cache".into()],
-    ));
+    segments.push(word(ram.page_cache.minus(in_cache), theme::CACHE, theme.faint, "cache"));
     let marks = match app.settings.memory {
         Memory::Auto => Vec::new(),
         Memory::Set { system, models_preload, total, .. } => vec![system, system + models_preload, total],
@@ -273,8 +292,4 @@ fn ram_gauge(ram: &Ram, app: &App) -> Gauge {
     let marks = marks.into_iter().filter(|mark| *mark < ram.total).collect();
     let label = if ram.cgroup_limit.is_some() { "RAM (limited)" } else { "RAM" };
     Gauge { label: label.into(), total: ram.total, used: ram.used + in_cache, segments, marks }
-}
-
-fn segment(bytes: Bytes, glyph: &'static str, style: Style, words: Vec<String>) -> Segment {
-    Segment { bytes, glyph, style, words }
 }

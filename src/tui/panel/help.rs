@@ -24,7 +24,7 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, down: usize) {
             strip.put(keys, theme.title);
             continue;
         }
-        strip.cell(keys, 14, *style).skip(1);
+        strip.cell(keys, 11, *style).skip(1);
         if area.width >= 70 {
             strip.cell(name, 16, theme.faint).skip(1);
         }
@@ -52,11 +52,11 @@ fn lines(app: &App) -> Vec<Line> {
     lines.push(("glyphs".to_owned(), "", "", theme.text));
     let glyphs = [
         ("█", "vram", "on the card", theme.vram),
-        ("▒", "ram", "in RAM: the page cache, or the runner's own memory", theme.ram),
+        ("▒", "ram", "in RAM: page cache, or the runner's own memory", theme.ram),
         ("░", "disk", "only on disk", theme.disk),
         ("?", "unknown", "nobody can say: RAM or disk", theme.unknown),
-        ("▓", "context", "a runner's context on the card; the system's own memory in RAM", theme.context),
-        ("▚", "other", "other programs on the card; the runners' own memory in RAM", theme.other),
+        ("▓", "context", "a runner's context; in the RAM row: the system", theme.context),
+        ("▚", "other", "other programs; in the RAM row: runners' memory", theme.other),
         ("·", "cache", "page cache of other files", theme.faint),
         ("~", "about", "a forecast or an estimate", theme.text),
         ("*", "listed", "in the preload list", theme.text),

@@ -7,11 +7,11 @@ use ratatui::style::Style;
 use super::log;
 use crate::residency::act::ActState;
 use crate::residency::bytes::Bytes;
-use crate::residency::snapshot::Reach;
+use crate::residency::snapshot::{Model, Reach};
 use crate::residency::text::printable;
 use crate::residency::timing::Moment;
 use crate::tui::action::Action;
-use crate::tui::app::{App, Asked, Layer, Prompt};
+use crate::tui::app::{App, Asked, Layer, Prompt, counted_once};
 use crate::tui::format;
 use crate::tui::widget::strip::{Strip, row};
 
@@ -98,12 +98,8 @@ fn hint(app: &App) -> Option<String> {
     }
     let ram = app.snapshot.host.ram?.value;
     let mut sizes: Vec<Bytes> = Vec::new();
-    for (i, model) in server.models.iter().enumerate() {
-        let counted = server.models[..i].iter().any(|earlier| model.shared_with.contains(&earlier.name));
-        if model.details.remote_host.is_none() && model.size.0 > 0 && !counted {
-            sizes.push(model.size);
-        }
-    }
+    let here = |model: &&Model| model.details.remote_host.is_none() && model.size.0 > 0;
+    sizes.extend(counted_once(&server.models).filter(here).map(|model| model.size));
     sizes.sort_unstable();
     let mut fitting = Bytes::ZERO;
     let count = sizes

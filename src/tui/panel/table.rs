@@ -43,21 +43,20 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
     for (i, model) in models.iter().enumerate().skip(first).take(rows) {
         line(buffer, row(area, heading + i - first), &columns, model, i == selected, app, now);
     }
-    more(buffer, area, heading, (first, models.len().saturating_sub(first + rows)), app);
+    if heading == 1 {
+        more(buffer, area, &columns, (first, models.len().saturating_sub(first + rows)), app);
+    }
 }
 
 /// Says how many models are above and below what is seen.
-fn more(buffer: &mut Buffer, area: Rect, heading: usize, (above, below): (usize, usize), app: &App) {
-    if above + below == 0 || heading == 0 {
-        return;
-    }
+fn more(buffer: &mut Buffer, area: Rect, columns: &Columns, (above, below): (usize, usize), app: &App) {
     let words = match (above, below) {
+        (0, 0) => return,
         (0, below) => format!("{below} below"),
         (above, 0) => format!("{above} above"),
         (above, below) => format!("{above} above, {below} below"),
     };
     let wide = format::columns(&words) + 1;
-    let columns = table_columns(area.width);
     if columns.used() + wide < area.width {
         let mut strip = Strip::new(buffer, area);
         strip.skip(area.width - wide).put(&words, app.settings.theme.faint);
@@ -73,8 +72,7 @@ fn head(buffer: &mut Buffer, area: Rect, columns: &Columns, app: &App) {
     if columns.quant > 0 {
         strip.cell("QUANT", columns.quant, faint).skip(columns.gap);
     }
-    let tiers = if columns.tiers >= 14 { "VRAM RAM disk" } else { "TIERS" };
-    strip.cell(tiers, columns.tiers, faint);
+    legend(&mut strip, columns.tiers, app);
     if columns.percent > 0 {
         strip.skip(1).cell_right("RAM", columns.percent, faint);
     }
@@ -83,7 +81,20 @@ fn head(buffer: &mut Buffer, area: Rect, columns: &Columns, app: &App) {
     strip.cell_right(if time > 9 { "KEEP-ALIVE" } else { "STAYS" }, time, faint).skip(columns.gap);
     strip.cell("STATE", columns.state, faint).skip(columns.gap);
     heading_right(&mut strip, "CONTEXT", columns.context, columns.gap, faint);
-    heading_right(&mut strip, "GPU/CPU %", columns.split, 0, faint);
+    heading_right(&mut strip, "GPU/CPU", columns.split, 0, faint);
+}
+
+/// The tiers' glyphs and names over their bar, where they fit.
+fn legend(strip: &mut Strip, columns: u16, app: &App) {
+    let theme = &app.settings.theme;
+    if columns < 14 {
+        strip.cell(if columns < 5 { "TIER" } else { "TIERS" }, columns, theme.faint);
+        return;
+    }
+    let air = u16::from(columns >= 16);
+    strip.put(theme::VRAM, theme.vram).put("VRAM", theme.faint).skip(air);
+    strip.put(theme::RAM, theme.ram).put("RAM", theme.faint).skip(air);
+    strip.put(theme::DISK, theme.disk).put("disk", theme.faint).skip(columns - 14 - 2 * air);
 }
 
 fn heading_right(strip: &mut Strip, text: &str, columns: u16, gap: u16, style: Style) {
@@ -119,7 +130,10 @@ fn line(
     }
     strip.skip(columns.gap);
     stays(&mut strip, columns, model, app, now);
-    let (words, style) = state(model, app, now);
+    let (mut words, style) = state(model, app, now);
+    if format::columns(&words) > columns.state {
+        words = shorter(model.state).map_or(words, str::to_owned);
+    }
     strip.skip(columns.gap).cell(&words, columns.state, style).skip(columns.gap);
     if let Some(loaded) = &model.loaded {
         if columns.context > 0 {
@@ -232,6 +246,21 @@ pub(crate) fn state(model: &Model, app: &App, now: Moment) -> (String, Style) {
         State::NotHere => ("not here".into(), theme.unknown),
         State::Cloud => ("cloud".into(), theme.faint),
     }
+}
+
+/// A shorter word for a state, for where the usual one would be cut.
+fn shorter(state: State) -> Option<&'static str> {
+    Some(match state {
+        State::OnDisk => "disk",
+        State::InRam { .. } => "RAM",
+        State::NotLoaded => "out",
+        State::Loading { .. } => "loads",
+        State::BusyOrUnloading => "busy?",
+        State::Unloading => "goes",
+        State::Overdue => "late",
+        State::NotHere => "away",
+        State::Idle | State::Busy | State::Ghost | State::Cloud => return None,
+    })
 }
 
 /// An act as it runs, with its time: `load 2.3 s`, `queued 4 s`.

@@ -8,26 +8,41 @@ pub(crate) fn share_out(parts: &[u64], whole: u64, width: u16) -> Vec<u16> {
     if whole == 0 {
         return vec![0; parts.len()];
     }
-    let width = u128::from(width);
-    let target = (sum * width + whole / 2) / whole;
-    let seen = parts.iter().filter(|&&part| part > 0).count() as u128;
-    let target = target.max(seen.min(width));
-    let mut columns: Vec<u128> =
-        parts.iter().map(|&part| (u128::from(part) * width / whole).max(u128::from(part > 0))).collect();
-    let lost = |columns: &[u128], i: usize| (u128::from(parts[i]) * width).saturating_sub(columns[i] * whole);
-    loop {
-        let used: u128 = columns.iter().sum();
-        let next = if used < target {
-            (0..parts.len()).max_by_key(|&i| (lost(&columns, i), std::cmp::Reverse(i)))
-        } else if used > target {
-            (0..parts.len()).max_by_key(|&i| columns[i])
-        } else {
-            None
-        };
-        let Some(next) = next else { break };
-        columns[next] = if used < target { columns[next] + 1 } else { columns[next] - 1 };
+    let seen = u16::try_from(parts.iter().filter(|&&part| part > 0).count()).unwrap_or(u16::MAX);
+    let narrow = |columns: u128| u16::try_from(columns).unwrap_or(u16::MAX);
+    let target = narrow((sum * u128::from(width) + whole / 2) / whole).max(seen.min(width));
+    let exact = |i: usize| u128::from(parts[i]) * u128::from(width);
+    let mut columns: Vec<u16> =
+        (0..parts.len()).map(|i| narrow(exact(i) / whole).max(u16::from(parts[i] > 0))).collect();
+    let used = columns.iter().fold(0, |sum: u32, &columns| sum + u32::from(columns));
+    let mut order: Vec<usize> = (0..parts.len()).collect();
+    if used < u32::from(target) {
+        // What was rounded off most is rounded up first; less than one column is missing for each part.
+        order.sort_by_key(|&i| {
+            (std::cmp::Reverse(exact(i).saturating_sub(u128::from(columns[i]) * whole)), i)
+        });
+        for &i in order.iter().take(usize::from(target) - used as usize) {
+            columns[i] += 1;
+        }
+        return columns;
     }
-    columns.into_iter().map(|columns| u16::try_from(columns).unwrap_or(u16::MAX)).collect()
+    // Small parts were given a column they do not fill: the large ones pay, then the last ones.
+    let mut excess = used - u32::from(target);
+    order.sort_by_key(|&i| (std::cmp::Reverse(columns[i]), std::cmp::Reverse(i)));
+    for least in [1, 0] {
+        let mut paid = true;
+        while excess > 0 && paid {
+            paid = false;
+            for &i in &order {
+                if columns[i] > least && excess > 0 {
+                    columns[i] -= 1;
+                    excess -= 1;
+                    paid = true;
+                }
+            }
+        }
+    }
+    columns
 }
 
 #[cfg(test)]

@@ -31,10 +31,18 @@ impl<'a> Strip<'a> {
     /// Writes as much of `text` as fits, marked if it is cut.
     pub(crate) fn put(&mut self, text: &str, style: Style) -> &mut Self {
         let left = self.left();
-        if left > 0 {
-            let text = format::fit(text, left);
-            (self.x, _) = self.buffer.set_stringn(self.x, self.y, text, usize::from(left), style);
+        if left == 0 {
+            return self;
         }
+        if text.len() <= usize::from(left) && format::is_plain(text) {
+            // Nearly all text is this: a byte is a glyph is a column.
+            for i in 0..text.len() {
+                self.glyph(&text[i..=i], style);
+            }
+            return self;
+        }
+        let text = format::fit(text, left);
+        (self.x, _) = self.buffer.set_stringn(self.x, self.y, text, usize::from(left), style);
         self
     }
 
@@ -57,12 +65,16 @@ impl<'a> Strip<'a> {
     /// Writes one glyph so many times.
     pub(crate) fn fill(&mut self, glyph: &str, times: u16, style: Style) -> &mut Self {
         for _ in 0..times.min(self.left()) {
-            if let Some(cell) = self.buffer.cell_mut((self.x, self.y)) {
-                cell.set_symbol(glyph).set_style(style);
-            }
-            self.x += 1;
+            self.glyph(glyph, style);
         }
         self
+    }
+
+    fn glyph(&mut self, glyph: &str, style: Style) {
+        if let Some(cell) = self.buffer.cell_mut((self.x, self.y)) {
+            cell.set_symbol(glyph).set_style(style);
+        }
+        self.x += 1;
     }
 
     /// Leaves columns blank.

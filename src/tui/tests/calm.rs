@@ -1,0 +1,142 @@
+//! Nothing moves that did not change: countdowns turn together, an idle picture is the same picture.
+
+use std::time::Duration;
+
+use ratatui::buffer::Buffer;
+
+use crate::residency::act::ActKind;
+use crate::residency::expiry::Expiry;
+use crate::residency::keep_alive::KeepAlive;
+use crate::residency::snapshot::{Reach, Snapshot};
+use crate::residency::timing::Moment;
+use crate::tui::app::App;
+use crate::tui::fixture::{
+    after, app, drawn, loaded, model, name, now, picture, running, server, snapshot, text, usual, wall,
+};
+
+fn changed(before: &Buffer, then: &Buffer) -> usize {
+    before.diff_iter(then).count()
+}
+
+/// Three models with a minute, ten minutes and an hour.
+fn three() -> Snapshot {
+    let keep = KeepAlive::For(Duration::from_secs(3600));
+    let model = |text, seconds| loaded(model(text, 1.0), Expiry::At(wall(seconds)), keep);
+    snapshot(server(vec![model("a", 55), model("b", 605), model("c", 3545)]))
+}
+
+/// The same reading times at every moment, as a live server gives them.
+fn fresh(mut snapshot: Snapshot, at: Moment) -> App {
+    snapshot.servers[0].ps_at = Some(at);
+    snapshot.host.cards.as_mut().unwrap().at = at;
+    app(snapshot)
+}
+
+#[test]
+fn a_countdown_goes_down_each_second_between_polls() {
+    let app = app(three());
+    let at = |seconds| text(&drawn(&app, 80, 24, after(seconds)));
+    assert!(at(0).contains("0:55") && at(0).contains("10:05"), "{}", at(0));
+    assert!(at(1).contains("0:54") && at(1).contains("10:04"), "{}", at(1));
+    assert!(at(56).contains("0:00"), "{}", at(56));
+}
+
+#[test]
+fn a_second_with_three_countdowns_changes_only_their_digits() {
+    let app = app(three());
+    for second in 0..4 {
+        let before = drawn(&app, 80, 24, after(second));
+        let then = drawn(&app, 80, 24, after(second + 1));
+        assert_eq!(changed(&before, &then), 3, "second {second}");
+    }
+}
+
+#[test]
+fn countdowns_do_not_change_within_a_second() {
+    let app = app(three());
+    let Moment { mono, wall } = now();
+    let later = Moment { mono: mono + Duration::from_millis(900), wall: wall + Duration::from_millis(900) };
+    assert_eq!(changed(&drawn(&app, 160, 50, now()), &drawn(&app, 160, 50, later)), 0);
+    assert_eq!(app.next_tick(now()), Some(Duration::from_secs(1)));
+    assert_eq!(app.next_tick(later), Some(Duration::from_millis(100)));
+}
+
+#[test]
+fn an_idle_picture_changes_only_when_the_minute_does() {
+    let mut still = three();
+    for model in &mut still.servers[0].models {
+        model.loaded = None;
+    }
+    let first = drawn(&fresh(still.clone(), now()), 160, 50, now());
+    assert_eq!(fresh(still.clone(), now()).next_tick(now()), None);
+    for second in 1..29 {
+        let at = after(second);
+        assert_eq!(changed(&first, &drawn(&fresh(still.clone(), at), 160, 50, at)), 0);
+    }
+    assert_eq!(changed(&first, &drawn(&fresh(still.clone(), after(29)), 160, 50, after(29))), 1);
+}
+
+#[test]
+fn a_running_act_shows_its_time_and_asks_for_frames() {
+    let mut snapshot = usual();
+    snapshot.acts = vec![running(ActKind::Load, "llama3.1:8b", 2)];
+    let app = app(snapshot);
+    let at = |seconds| text(&drawn(&app, 80, 24, after(seconds)));
+    assert!(
+        at(0).contains("load 2.0 s") && at(0).contains("load llama3.1:8b   loading   2.0 s"),
+        "{}",
+        at(0)
+    );
+    assert!(at(13).contains("load 15 s"), "{}", at(13));
+    assert_eq!(app.next_tick(now()), Some(Duration::from_millis(100)));
+    assert_eq!(app.next_tick(after(13)), Some(Duration::from_secs(1)));
+}
+
+#[test]
+fn old_values_stay_with_their_age_and_the_header_says_since_when() {
+    let mut gone = usual();
+    gone.servers[0].reach = Reach::Down { since: now(), why: "connection refused".into() };
+    let app = app(gone);
+    let shown = text(&drawn(&app, 80, 24, after(42)));
+    let header = shown.lines().next().unwrap();
+    assert!(header.contains("○ gone since 12:04:31   40 s old"), "{header}");
+    assert!(shown.contains("qwen2.5-coder:7b    4.7 GB"), "{shown}");
+    assert!(shown.contains("idle?"), "{shown}");
+}
+
+#[test]
+fn a_slow_server_is_busy_and_not_gone() {
+    let mut slow = usual();
+    slow.servers[0].reach = Reach::Slow { since: now() };
+    assert!(picture(&app(slow), 80, 24).contains("◐ busy since 12:04:31"));
+}
+
+#[test]
+fn the_selection_stays_with_its_model_when_rows_move_and_goes_to_the_neighbour_when_it_is_gone() {
+    let mut app = app(usual());
+    crate::tui::fixture::press(&mut app, "j j j");
+    assert_eq!(app.selected(), Some(&name("llama3.1:8b")));
+    let mut turned = usual();
+    turned.servers[0].models.reverse();
+    app.see(std::sync::Arc::new(turned.clone()));
+    assert_eq!((app.selected(), app.row()), (Some(&name("llama3.1:8b")), 2));
+    turned.servers[0].models.remove(2);
+    app.see(std::sync::Arc::new(turned.clone()));
+    assert_eq!(app.selected(), Some(&name("deepseek-r1:14b")));
+    turned.servers[0].models.clear();
+    app.see(std::sync::Arc::new(turned));
+    assert_eq!(app.selected(), None);
+}
+
+#[test]
+fn what_is_read_in_the_log_stays_in_place_while_events_come_in() {
+    let mut app = app(crate::tui::fixture::many(3));
+    crate::tui::fixture::press(&mut app, "tab tab k k k");
+    assert_eq!(app.events_back, 3);
+    let mut newer = crate::tui::fixture::many(3);
+    for event in &mut newer.events {
+        std::sync::Arc::make_mut(event).number += 2;
+    }
+    app.see(std::sync::Arc::new(newer));
+    assert_eq!(app.events_back, 5);
+}

@@ -1,0 +1,160 @@
+//! Every size draws, every panel draws, and nothing hostile gets into the picture.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::residency::act::{Act, ActId, ActKind, ActState};
+use crate::residency::event::{Event, What};
+use crate::residency::forecast::Forecast;
+use crate::residency::host::{Cards, Ram};
+use crate::residency::name::ModelName;
+use crate::residency::snapshot::{Blob, Reach, Snapshot, State};
+use crate::residency::tier::Cached;
+use crate::residency::timing::Reading;
+use crate::tui::app::App;
+use crate::tui::fixture::{app, drawn, many, model, name, now, press, server, snapshot, text, usual};
+use crate::tui::view::view;
+
+#[test]
+fn every_size_draws() {
+    let app = app(many(200));
+    let mut buffer = Buffer::default();
+    for height in 0..=100 {
+        for width in 0..=300 {
+            buffer.resize(Rect::new(0, 0, width, height));
+            buffer.reset();
+            view(&mut buffer, &app, now());
+        }
+    }
+}
+
+/// Keys that open each panel, question, prompt and page.
+const OPENED: [&str; 10] =
+    ["g", "tab", "tab j j pgdn", "tab tab", "tab tab k k", "? pgdn", "I pgdn", "/ 日", "/ 7 enter", "q"];
+
+#[test]
+fn every_panel_draws_at_every_kind_of_size_with_no_model_one_and_many() {
+    for count in [0, 1, 200] {
+        for keys in OPENED {
+            let mut snapshot = many(count);
+            if keys == "q" {
+                let state = ActState::Queued { why: "a load is pending".into(), since: now() };
+                snapshot.acts = vec![Act { id: ActId(1), kind: ActKind::Load, model: name("x"), state }];
+            }
+            let mut app = app(snapshot);
+            press(&mut app, keys);
+            for width in [0, 1, 2, 29, 30, 31, 79, 80, 81, 139, 140, 300] {
+                for height in [0, 1, 7, 8, 9, 23, 24, 25, 50, 100] {
+                    let buffer = drawn(&app, width, height, now());
+                    let says = text(&buffer).trim().is_empty();
+                    assert!(!says || width == 0 || height == 0, "{keys} at {width}x{height} shows nothing");
+                }
+            }
+        }
+    }
+}
+
+const HOSTILE: &str = "\u{1b}[2J\u{9b}31m\u{202e}\u{200b}\u{7}\r\n\t\0日本語\u{1b}]0;x\u{7}\u{e0041}";
+
+/// A snapshot in which every text of the server, the machine and the files is hostile.
+fn hostile() -> Snapshot {
+    let evil = || HOSTILE.to_owned();
+    let mut one = model("x", 4.7);
+    one.name = ModelName::from_server(HOSTILE);
+    one.digest = evil();
+    one.details.format = evil();
+    one.details.family = evil();
+    one.details.parameters = evil();
+    one.details.quantisation = evil();
+    one.details.capabilities = vec![evil()];
+    one.details.remote_host = Some(evil());
+    one.cached = Cached::Unknown(evil());
+    one.shared_with = vec![ModelName::from_server(HOSTILE)];
+    one.forecast = Some(Forecast { evicts: vec![ModelName::from_server(HOSTILE)], why: evil() });
+    one.blobs = vec![Blob {
+        digest: evil(),
+        role: "weights",
+        size: one.size,
+        path: Some(HOSTILE.into()),
+        cached: Cached::Unread,
+    }];
+    let mut snapshot = snapshot(server(vec![one]));
+    snapshot.host.name = evil();
+    snapshot.host.cards = Some(Reading { value: Cards::Unknown(evil()), at: now() });
+    let server = &mut snapshot.servers[0];
+    server.url = evil();
+    server.version = Some(evil());
+    server.models_dir_unknown = Some(evil());
+    let happened = [
+        What::Failed { verb: "load", why: evil() },
+        What::ServerGone { why: evil() },
+        What::Evicted { by: Some(ModelName::from_server(HOSTILE)) },
+    ];
+    let event =
+        |what| Arc::new(Event { number: 1, at: now(), model: Some(ModelName::from_server(HOSTILE)), what });
+    snapshot.events = happened.map(event).into();
+    let state = ActState::Queued { why: evil(), since: now() };
+    snapshot.acts =
+        vec![Act { id: ActId(1), kind: ActKind::Load, model: ModelName::from_server(HOSTILE), state }];
+    snapshot
+}
+
+fn assert_clean(app: &App) {
+    for (width, height) in [(30, 8), (80, 24), (160, 50)] {
+        for cell in &drawn(app, width, height, now()).content {
+            let bad = cell.symbol().chars().find(|c| {
+                c.is_control()
+                    || matches!(*c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{e0000}'..)
+            });
+            assert_eq!(bad, None, "{:?} at {width}x{height}", cell.symbol());
+        }
+    }
+}
+
+#[test]
+fn nothing_hostile_gets_into_the_picture() {
+    for keys in ["g", "tab", "tab tab", "q", "/ \u{1b}", "l", "I"] {
+        let mut hostile = app(hostile());
+        hostile.settings.auto_off = Some(HOSTILE.into());
+        press(&mut hostile, keys);
+        hostile.paste(HOSTILE);
+        assert_clean(&hostile);
+    }
+    let mut down = hostile();
+    down.servers[0].models.clear();
+    down.servers[0].reach = Reach::Down { since: now(), why: HOSTILE.into() };
+    let mut down = app(down);
+    down.settings.demo_place = Some((HOSTILE.into(), crate::residency::bytes::Bytes(5)));
+    assert_clean(&down);
+    press(&mut down, "d");
+    assert_clean(&down);
+}
+
+#[test]
+fn absurd_figures_draw() {
+    let mut absurd = usual();
+    let most = crate::residency::bytes::Bytes(u64::MAX);
+    absurd.host.ram =
+        Some(Reading { value: Ram { used: most, page_cache: most, ..Ram::default() }, at: now() });
+    for model in &mut absurd.servers[0].models {
+        model.size = most;
+        model.tiers.disk = most;
+        model.tiers.ram = most;
+        model.cached = Cached::Exact(most);
+        model.state = State::InRam { percent: 255, estimate: true };
+        if let Some(loaded) = &mut model.loaded {
+            loaded.size = crate::residency::bytes::Bytes::ZERO;
+            loaded.size_vram = most;
+            loaded.context = Some(u64::MAX);
+        }
+    }
+    absurd.servers[0].reach = Reach::Up { latency: Duration::MAX };
+    let mut app = app(absurd);
+    press(&mut app, "j");
+    for (width, height) in [(30, 8), (80, 24), (160, 50)] {
+        assert!(text(&drawn(&app, width, height, now())).contains("127.0.0.1"));
+    }
+}
