@@ -5,6 +5,7 @@ mod cli_act;
 mod cli_fake;
 mod cli_process;
 mod cli_status;
+mod config_load;
 mod outer_files;
 mod rust_text;
 mod sim_children;
