@@ -96,7 +96,7 @@ pub struct Preload {
     pub models: Vec<ModelName>,
     /// How models get into RAM.
     pub strategy: Strategy,
-    /// Renew keep_alive by itself.
+    /// Renew `keep_alive` by itself.
     pub auto_refresh: bool,
     /// How often.
     pub refresh_interval: Duration,

@@ -1,5 +1,6 @@
 //! Our sections of the file: which there are, what is in each, and what does not go together.
 
+use std::collections::btree_map::Entry;
 use std::path::Path;
 use std::time::Duration;
 
@@ -250,11 +251,15 @@ fn models(config: &mut Config, node: &Node, reader: &mut Reader) {
         };
         let Some(fields) = reader.fields(&path, &entry.value, &["num_ctx"]) else { continue };
         let settings = ModelSettings { num_ctx: reader.field(&fields, "num_ctx", Reader::num_ctx) };
-        if config.models.contains_key(&name) {
-            reader.wrong(entry.at, &path, format!("{name} is set already under another spelling"));
-        } else {
-            reader.found(path, entry.at);
-            config.models.insert(name, settings);
+        match config.models.entry(name) {
+            Entry::Occupied(old) => {
+                let message = format!("{} is set already under another spelling", old.key());
+                reader.wrong(entry.at, &path, message);
+            }
+            Entry::Vacant(free) => {
+                free.insert(settings);
+                reader.found(path, entry.at);
+            }
         }
     }
 }

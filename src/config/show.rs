@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Config, Confirm, Loaded, Memory, Preload, Strategy};
 use crate::residency::keep_alive::KeepAlive;
+use crate::residency::name::ModelName;
 use crate::residency::text::printable;
 
 /// The merged result; behind each value, in a comment, where it came from.
@@ -90,7 +91,7 @@ impl Page<'_> {
         self.line(1, "preload:");
         self.value(2, "ollama.preload.enabled", enabled);
         self.value(2, "ollama.preload.on_startup", on_startup);
-        self.value(2, "ollama.preload.models", list(models.iter().map(|model| model.as_str())));
+        self.value(2, "ollama.preload.models", list(models.iter().map(ModelName::as_str)));
         let strategy = match strategy {
             Strategy::Warm => "warm",
             Strategy::Request => "request",
@@ -166,13 +167,12 @@ impl Page<'_> {
             let value = settings.num_ctx.map_or_else(|| "{}".to_owned(), |n| format!("{{num_ctx: {n}}}"));
             // The user may have spelled the name in another way than its normal form.
             let written = self.loaded.origins.iter().find(|(path, _)| {
-                path.strip_prefix("models.")
-                    .is_some_and(|rest| crate::residency::name::ModelName::parse(rest).as_ref() == Ok(name))
+                path.strip_prefix("models.").is_some_and(|rest| ModelName::parse(rest).as_ref() == Ok(name))
             });
             let origin = written.map_or_else(|| "default".to_owned(), |(_, origin)| origin.to_string());
             self.line(1, &format!("{}: {value}  # {origin}", quoted(name.as_str())));
         }
-        self.value(0, "pins", list(config.pins.iter().map(|model| model.as_str())));
+        self.value(0, "pins", list(config.pins.iter().map(ModelName::as_str)));
         self.line(0, if config.keys.is_empty() { "keys: {}" } else { "keys:" });
         for setting in &config.keys {
             self.named(1, "keys", &setting.action, list(setting.keys.iter().map(String::as_str)));
