@@ -1,12 +1,33 @@
 //! The user's settings: found, merged, validated; each with where it came from.
 
+mod address;
+mod find;
+mod layer;
+mod load;
+mod proposal;
+mod reader;
+mod report;
+mod schema;
+mod show;
+mod tree;
+mod workflow;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use find::{Flags, Sources, user_path, write_new};
+pub use load::{Loaded, Origin, load};
+pub use proposal::proposal;
+pub use report::render;
+pub use show::show;
+
 use crate::residency::bytes::Bytes;
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
+
+/// The top-level `config.yaml` of the project: the idea's settings, commented; the demo uses it.
+pub const DEMO: &str = include_str!("../config.yaml");
 
 /// All settings, merged: defaults, file, environment, flags.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +46,10 @@ pub struct Config {
     pub memory: Memory,
     /// `phases`, in the user's order.
     pub phases: Vec<Phase>,
+    /// `workflows`, in the user's order.
+    pub workflows: Vec<Workflow>,
+    /// `pins`: models to keep in VRAM.
+    pub pins: Vec<ModelName>,
     /// `models`: per-model settings.
     pub models: BTreeMap<ModelName, ModelSettings>,
     /// `ui`.
@@ -38,8 +63,30 @@ pub struct Config {
     pub may_act: bool,
 }
 
+impl Default for Config {
+    /// The settings of a user who set none: only looking, nothing acts.
+    fn default() -> Config {
+        Config {
+            url: "http://127.0.0.1:11434".to_owned(),
+            primary: None,
+            keep_alive: None,
+            models_dir: None,
+            preload: Preload::default(),
+            memory: Memory::Auto,
+            phases: Vec::new(),
+            workflows: Vec::new(),
+            pins: Vec::new(),
+            models: BTreeMap::new(),
+            ui: Ui::default(),
+            keys: Vec::new(),
+            file: None,
+            may_act: false,
+        }
+    }
+}
+
 /// `ollama.preload`: the models to keep near.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Preload {
     /// Whether the list is used at all.
     pub enabled: bool,
@@ -49,10 +96,23 @@ pub struct Preload {
     pub models: Vec<ModelName>,
     /// How models get into RAM.
     pub strategy: Strategy,
-    /// Renew keep_alive by itself.
+    /// Renew `keep_alive` by itself.
     pub auto_refresh: bool,
     /// How often.
     pub refresh_interval: Duration,
+}
+
+impl Default for Preload {
+    fn default() -> Preload {
+        Preload {
+            enabled: false,
+            on_startup: false,
+            models: Vec::new(),
+            strategy: Strategy::Warm,
+            auto_refresh: false,
+            refresh_interval: Duration::from_secs(1800),
+        }
+    }
 }
 
 /// How models get into RAM.
@@ -95,6 +155,30 @@ pub struct Phase {
     pub num_ctx: Option<u64>,
 }
 
+/// One of `workflows`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workflow {
+    /// Its name.
+    pub name: String,
+    /// After its last step it begins again.
+    pub repeat: bool,
+    /// Its steps; at least one.
+    pub steps: Vec<Step>,
+}
+
+/// One step of a workflow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The name of its phase; one of `phases` unless the step names a model itself.
+    pub phase: String,
+    /// The model it needs instead of the phase's.
+    pub model: Option<ModelName>,
+    /// The context it needs instead of the phase's.
+    pub num_ctx: Option<u64>,
+    /// How long its work takes, where that is set beforehand.
+    pub work: Option<Duration>,
+}
+
 /// One of `models`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ModelSettings {
@@ -117,6 +201,19 @@ pub struct Ui {
     pub read_only: bool,
     /// Ask the card's driver; false leaves the card alone.
     pub gpu: bool,
+}
+
+impl Default for Ui {
+    fn default() -> Ui {
+        Ui {
+            refresh: Duration::from_secs(1),
+            ascii: false,
+            theme: "dark".to_owned(),
+            confirm: Confirm::Risky,
+            read_only: false,
+            gpu: true,
+        }
+    }
 }
 
 /// When acts ask first.
@@ -162,30 +259,4 @@ pub struct Problem {
     pub key: String,
     /// What is wrong and what to do, such as `unknown key; did you mean keep_alive?`
     pub message: String,
-}
-
-impl Default for Config {
-    fn default() -> Config {
-        Config {
-            url: "http://127.0.0.1:11434".to_owned(),
-            primary: None,
-            keep_alive: None,
-            models_dir: None,
-            preload: Preload::default(),
-            memory: Memory::default(),
-            phases: Vec::new(),
-            models: BTreeMap::new(),
-            ui: Ui {
-                refresh: Duration::from_secs(1),
-                ascii: false,
-                theme: "dark".to_owned(),
-                confirm: Confirm::default(),
-                read_only: false,
-                gpu: true,
-            },
-            keys: Vec::new(),
-            file: None,
-            may_act: false,
-        }
-    }
 }

@@ -1,6 +1,5 @@
 //! What the engine promises of any Ollama server: each behaviour runs against the embedded server, and by hand against
 //! a live one: `RESIDENT_TEST_SERVER=http://… RESIDENT_TEST_MODELS=a,b cargo test -- --ignored live`.
-#![expect(clippy::unwrap_used, reason = "clippy exempts test functions, not what they call")]
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! An engine on a server, for the tests: it acts, waits for what snapshots show, and plays another client.
-#![expect(clippy::unwrap_used, reason = "clippy exempts test functions, not what they call")]
 
 use std::sync::Arc;
 use std::time::Duration;

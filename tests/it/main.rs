@@ -9,6 +9,7 @@ mod cli_process;
 mod cli_status;
 mod engine_behaviour;
 mod engine_world;
+mod config_load;
 mod outer_files;
 mod rust_text;
 mod sim_children;
