@@ -201,7 +201,7 @@ impl Client {
         Ok(self.get::<Ps>(Operation::Ps, "api/ps", self.options.quick, LIMIT).await?.models)
     }
 
-    /// What the server knows of a model; neither loads it nor restarts its keep_alive.
+    /// What the server knows of a model; neither loads it nor restarts its `keep_alive`.
     pub async fn show(&self, model: &ModelName) -> Result<Shown, Error> {
         let body = Named { model: model.as_str() };
         self.post(Operation::Show, "api/show", &body, Some(self.options.disk), SHOW_LIMIT).await
@@ -212,7 +212,7 @@ impl Client {
         self.run(Operation::Load, load, None).await
     }
 
-    /// Restarts the keep_alive of a *loaded* model. If it is not loaded after all, the load that begins is cut off
+    /// Restarts the `keep_alive` of a *loaded* model. If it is not loaded after all, the load that begins is cut off
     /// with the time limit.
     pub async fn touch(&self, touch: &Load<'_>) -> Result<Answer, Error> {
         self.run(Operation::Touch, touch, Some(self.options.act)).await

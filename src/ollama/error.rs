@@ -24,9 +24,9 @@ pub enum Operation {
     Show,
     /// An empty request that loads a model.
     Load,
-    /// An empty request that restarts a loaded model's keep_alive.
+    /// An empty request that restarts a loaded model's `keep_alive`.
     Touch,
-    /// An empty request with a keep_alive of 0.
+    /// An empty request with a `keep_alive` of 0.
     Unload,
 }
 
@@ -178,7 +178,7 @@ impl Kind {
 }
 
 impl Error {
-    /// The server's own words, where it said any.
+    /// The server's own words; where it said none, what its status means.
     pub fn words(&self) -> Option<&str> {
         match &self.kind {
             Kind::NotFound { words }
@@ -195,7 +195,7 @@ impl Error {
     }
 }
 
-/// The words by which the server, llama.cpp, CUDA, ROCm, Metal and MLX tell that memory ran out (llm/status.go, and
+/// The words by which the server, llama.cpp, CUDA, `ROCm`, Metal and MLX tell that memory ran out (llm/status.go, and
 /// the scheduler's own refusals).
 const OUT_OF_MEMORY: &[&str] = &[
     "out of memory",
@@ -226,7 +226,6 @@ pub(super) fn bounded(text: &str) -> String {
         if !line.is_empty() {
             line.push(' ');
         }
-        // The full-queue answer has two spaces; one line with single spaces says the same.
         line.extend(word.chars().take(MOST_WORDS));
         if line.chars().count() > MOST_WORDS {
             line = line.chars().take(MOST_WORDS).collect();

@@ -1,6 +1,6 @@
 //! Reading JSON that may be anything: a value of the wrong kind is the field's default, never an error.
 //!
-//! Nothing is built of what is not wanted (unknown fields and wrong kinds are skipped by serde_json without
+//! Nothing is built of what is not wanted (unknown fields and wrong kinds are skipped by `serde_json` without
 //! recursion), so that a hostile answer costs no more memory than its own bounded text.
 
 use std::fmt;
