@@ -60,7 +60,10 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         return None;
     }
     if let Ok(seconds) = text.parse::<f64>() {
-        return text.chars().all(|c| c.is_ascii_digit() || c == '.').then_some(())
+        return text
+            .chars()
+            .all(|c| c.is_ascii_digit() || c == '.')
+            .then_some(())
             .and_then(|()| Duration::try_from_secs_f64(seconds).ok());
     }
     let mut rest = text;

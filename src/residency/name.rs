@@ -84,7 +84,9 @@ fn is_valid(parts: &Parts<'_>) -> bool {
         let bytes = text.as_bytes();
         (1..=longest).contains(&bytes.len())
             && (bytes[0].is_ascii_alphanumeric() || bytes[0] == b'_')
-            && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-') || extra.contains(b))
+            && bytes
+                .iter()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-') || extra.contains(b))
     };
     part(parts.host, 350, b".:")
         && part(parts.namespace, 80, b"")
@@ -149,7 +151,11 @@ mod tests {
             ("library/qwen:7b", "qwen:7b", "qwen:7b"),
             ("registry.ollama.ai/library/qwen:7b", "qwen:7b", "qwen:7b"),
             ("me/qwen", "me/qwen:latest", "me/qwen"),
-            ("hf.co/bartowski/X-GGUF:Q4_K_M", "hf.co/bartowski/X-GGUF:Q4_K_M", "hf.co/bartowski/X-GGUF:Q4_K_M"),
+            (
+                "hf.co/bartowski/X-GGUF:Q4_K_M",
+                "hf.co/bartowski/X-GGUF:Q4_K_M",
+                "hf.co/bartowski/X-GGUF:Q4_K_M",
+            ),
             ("http://localhost:5000/a/b", "localhost:5000/a/b:latest", "localhost:5000/a/b"),
         ] {
             let name = ModelName::parse(written).unwrap();
@@ -164,7 +170,19 @@ mod tests {
 
     #[test]
     fn what_the_server_refuses_is_refused() {
-        for bad in ["", ":", "a/b/c/d/e", "a b", "-a", "a:", "../x", "a/../b", "x\u{1b}[31m", &"a".repeat(81), "日本"] {
+        for bad in [
+            "",
+            ":",
+            "a/b/c/d/e",
+            "a b",
+            "-a",
+            "a:",
+            "../x",
+            "a/../b",
+            "x\u{1b}[31m",
+            &"a".repeat(81),
+            "日本",
+        ] {
             assert!(ModelName::parse(bad).is_err(), "{bad}");
         }
     }

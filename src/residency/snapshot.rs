@@ -152,7 +152,8 @@ pub struct Details {
 impl Details {
     /// Whether it can only embed, so that it loads through `/api/embed`.
     pub fn is_embedding_only(&self) -> bool {
-        self.capabilities.iter().any(|c| c == "embedding") && !self.capabilities.iter().any(|c| c == "completion")
+        self.capabilities.iter().any(|c| c == "embedding")
+            && !self.capabilities.iter().any(|c| c == "completion")
     }
 }
 

@@ -1,1 +1,4 @@
-//! x
+//! The one integration test binary; modules by subject.
+
+mod probe_nvml;
+mod probe_page_cache;

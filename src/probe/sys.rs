@@ -1,0 +1,60 @@
+//! The two system calls that no safe crate offers: `mincore` and `cachestat`. The only unsafe code of the program.
+#![expect(unsafe_code, reason = "neither rustix nor nix wraps mincore or cachestat")]
+
+use std::fs::File;
+use std::io;
+
+/// Pages of the file that the page cache holds, counted by `cachestat` (Linux 6.5 and later).
+#[cfg(target_os = "linux")]
+pub(crate) fn cachestat(file: &File) -> io::Result<u64> {
+    use std::os::fd::AsRawFd;
+
+    /// One number on every architecture that Ollama runs on; elsewhere the kernel answers ENOSYS.
+    const CACHESTAT: libc::c_long = 451;
+    // struct cachestat_range: offset and length; a length of 0 is "to the end of the file".
+    let range = [0_u64; 2];
+    // struct cachestat: cached, dirty, in write-back, evicted, recently evicted.
+    let mut counts = [0_u64; 5];
+    // SAFETY: the descriptor is open for the whole call; both pointers lead to live arrays of exactly the layout
+    // and size of the kernel's structs, and the kernel writes to the second only.
+    let result =
+        unsafe { libc::syscall(CACHESTAT, file.as_raw_fd(), range.as_ptr(), counts.as_mut_ptr(), 0_u32) };
+    if result == 0 { Ok(counts[0]) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Pages of `length` bytes from `offset` (a multiple of the page size) that the page cache holds, by `mincore` on a
+/// mapping that is never touched. `marks` is scratch space that the caller keeps between windows.
+#[cfg(target_os = "linux")]
+pub(crate) fn mincore(file: &File, offset: u64, length: usize, marks: &mut Vec<u8>) -> io::Result<u64> {
+    use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+    if length == 0 {
+        return Ok(0);
+    }
+    marks.resize(length.div_ceil(rustix::param::page_size()), 0);
+    // SAFETY: the address is the kernel's choice, so no mapping of ours is replaced; nothing reads or writes through
+    // the mapping, so a file that shrinks meanwhile cannot fault.
+    let start =
+        unsafe { mmap(std::ptr::null_mut(), length, ProtFlags::READ, MapFlags::SHARED, file, offset)? };
+    // SAFETY: `start` and `length` are the mapping just made, and `marks` has one byte for each of its pages.
+    let result = unsafe { libc::mincore(start, length, marks.as_mut_ptr()) };
+    let failed = (result != 0).then(io::Error::last_os_error);
+    // SAFETY: the whole mapping just made, of which no reference exists.
+    unsafe { munmap(start, length)? };
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(marks.iter().map(|mark| u64::from(mark & 1)).sum()),
+    }
+}
+
+/// Not on this system.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn cachestat(_file: &File) -> io::Result<u64> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Not on this system.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn mincore(_file: &File, _offset: u64, _length: usize, _marks: &mut Vec<u8>) -> io::Result<u64> {
+    Err(io::ErrorKind::Unsupported.into())
+}
