@@ -4,8 +4,9 @@
 pub mod amd;
 pub mod gpu;
 pub mod nvml;
-//pub mod page_cache;
+pub mod page_cache;
 pub mod ram;
 //pub mod runner;
+#[cfg(target_os = "linux")]
 mod sys;
 pub mod watched;

@@ -3,12 +3,12 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
+
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 /// Pages of the file that the page cache holds, counted by `cachestat` (Linux 6.5 and later).
-#[cfg(target_os = "linux")]
 pub(crate) fn cachestat(file: &File) -> io::Result<u64> {
-    use std::os::fd::AsRawFd;
-
     /// One number on every architecture that Ollama runs on; elsewhere the kernel answers ENOSYS.
     const CACHESTAT: libc::c_long = 451;
     // struct cachestat_range: offset and length; a length of 0 is "to the end of the file".
@@ -24,10 +24,7 @@ pub(crate) fn cachestat(file: &File) -> io::Result<u64> {
 
 /// Pages of `length` bytes from `offset` (a multiple of the page size) that the page cache holds, by `mincore` on a
 /// mapping that is never touched. `marks` is scratch space that the caller keeps between windows.
-#[cfg(target_os = "linux")]
 pub(crate) fn mincore(file: &File, offset: u64, length: usize, marks: &mut Vec<u8>) -> io::Result<u64> {
-    use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
-
     if length == 0 {
         return Ok(0);
     }
@@ -45,16 +42,4 @@ pub(crate) fn mincore(file: &File, offset: u64, length: usize, marks: &mut Vec<u
         Some(error) => Err(error),
         None => Ok(marks.iter().map(|mark| u64::from(mark & 1)).sum()),
     }
-}
-
-/// Not on this system.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn cachestat(_file: &File) -> io::Result<u64> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-/// Not on this system.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn mincore(_file: &File, _offset: u64, _length: usize, _marks: &mut Vec<u8>) -> io::Result<u64> {
-    Err(io::ErrorKind::Unsupported.into())
 }
