@@ -1,8 +1,12 @@
-//! The adapter to the machine: RAM, cards, page cache and runner processes, each on a thread of its own where it can
-//! hang.
+//! Adapter: what the machine says. RAM, cards, page cache and runner processes; one thread for each thing that can
+//! hang. The engine calls this; it names `residency` only.
 
+pub mod amd;
+pub mod gpu;
+pub mod nvml;
 pub mod page_cache;
 pub mod ram;
-mod residency_of;
-pub mod runner;
+//pub mod runner;
+#[cfg(target_os = "linux")]
 mod sys;
+pub mod watched;

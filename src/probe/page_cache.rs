@@ -1,178 +1,179 @@
-//! The page-cache probe: one thread that reads the residency of the blobs it is asked about, at a pace that each
-//! method can bear.
+//! How much of each blob is in the page cache, read on a thread of its own: a network file system may hang.
+
+mod method;
+#[cfg_attr(not(target_os = "linux"), path = "page_cache/elsewhere.rs")]
+mod read;
+#[cfg(target_os = "linux")]
+mod sample;
+mod schedule;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-use super::residency_of::{Method, read};
 use crate::residency::bytes::Bytes;
 use crate::residency::tier::Cached;
 use crate::residency::timing::{Clock, Reading};
+use schedule::{Blob, MOST, Schedule};
 
-/// A blob to look at: its digest, where it lies, its size.
-pub type Wanted = (String, PathBuf, Bytes);
+/// The latest reading of each blob, by digest.
+pub type Residency = HashMap<String, Reading<Cached>>;
 
-/// Readings by digest.
-pub type Readings = Arc<HashMap<String, Reading<Cached>>>;
+/// With nothing to do the thread looks this often whether it should end.
+const IDLE: Duration = Duration::from_secs(5);
+/// What sampling made the kernel read is there after this long, and can be dropped.
+const SETTLE: Duration = Duration::from_millis(300);
+/// A long round publishes what it has this often.
+const PUBLISH: Duration = Duration::from_millis(100);
 
-/// Between two readings of a blob by a call that disturbs nothing.
-const EXACT: Duration = Duration::from_secs(2);
-/// `mincore` costs 18 ms a GiB: it is read this seldom unless somebody looks.
-const DEAR: Duration = Duration::from_secs(20);
-/// Sampling reads a page for each miss: from this, doubled up to the next while nobody looks.
-const SAMPLE_FIRST: Duration = Duration::from_secs(30);
-const SAMPLE_LAST: Duration = Duration::from_secs(30 * 60);
-/// A reading that took longer than this makes the blob wait a hundred times as long.
-const SLOW: Duration = Duration::from_millis(20);
-/// Questions that may wait; when full the new one is left out, the next round asks again.
-const QUESTIONS: usize = 4;
-
-struct Question {
-    blobs: Vec<Wanted>,
-    urgent: bool,
-}
-
-/// The hold on the thread; it ends when this is dropped, at its next question.
+/// The asking side of the thread, which is never joined: it ends when the last of these is gone, or at its next
+/// turn after `stop`.
 #[derive(Debug, Clone)]
 pub struct PageCache {
-    questions: SyncSender<Question>,
-    readings: watch::Receiver<Readings>,
+    /// What is known.
+    pub readings: watch::Receiver<Arc<Residency>>,
+    mail: Arc<Mutex<Mail>>,
+    wake: SyncSender<()>,
 }
 
-impl std::fmt::Debug for Question {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} blobs", self.blobs.len())
-    }
+/// What was asked since the thread last looked.
+#[derive(Debug, Default)]
+struct Mail {
+    list: Option<Vec<Blob>>,
+    urgent: HashMap<String, (PathBuf, Bytes)>,
 }
 
 impl PageCache {
-    /// Starts the thread.
-    pub fn spawn(clock: Clock) -> std::io::Result<PageCache> {
-        let (questions, asked) = sync_channel(QUESTIONS);
-        let (tell, readings) = watch::channel(Readings::default());
-        std::thread::Builder::new().name("page cache".to_owned()).spawn(move || {
-            Reader { clock, tell, due: HashMap::new() }.run(&asked);
-        })?;
-        Ok(PageCache { questions, readings })
+    /// Starts the thread; it reads only what is asked.
+    pub fn spawn(clock: Clock, stop: CancellationToken) -> PageCache {
+        let (publish, readings) = watch::channel(Arc::new(Residency::new()));
+        let (wake, woken) = sync_channel(1);
+        let mail = Arc::new(Mutex::new(Mail::default()));
+        let reader = Reader {
+            mail: Arc::clone(&mail),
+            publish,
+            clock,
+            stop,
+            schedule: Schedule::default(),
+            residency: Residency::new(),
+            sweeps: Vec::new(),
+        };
+        // No thread to be had: nothing is ever read, and all stays unread.
+        drop(thread::Builder::new().name("probe-page-cache".to_owned()).spawn(move || reader.run(&woken)));
+        PageCache { readings, mail, wake }
     }
 
-    /// Asks for these blobs; `urgent` where somebody looks at them or an act depends on them. Never waits.
-    pub fn ask(&self, blobs: Vec<Wanted>, urgent: bool) {
-        match self.questions.try_send(Question { blobs, urgent }) {
-            Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+    /// Asks for blobs (digest, path, size) and never waits. Not `urgent`: this is the whole list, each is read when it
+    /// is due, and others are forgotten. `urgent`: these are read now, beside the list. Of what is asked while the
+    /// thread is busy the latest counts.
+    pub fn ask(&self, blobs: Vec<(String, PathBuf, Bytes)>, urgent: bool) {
+        let mut mail = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
+        if urgent {
+            for (digest, path, size) in blobs {
+                if mail.urgent.len() < MOST {
+                    mail.urgent.insert(digest, (path, size));
+                }
+            }
+        } else {
+            mail.list = Some(blobs);
         }
-    }
-
-    /// The latest readings.
-    pub fn latest(&self) -> Readings {
-        Arc::clone(&self.readings.borrow())
-    }
-
-    /// Told at each new reading.
-    pub fn readings(&self) -> watch::Receiver<Readings> {
-        self.readings.clone()
+        drop(mail);
+        // Full: it will wake anyway, and find this mail too.
+        let _ = self.wake.try_send(());
     }
 }
 
-/// When a blob may be read again.
-#[derive(Debug, Clone, Copy)]
-struct Pace {
-    next: Instant,
-    interval: Duration,
-}
-
+/// The thread's own state.
 struct Reader {
+    mail: Arc<Mutex<Mail>>,
+    publish: watch::Sender<Arc<Residency>>,
     clock: Clock,
-    tell: watch::Sender<Readings>,
-    due: HashMap<String, Pace>,
+    stop: CancellationToken,
+    schedule: Schedule,
+    residency: Residency,
+    sweeps: Vec<Sweep>,
+}
+
+/// Places of a file that only our asking brought into the page cache.
+struct Sweep {
+    due: Instant,
+    path: PathBuf,
+    missed: Vec<u64>,
 }
 
 impl Reader {
-    fn run(&mut self, asked: &Receiver<Question>) {
-        while let Ok(question) = asked.recv() {
-            if self.tell.is_closed() {
-                return;
+    fn run(mut self, woken: &Receiver<()>) {
+        let privileged = read::is_privileged();
+        loop {
+            let soon = !self.sweeps.is_empty() || self.schedule.is_urged();
+            if woken.recv_timeout(if soon { SETTLE } else { IDLE }) == Err(RecvTimeoutError::Disconnected) {
+                // Nobody asks any more; what we brought in is still ours to drop, in flight or not.
+                return self.sweep(None);
             }
-            let wanted: Vec<Wanted> =
-                question.blobs.into_iter().filter(|blob| self.is_due(&blob.0, question.urgent)).collect();
-            for (digest, path, _) in wanted {
-                self.read(digest, &path);
+            self.round(privileged);
+            if self.stop.is_cancelled() || self.publish.is_closed() {
+                return self.sweep(None);
             }
+            let now = (self.clock)().mono;
+            self.sweep(Some(now));
         }
     }
 
-    fn is_due(&self, digest: &str, urgent: bool) -> bool {
-        let now = (self.clock)().mono;
-        match self.due.get(digest) {
-            None => true,
-            // Looking does not read oftener than a second: holding down j must not sample.
-            Some(pace) if urgent => now + pace.interval.saturating_sub(Duration::from_secs(1)) >= pace.next,
-            Some(pace) => now >= pace.next,
+    /// Reads all that is due.
+    fn round(&mut self, privileged: bool) {
+        let mut published = (self.clock)();
+        let mut news = self.open_mail();
+        while !self.stop.is_cancelled() {
+            let began = (self.clock)();
+            let Some((digest, path)) = self.schedule.next(began.mono) else { break };
+            let outcome = read::read(&path, privileged, &self.clock);
+            let at = (self.clock)();
+            self.schedule.done(&digest, at.mono, at.since(began.mono), outcome.method);
+            self.residency.insert(digest, Reading { value: outcome.cached, at });
+            if !outcome.missed.is_empty() {
+                self.sweeps.push(Sweep { due: at.mono + SETTLE, path, missed: outcome.missed });
+            }
+            news = true;
+            if at.since(published.mono) >= PUBLISH {
+                self.publish.send_replace(Arc::new(self.residency.clone()));
+                (published, news) = (at, false);
+            }
+            // Something urgent may have come while a large file was read.
+            news |= self.open_mail();
+        }
+        self.schedule.rest();
+        if news {
+            self.publish.send_replace(Arc::new(self.residency.clone()));
         }
     }
 
-    fn read(&mut self, digest: String, path: &std::path::Path) {
-        let before = (self.clock)();
-        let seed = before.wall.as_nanosecond().unsigned_abs() as u64;
-        let found = read(path, seed);
-        let after = (self.clock)();
-        let old = self.due.get(&digest).copied();
-        let changed = self.tell.borrow().get(&digest).is_none_or(|last| last.value != found.cached);
-        let interval =
-            interval(found.method, old.map(|pace| pace.interval), changed, after.since(before.mono));
-        self.due.insert(digest.clone(), Pace { next: after.mono + interval, interval });
-        self.tell.send_modify(|readings| {
-            Arc::make_mut(readings).insert(digest, Reading { value: found.cached, at: after });
+    /// Takes what was asked; true if a blob was forgotten.
+    fn open_mail(&mut self) -> bool {
+        let Mail { list, urgent } =
+            std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(list) = list {
+            self.schedule.list(list);
+        }
+        self.schedule.urge(urgent.into_iter().map(|(digest, (path, size))| (digest, path, size)));
+        let before = self.residency.len();
+        self.residency.retain(|digest, _| self.schedule.knows(digest));
+        self.residency.len() < before
+    }
+
+    /// Drops what sampling brought in by `now`, or all of it.
+    fn sweep(&mut self, now: Option<Instant>) {
+        self.sweeps.retain(|sweep| {
+            let due = now.is_none_or(|now| now >= sweep.due);
+            if due {
+                read::sweep(&sweep.path, &sweep.missed);
+            }
+            !due
         });
-    }
-}
-
-/// How long until a blob is read again: by method, by whether it changed, by what the reading took.
-fn interval(method: Method, last: Option<Duration>, changed: bool, took: Duration) -> Duration {
-    let base = match method {
-        Method::Always | Method::Never(_) | Method::Cachestat => EXACT,
-        Method::Mincore => DEAR,
-        Method::Sample if changed => SAMPLE_FIRST,
-        Method::Sample => last.map_or(SAMPLE_FIRST, |last| (last * 2).clamp(SAMPLE_FIRST, SAMPLE_LAST)),
-    };
-    if took > SLOW { base.max(took * 100) } else { base }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_disturbs_is_read_ever_more_seldom_until_it_changes() {
-        let quick = Duration::from_millis(1);
-        let secs = Duration::from_secs;
-        assert_eq!(interval(Method::Cachestat, None, true, quick), secs(2));
-        assert_eq!(interval(Method::Sample, None, true, quick), secs(30));
-        assert_eq!(interval(Method::Sample, Some(secs(30)), false, quick), secs(60));
-        assert_eq!(interval(Method::Sample, Some(secs(1800)), false, quick), secs(1800));
-        assert_eq!(interval(Method::Sample, Some(secs(1800)), true, quick), secs(30));
-        assert_eq!(interval(Method::Cachestat, None, false, secs(1)), secs(100));
-    }
-
-    #[tokio::test]
-    async fn it_reads_what_it_is_asked_and_tells() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("blob");
-        std::fs::write(&path, vec![1; 100_000]).unwrap();
-        let probe = PageCache::spawn(crate_clock()).unwrap();
-        let mut readings = probe.readings();
-        probe.ask(vec![("d".into(), path, Bytes(100_000))], true);
-        let found = readings.wait_for(|readings| readings.contains_key("d")).await.unwrap().clone();
-        assert_eq!(found["d"].value.bytes(), Some(Bytes(100_000)), "just written, so it is in RAM");
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "a test has no other clock")]
-    fn crate_clock() -> Clock {
-        Arc::new(|| crate::residency::timing::Moment { mono: Instant::now(), wall: jiff::Timestamp::now() })
     }
 }

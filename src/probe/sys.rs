@@ -1,55 +1,45 @@
-//! The system calls that no crate wraps: `cachestat` and `mincore`. The only `unsafe` of the adapters.
-#![expect(unsafe_code, reason = "two system calls without a safe wrapper in any crate we use")]
+//! The two system calls that no safe crate offers: `mincore` and `cachestat`. The only unsafe code of the program.
+#![expect(unsafe_code, reason = "neither rustix nor nix wraps mincore or cachestat")]
 
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 
-/// `cachestat(2)`, the same number on every architecture (Linux 6.5).
-const CACHESTAT: libc::c_long = 451;
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-#[repr(C)]
-struct Range {
-    offset: u64,
-    length: u64,
-}
-
-#[repr(C)]
-#[derive(Default)]
-struct Stat {
-    cached: u64,
-    dirty: u64,
-    writeback: u64,
-    evicted: u64,
-    recently_evicted: u64,
-}
-
-/// Pages of the file that are in the page cache.
+/// Pages of the file that the page cache holds, counted by `cachestat` (Linux 6.5 and later).
 pub(crate) fn cachestat(file: &File) -> io::Result<u64> {
-    let range = Range { offset: 0, length: 0 };
-    let mut stat = Stat::default();
-    // SAFETY: both pointers are to live structs of the kernel's layout; the descriptor is open as long as `file`.
+    /// One number on every architecture that Ollama runs on; elsewhere the kernel answers ENOSYS.
+    const CACHESTAT: libc::c_long = 451;
+    // struct cachestat_range: offset and length; a length of 0 is "to the end of the file".
+    let range = [0_u64; 2];
+    // struct cachestat: cached, dirty, in write-back, evicted, recently evicted.
+    let mut counts = [0_u64; 5];
+    // SAFETY: the descriptor is open for the whole call; both pointers lead to live arrays of exactly the layout
+    // and size of the kernel's structs, and the kernel writes to the second only.
     let result =
-        unsafe { libc::syscall(CACHESTAT, file.as_raw_fd(), &raw const range, &raw mut stat, 0_u32) };
-    if result == 0 { Ok(stat.cached) } else { Err(io::Error::last_os_error()) }
+        unsafe { libc::syscall(CACHESTAT, file.as_raw_fd(), range.as_ptr(), counts.as_mut_ptr(), 0_u32) };
+    if result == 0 { Ok(counts[0]) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Pages of `length` bytes of the file from `offset` (a multiple of the page size) that are in the page cache.
-pub(crate) fn mincore(file: &File, offset: u64, length: usize, page: usize) -> io::Result<u64> {
-    let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
-    let mut resident = vec![0_u8; length.div_ceil(page)];
-    // SAFETY: a new read-only mapping at an address the kernel chooses; nothing is read through it, so a file that
-    // shrinks cannot fault.
-    let address = unsafe {
-        libc::mmap(std::ptr::null_mut(), length, libc::PROT_READ, libc::MAP_SHARED, file.as_raw_fd(), offset)
-    };
-    if address == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
+/// Pages of `length` bytes from `offset` (a multiple of the page size) that the page cache holds, by `mincore` on a
+/// mapping that is never touched. `marks` is scratch space that the caller keeps between windows.
+pub(crate) fn mincore(file: &File, offset: u64, length: usize, marks: &mut Vec<u8>) -> io::Result<u64> {
+    if length == 0 {
+        return Ok(0);
     }
-    // SAFETY: the range is the mapping just made, the vector has one byte for each of its pages.
-    let result = unsafe { libc::mincore(address, length, resident.as_mut_ptr()) };
-    let error = io::Error::last_os_error();
-    // SAFETY: unmaps exactly the mapping made above; no reference into it exists.
-    unsafe { libc::munmap(address, length) };
-    if result == 0 { Ok(resident.iter().filter(|page| **page & 1 == 1).count() as u64) } else { Err(error) }
+    marks.resize(length.div_ceil(rustix::param::page_size()), 0);
+    // SAFETY: the address is the kernel's choice, so no mapping of ours is replaced; nothing reads or writes through
+    // the mapping, so a file that shrinks meanwhile cannot fault.
+    let start =
+        unsafe { mmap(std::ptr::null_mut(), length, ProtFlags::READ, MapFlags::SHARED, file, offset)? };
+    // SAFETY: `start` and `length` are the mapping just made, and `marks` has one byte for each of its pages.
+    let result = unsafe { libc::mincore(start, length, marks.as_mut_ptr()) };
+    let failed = (result != 0).then(io::Error::last_os_error);
+    // SAFETY: the whole mapping just made, of which no reference exists.
+    unsafe { munmap(start, length)? };
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(marks.iter().map(|mark| u64::from(mark & 1)).sum()),
+    }
 }

@@ -1,21 +1,4 @@
-//! All integration tests, in one binary: modules by subject.
+//! The one integration test binary; modules by subject.
 
-#![expect(clippy::unwrap_used, reason = "clippy allows it in test functions only, not in what they share")]
-
-mod arrows;
-mod cli_act;
-mod cli_fake;
-mod cli_process;
-mod cli_status;
-mod config_load;
-mod engine_behaviour;
-mod engine_world;
-mod ollama_client;
-mod ollama_recorded;
-mod ollama_store;
-mod outer_files;
-mod rust_text;
-mod sim_children;
-mod sim_contract;
-mod sim_files;
-mod sim_http;
+mod probe_nvml;
+mod probe_page_cache;
