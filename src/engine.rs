@@ -138,7 +138,7 @@ pub fn start(parts: Parts) -> Handle {
         clock: parts.clock,
         ram: parts.ram,
         cards: parts.cards,
-        readings: parts.pages.as_ref().map(PageCache::readings),
+        readings: parts.pages.as_ref().map(|pages| pages.readings.clone()),
         pages: parts.pages,
         runners: parts.runners,
         commands,

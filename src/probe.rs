@@ -6,7 +6,7 @@ pub mod gpu;
 pub mod nvml;
 pub mod page_cache;
 pub mod ram;
-//pub mod runner;
+pub mod runner;
 #[cfg(target_os = "linux")]
 mod sys;
 pub mod watched;

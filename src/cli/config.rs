@@ -1,25 +1,145 @@
-//! The subcommand `config`, and the settings for all the others.
+//! The subcommand `config`, and the settings for all the others: every problem is said before anything is started.
 
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use tokio::time::Instant;
+
+use super::ready::{self, PATIENCE, Ready};
+use super::wire::World;
 use super::{Cli, Exit};
-use crate::config::Config;
+use crate::config::{self, Loaded, Sources};
+use crate::residency::keep_alive::KeepAlive;
+use crate::residency::snapshot::Snapshot;
+use crate::residency::text::printable;
 use crate::residency::timing::Clock;
+use crate::tui::Proposal;
+use crate::tui::keymap::Keymap;
 
-/// Temporary.
-pub struct Loaded {
-    /// All settings.
-    pub config: Config,
+/// Settings that hold, and the keys that they bind.
+pub struct Settings {
+    /// What was found.
+    pub loaded: Loaded,
+    /// All keys.
+    pub keymap: Keymap,
+    /// Where they were looked for.
+    pub sources: Sources,
 }
 
-/// Temporary.
-pub fn load(cli: &Cli) -> anyhow::Result<Option<Loaded>> {
-    let mut config = Config::default();
-    if let Some(host) = &cli.flags.host {
-        config.url.clone_from(host);
+/// Where the settings come from for this command line.
+fn sources(cli: &Cli) -> Sources {
+    let flags = &cli.flags;
+    let flags = config::Flags {
+        config: flags.config.clone(),
+        host: flags.host.clone(),
+        refresh: flags.refresh.map(|refresh| KeepAlive::For(refresh).to_string()),
+        read_only: flags.read_only,
+        ascii: flags.ascii,
+        no_gpu: false,
+    };
+    Sources::of_process(flags, cli.wants_demo())
+}
+
+/// Loads the settings and the keymap; all problems of both go to stderr at once, and then there is nothing.
+pub fn load(cli: &Cli) -> Option<Settings> {
+    let sources = sources(cli);
+    let (loaded, mut problems) = match config::load(&sources) {
+        Ok(loaded) => (Some(loaded), Vec::new()),
+        Err(problems) => (None, problems),
+    };
+    let keymap = match Keymap::new(loaded.as_ref().map_or(&[], |loaded| &loaded.config.keys)) {
+        Ok(keymap) => Some(keymap),
+        Err(more) => {
+            problems.extend(more);
+            None
+        }
+    };
+    if !problems.is_empty() {
+        let _ = write!(std::io::stderr(), "{}", config::render(&problems));
     }
-    Ok(Some(Loaded { config }))
+    Some(Settings { loaded: loaded?, keymap: keymap?, sources })
 }
 
-/// Temporary.
-pub async fn run(_loaded: Loaded, _check: bool, _init: bool, _clock: Clock) -> anyhow::Result<Exit> {
-    Ok(Exit::Usage)
+/// `resident config`: prints the merged settings; `--check` only whether they hold; `--init` proposes a file.
+pub async fn run(settings: Settings, check: bool, init: bool, clock: Clock) -> anyhow::Result<Exit> {
+    if init {
+        return propose_file(settings, clock).await;
+    }
+    let Settings { loaded, .. } = settings;
+    let mut out = std::io::stdout();
+    let text = if check { checked(&loaded) } else { config::show(&loaded) };
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("printing the settings"),
+        _ => Ok(Exit::Done),
+    }
+}
+
+/// What `--check` says when nothing is wrong.
+fn checked(loaded: &Loaded) -> String {
+    let mut text = match &loaded.config.file {
+        Some(file) => format!("{}: no problems\n", printable(&file.to_string_lossy())),
+        None => "no config file; the defaults hold\n".to_owned(),
+    };
+    for note in &loaded.notes {
+        text += &format!("{}\n", printable(note));
+    }
+    for section in &loaded.ignored {
+        text += &format!("ignored: section {}, which is not ours\n", printable(section));
+    }
+    text
+}
+
+/// `--init`: asks the server what is installed, writes the proposal to the user's own path, and never over a file.
+async fn propose_file(settings: Settings, clock: Clock) -> anyhow::Result<Exit> {
+    let world = World::real(settings.loaded.config, clock);
+    let mut handle = world.engine()?.start();
+    let snapshot = match ready::server(&mut handle, Instant::now() + PATIENCE).await {
+        Ready::Up(snapshot) => snapshot,
+        Ready::Down(why) | Ready::Late(why) => {
+            let _ = writeln!(std::io::stderr(), "resident: {why}");
+            return Ok(Exit::NoServer);
+        }
+        Ready::Ended => return Ok(Exit::Failed),
+    };
+    world.end().await;
+    let proposal = match proposal(&settings.sources, &snapshot) {
+        Ok(proposal) => proposal,
+        Err(why) => {
+            let _ = writeln!(std::io::stderr(), "resident: {why}");
+            return Ok(Exit::Failed);
+        }
+    };
+    if let Err(why) = write_new(&proposal.path, &proposal.text) {
+        // The proposal itself is the result that was asked for; what is there stays as it is.
+        let _ = write!(std::io::stdout(), "{}", proposal.text);
+        let _ = writeln!(std::io::stderr(), "resident: {why}");
+        return Ok(Exit::Failed);
+    }
+    writeln!(std::io::stdout(), "wrote {}", proposal.path.display())?;
+    Ok(Exit::Done)
+}
+
+/// The file that fits what is installed and the memory that is there.
+pub fn proposal(sources: &Sources, snapshot: &Snapshot) -> Result<Proposal, String> {
+    let path = config::user_path(sources).ok_or("no home directory: set XDG_CONFIG_HOME")?;
+    let models = snapshot.servers.first().map(|server| server.models.as_slice()).unwrap_or_default();
+    let installed: Vec<_> = models
+        .iter()
+        .filter(|model| model.details.remote_host.is_none() && !model.digest.is_empty())
+        .map(|model| (model.name.clone(), model.size))
+        .collect();
+    if installed.is_empty() {
+        return Err("no models are known yet: start the server, or get one with: ollama pull NAME".to_owned());
+    }
+    let ram = snapshot.host.ram.map(|reading| reading.value.total);
+    Ok(Proposal { text: config::proposal(&installed, ram), exists: path.exists(), path })
+}
+
+/// Writes a config where none is; the error says what to do.
+pub fn write_new(path: &PathBuf, text: &str) -> Result<(), String> {
+    config::write_new(path, text).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => format!("{} is there already and stays as it is", path.display()),
+        _ => format!("cannot write {}: {error}", path.display()),
+    })
 }

@@ -1,72 +1,84 @@
 //! The screen from the command line: what it is started with, and what follows when it ends.
 
 use std::io::Write;
+use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 
-use super::config::Loaded;
+use super::config::{Settings, proposal, write_new};
 use super::wire::World;
-use super::{Cli, Exit, demo};
-use crate::residency::bytes::Bytes;
+use super::{Cli, Exit, config, demo};
 use crate::residency::timing::Clock;
-use crate::tui::{self, Outcome, Start, keymap::Keymap};
+use crate::tui::{self, Outcome, Start};
 
 /// Shows the screen until the user leaves it, changing over to the demo or to a new config where asked.
-pub async fn run(cli: &Cli, loaded: Loaded, clock: Clock) -> anyhow::Result<Exit> {
-    let keymap = match Keymap::new(&loaded.config.keys) {
-        Ok(keymap) => keymap,
-        Err(problems) => {
-            for problem in problems {
-                let _ = writeln!(std::io::stderr(), "{problem:?}");
-            }
-            return Ok(Exit::Usage);
-        }
-    };
+pub async fn run(cli: &Cli, mut settings: Settings, clock: Clock) -> anyhow::Result<Exit> {
     if let Err(why) = tui::can_run() {
         let _ = writeln!(std::io::stderr(), "resident: {why}");
         return Ok(Exit::Usage);
     }
     let place = demo::Place::new(cli.flags.demo_scale.unwrap_or(demo::SCALE));
+    let place = || place.as_ref().map_err(|error| anyhow!("{error:#}"));
+    let config = settings.loaded.config.clone();
     let mut world = if cli.wants_demo() {
-        World::demo(
-            loaded.config.clone(),
-            place.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?,
-            clock.clone(),
-        )
-        .await?
+        World::demo(config, place()?, Arc::clone(&clock)).await?
     } else {
-        World::real(loaded.config.clone(), clock.clone())
+        World::real(config, Arc::clone(&clock))
     };
+    let mut notice = settings.loaded.notes.first().cloned();
     loop {
-        let offered = place.as_ref().ok().filter(|_| world.sim.is_none());
         // What can fail is made before the screen is taken; nothing is asked or read before the first frame.
-        let parts = world.engine()?;
+        let engine = world.engine()?;
+        let offered = place().ok().filter(|_| world.sim.is_none());
+        let sources = settings.sources.clone();
         let outcome = tui::run(Start {
-            engine: Box::new(|| parts.start()),
+            engine: Box::new(|| engine.start()),
             config: &world.config,
-            keymap: keymap.clone(),
-            clock: clock.clone(),
+            keymap: settings.keymap.clone(),
+            clock: Arc::clone(&clock),
             read_only: cli.flags.read_only,
-            demo_place: offered.map(|place| (place.dir.clone(), place.to_write().unwrap_or(Bytes::ZERO))),
-            notice: None,
-            propose: Box::new(|_| Err("not yet".to_owned())),
+            demo_place: offered.and_then(|place| Some((place.dir.clone(), place.to_write().ok()?))),
+            notice: notice.take(),
+            propose: Box::new(move |snapshot| proposal(&sources, snapshot)),
         })
         .await
-        .context("the screen")?;
-        world.end().await;
+        .context("the screen");
         match outcome {
-            Outcome::Quit { message } => {
+            Err(error) => {
+                world.end().await;
+                return Err(error);
+            }
+            Ok(Outcome::Quit { message }) => {
+                world.end().await;
                 if let Some(message) = message {
                     let _ = writeln!(std::io::stderr(), "{message}");
                 }
                 return Ok(Exit::Done);
             }
-            Outcome::Signal { number } => std::process::exit(128 + number),
-            Outcome::Demo => {
-                let place = place.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
-                world = World::demo(loaded.config.clone(), place, clock.clone()).await?;
+            Ok(Outcome::Signal { number }) => {
+                world.end().await;
+                std::process::exit(128 + number);
             }
-            Outcome::WriteConfig { .. } => return Ok(Exit::Done),
+            Ok(Outcome::Demo) => {
+                world.end().await;
+                let demo = Cli { command: None, flags: super::Flags { demo: true, ..cli.flags.clone() } };
+                let Some(found) = config::load(&demo) else { return Ok(Exit::Usage) };
+                settings = found;
+                world = World::demo(settings.loaded.config.clone(), place()?, Arc::clone(&clock)).await?;
+            }
+            Ok(Outcome::WriteConfig { path, text }) => {
+                notice = Some(match write_new(&path, &text) {
+                    Ok(()) => format!("wrote {}", path.display()),
+                    Err(why) => why,
+                });
+                // The demo keeps its own settings; the new file is for the next start.
+                if world.sim.is_none() {
+                    world.end().await;
+                    let Some(found) = config::load(cli) else { return Ok(Exit::Usage) };
+                    settings = found;
+                    world = World::real(settings.loaded.config.clone(), Arc::clone(&clock));
+                }
+            }
         }
     }
 }

@@ -13,10 +13,12 @@ use super::{Cli, Exit, Sub, act, demo, screen, status};
 use crate::config::{Config, Memory};
 use crate::engine::{self, Handle, Parts, clock};
 use crate::ollama::{Client, Options};
-use crate::probe::{page_cache::PageCache, ram, runner};
+use crate::probe::gpu::{self, CardSource};
+use crate::probe::page_cache::PageCache;
+use crate::probe::{ram, runner};
 use crate::residency::bytes::Bytes;
 use crate::residency::host::{Cards, Ram};
-use crate::residency::timing::{Clock, Reading};
+use crate::residency::timing::Clock;
 use crate::sim::{CardReader, Sim};
 
 /// Between two readings of the cards and of the runner processes.
@@ -88,12 +90,20 @@ impl Engine {
         // A thread that cannot be had leaves its readings unknown.
         let proc = std::path::Path::new("/proc");
         let runners = local.then(|| runner::spawn(proc, Arc::clone(&clock), PROBE_PERIOD).ok()).flatten();
+        let source: Box<dyn CardSource> = match card.clone() {
+            Some(card) => Box::new(Played(card)),
+            // The driver of this machine says nothing of another machine's card.
+            None if !local => Box::new(Elsewhere),
+            None if config.ui.gpu => gpu::real(),
+            None => Box::new(LeftAlone),
+        };
+        let cards = gpu::spawn(source, Arc::clone(&clock), PROBE_PERIOD, stop.clone());
         engine::start(Parts {
             host_name: sysinfo::System::host_name().unwrap_or_default(),
             home: etcetera::home_dir().ok(),
             ram: ram_reader(card.clone()),
-            cards: cards(card, &config, &clock),
-            pages: local.then(|| PageCache::spawn(Arc::clone(&clock)).ok()).flatten(),
+            cards: Some(cards.readings),
+            pages: local.then(|| PageCache::spawn(Arc::clone(&clock), stop.clone())),
             runners: runners.map(|runners| runners.readings),
             config,
             client,
@@ -116,9 +126,9 @@ fn scale(memory: &mut Memory, by: u64) {
 
 /// Main memory; in the demo without what plays VRAM.
 fn ram_reader(card: Option<CardReader>) -> Box<dyn FnMut() -> Option<Ram> + Send> {
-    let mut reader = ram::Reader::default();
+    let mut state = ram::State::default();
     Box::new(move || {
-        let ram = reader.read()?;
+        let ram = ram::read(&mut state)?;
         let Some(played) = card.as_ref().map(CardReader::played_by_ram) else { return Some(ram) };
         Some(Ram { used: ram.used.minus(played), available: ram.available + played, ..ram })
     })
@@ -154,13 +164,13 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
             return demo::serve(&place?, port.unwrap_or(0), clock).await.map(|()| Exit::Done);
         }
     }
-    let Some(loaded) = super::config::load(cli)? else { return Ok(Exit::Usage) };
+    let Some(settings) = super::config::load(cli) else { return Ok(Exit::Usage) };
     if let Some(Sub::Config { check, init }) = &cli.command {
-        return super::config::run(loaded, *check, *init, clock).await;
+        return super::config::run(settings, *check, *init, clock).await;
     }
-    let config = loaded.config.clone();
+    let config = settings.loaded.config.clone();
     if matches!(cli.command, None | Some(Sub::Demo { .. })) {
-        return screen::run(cli, loaded, clock).await;
+        return screen::run(cli, settings, clock).await;
     }
     let world = if cli.wants_demo() {
         World::demo(config, &place?, clock).await?
@@ -213,12 +223,29 @@ fn columns() -> Option<usize> {
     crossterm::terminal::size().ok().map(|(columns, _)| usize::from(columns))
 }
 
-/// The cards: the embedded server's own, or this machine's unless the config leaves them alone.
-fn cards(
-    card: Option<CardReader>,
-    config: &Config,
-    clock: &Clock,
-) -> Option<tokio::sync::watch::Receiver<Option<Reading<Cards>>>> {
-    let _ = (card, config, clock);
-    None
+/// The embedded server's card as a source for the probe.
+struct Played(CardReader);
+
+impl CardSource for Played {
+    fn read(&mut self) -> Cards {
+        self.0.read()
+    }
+}
+
+/// The card of a server on another machine.
+struct Elsewhere;
+
+impl CardSource for Elsewhere {
+    fn read(&mut self) -> Cards {
+        Cards::Unknown("the server is on another machine".to_owned())
+    }
+}
+
+/// A card that the user wants left alone.
+struct LeftAlone;
+
+impl CardSource for LeftAlone {
+    fn read(&mut self) -> Cards {
+        Cards::Unknown("not asked: ui.gpu is false".to_owned())
+    }
 }

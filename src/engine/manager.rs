@@ -214,7 +214,7 @@ impl Manager {
 
     fn ask_pages(&mut self, now: Moment) {
         let Some(pages) = &self.pages else { return };
-        self.known.pages = pages.latest();
+        self.known.pages = pages.readings.borrow().clone();
         if now.mono < self.due.pages.mono {
             return;
         }
@@ -345,7 +345,7 @@ impl Manager {
     /// Stores the new snapshot; readers wake only if more than reading times changed.
     fn publish(&mut self) {
         if let Some(pages) = &self.pages {
-            self.known.pages = pages.latest();
+            self.known.pages = pages.readings.borrow().clone();
         }
         let fresh = poll::join(&self.known, &self.events, self.acts.list(), self.now());
         self.publish.send_if_modified(|current| {
