@@ -2,8 +2,10 @@
 
 mod client;
 mod error;
+mod request;
 pub mod store;
 pub mod wire;
 
-pub use client::{Client, Load, Options};
+pub use client::{Client, Options};
 pub use error::{Error, Kind, Operation, Unreachable};
+pub use request::Load;

@@ -150,7 +150,7 @@ fn all_expiries(value: &Value, into: &mut Vec<String>) {
         }
         Value::Array(list) => match list.as_slice() {
             [Value::String(name), Value::String(at)] if name.contains(':') && !name.contains('T') => {
-                into.push(at.clone())
+                into.push(at.clone());
             }
             list => list.iter().for_each(|value| all_expiries(value, into)),
         },
@@ -163,7 +163,9 @@ fn every_recorded_expires_at_is_read() {
     let now: Timestamp = "2026-11-23T07:00:00Z".parse().unwrap();
     for (version, recording) in RECORDINGS {
         let mut texts = Vec::new();
-        cases(recording).iter().for_each(|case| all_expiries(case, &mut texts));
+        for case in &cases(recording) {
+            all_expiries(case, &mut texts);
+        }
         let (pinned, counting): (Vec<_>, Vec<_>) = texts.iter().partition(|text| text.starts_with("2319-"));
         assert!(
             pinned.len() >= 3 && counting.len() > 100,
