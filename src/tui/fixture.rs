@@ -42,7 +42,7 @@ pub(crate) fn now() -> Moment {
 pub(crate) fn after(seconds: i64) -> Moment {
     let Moment { mono, wall } = now();
     let by = Duration::from_secs(seconds.unsigned_abs());
-    let mono = if seconds < 0 { mono - by } else { mono + by };
+    let mono = if seconds < 0 { mono.checked_sub(by).unwrap() } else { mono + by };
     Moment { mono, wall: wall + jiff::SignedDuration::from_secs(seconds) }
 }
 

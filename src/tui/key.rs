@@ -40,11 +40,8 @@ impl Key {
     pub fn parse(text: &str) -> Option<Key> {
         let mut modifiers = KeyModifiers::NONE;
         let mut rest = text.trim();
-        loop {
-            // `-` itself is a key, and so is `ctrl--`.
-            let Some((before, after)) = rest.split_once('-').filter(|(_, after)| !after.is_empty()) else {
-                break;
-            };
+        // `-` itself is a key, and so is `ctrl--`.
+        while let Some((before, after)) = rest.split_once('-').filter(|(_, after)| !after.is_empty()) {
             modifiers |= match before.to_ascii_lowercase().as_str() {
                 "ctrl" => KeyModifiers::CONTROL,
                 "alt" => KeyModifiers::ALT,

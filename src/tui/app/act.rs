@@ -165,7 +165,7 @@ impl App {
         }
     }
 
-    /// A keep_alive of zero is an unload, and asks like one.
+    /// A `keep_alive` of zero is an unload, and asks like one.
     pub(super) fn asks_keep_alive(&self, name: &ModelName, keep_alive: KeepAlive) -> Option<String> {
         let model = self.server()?.model(name)?;
         let unloads = keep_alive == KeepAlive::For(std::time::Duration::ZERO);

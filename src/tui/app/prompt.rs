@@ -1,4 +1,4 @@
-//! The line of text that is typed: a filter, or a keep_alive.
+//! The line of text that is typed: a filter, or a `keep_alive`.
 
 use super::{App, Ask, Effect, Layer};
 use crate::residency::act::ActKind;
@@ -23,7 +23,7 @@ pub(crate) struct Prompt {
 pub(crate) enum Asked {
     /// The table's filter; the one before, should the user leave.
     Filter(String),
-    /// A keep_alive for this model.
+    /// A `keep_alive` for this model.
     KeepAlive(ModelName),
 }
 

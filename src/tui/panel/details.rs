@@ -74,7 +74,7 @@ fn lines(model: &Model, app: &App, now: Moment, width: u16) -> Vec<Line> {
         let mut places =
             format!("█ VRAM {}   ▒ RAM {}   ░ disk {} GiB", gib(tiers.vram), gib(tiers.ram), gib(tiers.disk));
         if tiers.unknown.0 > 0 {
-            places += &format!("   ? {}", gib(tiers.unknown));
+            places = format!("{places}   ? {}", gib(tiers.unknown));
         }
         add("tiers", places, theme.text);
     }

@@ -95,7 +95,7 @@ fn for_model(app: &App) -> Vec<Action> {
     }
     match model.loaded {
         Some(_) if model.state == State::Ghost => {
-            actions.extend([Action::Swap, Action::Load, Action::Unload])
+            actions.extend([Action::Swap, Action::Load, Action::Unload]);
         }
         Some(_) => actions.extend([Action::Unload, Action::Pin, Action::Touch, Action::KeepAlive]),
         None => actions.extend([Action::Swap, Action::Load]),

@@ -172,8 +172,11 @@ fn cards(app: &App, now: Moment) -> Vec<Shown<'_>> {
         .filter(|(_, loaded)| loaded.size_vram.0 > 0)
         .collect();
     let sum: Bytes = models.iter().map(|(_, loaded)| loaded.size_vram).sum();
-    let in_models =
-        if models.is_empty() { "no model is loaded".into() } else { format!("models {} GiB", gib(sum)) };
+    let in_models = match app.server().and_then(|server| server.ps_at) {
+        None => "not read yet".to_owned(),
+        Some(_) if models.is_empty() => "no model is loaded".to_owned(),
+        Some(_) => format!("models {} GiB", gib(sum)),
+    };
     let Some(reading) = &app.snapshot.host.cards else {
         return vec![Err(("VRAM".into(), in_models))];
     };

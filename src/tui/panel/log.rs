@@ -66,19 +66,19 @@ fn words(event: &Event, app: &App) -> (String, Style) {
         What::Removed => ("removed from the server".into(), theme.text),
         What::Loading { ours } => (format!("loading{}", whose(*ours)), theme.work),
         What::Loaded { took, from_ram, ours } => {
-            let mut words = String::from("loaded");
-            if let Some(took) = took {
-                words += &format!(" in {}", format::took(*took));
-            }
+            let mut words = match took {
+                Some(took) => format!("loaded in {}", format::took(*took)),
+                None => "loaded".to_owned(),
+            };
             if let Some(percent) = from_ram {
-                words += &format!("   from RAM {percent} %");
+                words = format!("{words}   from RAM {percent} %");
             }
             let size =
                 event.model.as_ref().and_then(|name| app.server()?.model(name)).map(|model| model.size);
             if let (Some(took), Some(size)) = (took, size)
                 && let Some(rate) = rate(size, took.as_secs_f64())
             {
-                words += &format!("   {rate}");
+                words = format!("{words}   {rate}");
             }
             (words + whose(*ours), theme.good)
         }

@@ -11,8 +11,8 @@ use crate::tui::app::{App, Effect};
 use crate::tui::fixture::{app, name, now, picture, press, running, usual};
 use crate::tui::{Outcome, Proposal};
 
-fn act(kind: ActKind, model: &str) -> Option<Effect> {
-    Some(Effect::Act(kind, name(model)))
+fn act(kind: ActKind, model: &str) -> Effect {
+    Effect::Act(kind, name(model))
 }
 
 fn asked(app: &App) -> bool {
@@ -33,7 +33,7 @@ fn on(model: &str, change: impl Fn(&mut Snapshot)) -> App {
 #[test]
 fn a_swap_that_displaces_an_idle_model_says_its_plan_and_runs() {
     let mut app = on("openthinker3-7b", |_| ());
-    assert_eq!(press(&mut app, "enter"), act(ActKind::Swap, "openthinker3-7b"));
+    assert_eq!(press(&mut app, "enter"), Some(act(ActKind::Swap, "openthinker3-7b")));
     let plan = "swap openthinker3-7b: ~ evicts qwen2.5-coder:7b (needs 5.2 GiB, 2.6 are free)";
     assert_eq!(app.notice.as_deref(), Some(plan));
 }
@@ -45,12 +45,12 @@ fn a_load_that_displaces_a_pinned_or_busy_model_asks_first_and_names_it() {
     assert!(asked(&app));
     let shown = picture(&app, 80, 24);
     assert!(shown.contains("~ evicts qwen2.5-coder:7b, nomic-embed-text, which is"), "{shown}");
-    assert_eq!(press(&mut app, "y"), act(ActKind::Load, "deepseek-r1:14b"));
+    assert_eq!(press(&mut app, "y"), Some(act(ActKind::Load, "deepseek-r1:14b")));
     assert!(!asked(&app));
 
     let mut app = on("openthinker3-7b", |snapshot| snapshot.servers[0].models[1].state = State::Busy);
     assert_eq!(press(&mut app, "enter"), None);
-    assert_eq!(press(&mut app, "enter"), act(ActKind::Swap, "openthinker3-7b"));
+    assert_eq!(press(&mut app, "enter"), Some(act(ActKind::Swap, "openthinker3-7b")));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_question_takes_yes_and_no_and_ignores_all_else() {
         assert!(!asked(&app));
     }
     assert_eq!(app.selected(), Some(&name("nomic-embed-text")));
-    assert_eq!(press(&mut app, "u enter"), act(ActKind::Unload, "nomic-embed-text"));
+    assert_eq!(press(&mut app, "u enter"), Some(act(ActKind::Unload, "nomic-embed-text")));
 }
 
 #[test]
@@ -84,11 +84,14 @@ fn the_config_says_when_acts_ask() {
 #[test]
 fn each_key_asks_for_its_act() {
     let mut loaded = on("qwen2.5-coder:7b", |_| ());
-    assert_eq!(press(&mut loaded, "u"), act(ActKind::Unload, "qwen2.5-coder:7b"));
-    assert_eq!(press(&mut loaded, "p"), act(ActKind::Pin, "qwen2.5-coder:7b"));
-    assert_eq!(press(&mut loaded, "t"), act(ActKind::Touch, "qwen2.5-coder:7b"));
-    assert_eq!(press(&mut on("nomic-embed-text", |_| ()), "p"), act(ActKind::Unpin, "nomic-embed-text"));
-    assert_eq!(press(&mut on("llama3.1:8b", |_| ()), "l"), act(ActKind::Load, "llama3.1:8b"));
+    assert_eq!(press(&mut loaded, "u"), Some(act(ActKind::Unload, "qwen2.5-coder:7b")));
+    assert_eq!(press(&mut loaded, "p"), Some(act(ActKind::Pin, "qwen2.5-coder:7b")));
+    assert_eq!(press(&mut loaded, "t"), Some(act(ActKind::Touch, "qwen2.5-coder:7b")));
+    assert_eq!(
+        press(&mut on("nomic-embed-text", |_| ()), "p"),
+        Some(act(ActKind::Unpin, "nomic-embed-text"))
+    );
+    assert_eq!(press(&mut on("llama3.1:8b", |_| ()), "l"), Some(act(ActKind::Load, "llama3.1:8b")));
     assert_eq!(press(&mut on("llama3.1:8b", |_| ()), "ctrl-z"), Some(Effect::Suspend));
     assert_eq!(press(&mut on("llama3.1:8b", |_| ()), "ctrl-l"), Some(Effect::Redraw));
 }
@@ -200,13 +203,16 @@ fn a_keep_alive_is_typed_checked_and_sent_and_zero_asks_like_an_unload() {
     press(&mut app, "ctrl-u x enter");
     assert!(picture(&app, 160, 24).contains("not a duration; write 60m"), "{}", picture(&app, 160, 24));
     let half = KeepAlive::For(Duration::from_secs(1800));
-    assert_eq!(press(&mut app, "backspace 3 0 m enter"), act(ActKind::KeepAlive(half), "qwen2.5-coder:7b"));
+    assert_eq!(
+        press(&mut app, "backspace 3 0 m enter"),
+        Some(act(ActKind::KeepAlive(half), "qwen2.5-coder:7b"))
+    );
 
     let mut app = on("nomic-embed-text", |_| ());
     assert_eq!(press(&mut app, "K ctrl-u 0 enter"), None);
     assert!(asked(&app));
     let zero = KeepAlive::For(Duration::ZERO);
-    assert_eq!(press(&mut app, "y"), act(ActKind::KeepAlive(zero), "nomic-embed-text"));
+    assert_eq!(press(&mut app, "y"), Some(act(ActKind::KeepAlive(zero), "nomic-embed-text")));
 }
 
 #[test]
@@ -268,6 +274,6 @@ fn rebound_keys_are_the_ones_that_act_and_that_are_shown() {
     };
     app.keymap = crate::tui::keymap::Keymap::new(&[setting]).unwrap();
     assert_eq!(press(&mut app, "u"), None);
-    assert_eq!(press(&mut app, "X"), act(ActKind::Unload, "qwen2.5-coder:7b"));
+    assert_eq!(press(&mut app, "X"), Some(act(ActKind::Unload, "qwen2.5-coder:7b")));
     assert!(picture(&app, 80, 24).contains(" X unload"));
 }

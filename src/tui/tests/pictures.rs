@@ -211,7 +211,7 @@ fn before_the_first_snapshot_it_says_whom_it_asks() {
     before.snapshot = App::new(app(usual()).settings, before.keymap.clone(), None, now()).snapshot;
     insta::assert_snapshot!(picture(&before, 60, 10), @r#"
      resident   127.0.0.1:11434   ◐ connecting            12:04
-     VRAM           no model is loaded
+     VRAM           not read yet
      RAM            not read yet
        asking http://127.0.0.1:11434 …
 
