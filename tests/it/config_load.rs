@@ -8,7 +8,7 @@ use proptest::strategy::Strategy as _;
 use proptest::{prop_assert, prop_oneof, proptest};
 use resident::config::{
     Config, DEMO, KeySetting, Loaded, Memory, Phase, Place, Preload, Sources, Step, Strategy, Workflow, load,
-    render, show,
+    render, show, survey,
 };
 use resident::residency::bytes::{Bytes, GB};
 use resident::residency::keep_alive::KeepAlive;
@@ -450,6 +450,17 @@ fn all_problems_of_a_file_come_together_in_its_order() {
             "c.yaml:8:10 ui.theme",
         ]
     );
+}
+
+#[test]
+fn a_bad_file_still_tells_its_keys_so_that_the_keymap_can_add_its_problems() {
+    let (_folder, mut sources) = place();
+    write(&sources.cwd.join("c.yaml"), "ui: {refresh: 0}\nkeys: {load: u}\n");
+    sources.flags.config = Some("c.yaml".into());
+    let (loaded, problems) = survey(&sources);
+    assert_eq!((problems.len(), loaded.config.keys.len()), (1, 1));
+    let more = Keymap::new(&loaded.config.keys).map(|_| ()).unwrap_err();
+    assert_eq!((more[0].key.as_str(), more[0].place.as_ref().unwrap().line), ("keys.load", 2));
 }
 
 #[test]
