@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use find::{Flags, Sources, user_path, write_new};
-pub use load::{Loaded, Origin, load};
+pub use load::{Loaded, Origin, load, survey};
 pub use proposal::proposal;
 pub use report::render;
 pub use show::show;

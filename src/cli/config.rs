@@ -10,7 +10,6 @@ use super::ready::{self, PATIENCE, Ready};
 use super::wire::World;
 use super::{Cli, Exit};
 use crate::config::{self, Loaded, Sources};
-use crate::residency::keep_alive::KeepAlive;
 use crate::residency::snapshot::Snapshot;
 use crate::residency::text::printable;
 use crate::residency::timing::Clock;
@@ -33,10 +32,9 @@ fn sources(cli: &Cli) -> Sources {
     let flags = config::Flags {
         config: flags.config.clone(),
         host: flags.host.clone(),
-        refresh: flags.refresh.map(|refresh| KeepAlive::For(refresh).to_string()),
+        refresh: flags.refresh,
         read_only: flags.read_only,
         ascii: flags.ascii,
-        no_gpu: false,
     };
     Sources::of_process(flags, cli.wants_demo())
 }
@@ -44,21 +42,13 @@ fn sources(cli: &Cli) -> Sources {
 /// Loads the settings and the keymap; all problems of both go to stderr at once, and then there is nothing.
 pub fn load(cli: &Cli) -> Option<Settings> {
     let sources = sources(cli);
-    let (loaded, mut problems) = match config::load(&sources) {
-        Ok(loaded) => (Some(loaded), Vec::new()),
-        Err(problems) => (None, problems),
-    };
-    let keymap = match Keymap::new(loaded.as_ref().map_or(&[], |loaded| &loaded.config.keys)) {
-        Ok(keymap) => Some(keymap),
-        Err(more) => {
-            problems.extend(more);
-            None
-        }
-    };
+    let (loaded, mut problems) = config::survey(&sources);
+    let keymap = Keymap::new(&loaded.config.keys).map_err(|more| problems.extend(more)).ok();
     if !problems.is_empty() {
         let _ = write!(std::io::stderr(), "{}", config::render(&problems));
+        return None;
     }
-    Some(Settings { loaded: loaded?, keymap: keymap?, sources })
+    Some(Settings { loaded, keymap: keymap?, sources })
 }
 
 /// `resident config`: prints the merged settings; `--check` only whether they hold; `--init` proposes a file.

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use etcetera::BaseStrategy;
 
@@ -41,13 +42,11 @@ pub struct Flags {
     /// `--host ADDRESS`, in every form of `OLLAMA_HOST`.
     pub host: Option<String>,
     /// `--refresh DURATION`.
-    pub refresh: Option<String>,
+    pub refresh: Option<Duration>,
     /// `--read-only`.
     pub read_only: bool,
     /// `--ascii`.
     pub ascii: bool,
-    /// `--no-gpu`.
-    pub no_gpu: bool,
 }
 
 impl Sources {

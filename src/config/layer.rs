@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::address::{Address, Ports};
 use super::find::{Flags, Sources};
 use super::{Config, Origin, Problem};
-use crate::residency::keep_alive::{KeepAlive, parse_duration};
+use crate::residency::keep_alive::KeepAlive;
 
 /// What the layers are laid over.
 pub(super) struct Below<'a> {
@@ -75,14 +75,13 @@ impl Below<'_> {
         if let Some(host) = &flags.host {
             self.host(host, Ports::Strict, "--host", Origin::Flag("--host"));
         }
-        match flags.refresh.as_deref().map(parse_duration) {
+        match flags.refresh {
             None => {}
-            Some(Some(time)) if time >= Duration::from_secs(1) => {
+            Some(time) if time >= Duration::from_secs(1) => {
                 self.config.ui.refresh = time;
                 self.from("ui.refresh", Origin::Flag("--refresh"));
             }
-            Some(Some(_)) => self.wrong("--refresh", "too short; the least is 1s"),
-            Some(None) => self.wrong("--refresh", "not a duration; write 2s or 2"),
+            Some(_) => self.wrong("--refresh", "too short; the least is 1s"),
         }
         if flags.read_only {
             self.config.ui.read_only = true;
@@ -91,10 +90,6 @@ impl Below<'_> {
         if flags.ascii {
             self.config.ui.ascii = true;
             self.from("ui.ascii", Origin::Flag("--ascii"));
-        }
-        if flags.no_gpu {
-            self.config.ui.gpu = false;
-            self.from("ui.gpu", Origin::Flag("--no-gpu"));
         }
     }
 }

@@ -48,6 +48,13 @@ impl fmt::Display for Origin {
 
 /// Finds, merges and validates the settings.
 pub fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
+    let (loaded, problems) = survey(sources);
+    if problems.is_empty() { Ok(loaded) } else { Err(problems) }
+}
+
+/// As [`load`], but what could be read comes back beside the problems: so the keymap can add its own to the list. With
+/// any problem the settings are for that only.
+pub fn survey(sources: &Sources) -> (Loaded, Vec<Problem>) {
     let mut loaded = Loaded::default();
     let mut problems = Vec::new();
     let mut found = find(sources, false).unwrap_or_else(|problem| {
@@ -72,11 +79,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
         below.environment(sources);
     }
     below.flags(&sources.flags);
-    if problems.is_empty() {
-        return Ok(loaded);
-    }
     problems.sort_by_key(|p| p.place.as_ref().map_or((usize::MAX, 0), |place| (place.line, place.column)));
-    Err(problems)
+    (loaded, problems)
 }
 
 fn read_file(

@@ -406,7 +406,7 @@ mod tests {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for i in 1..12 {
             let list = vec![format!("*a{}", i - 1); 10].join(", ");
-            bomb += &format!("a{i}: &a{i} [{list}]\n");
+            bomb = format!("{bomb}a{i}: &a{i} [{list}]\n");
         }
         assert!(all(&bomb).is_err());
         assert!(all(&"[".repeat(1 << 20)).is_err());

@@ -8,18 +8,20 @@ use proptest::strategy::Strategy as _;
 use proptest::{prop_assert, prop_oneof, proptest};
 use resident::config::{
     Config, DEMO, KeySetting, Loaded, Memory, Phase, Place, Preload, Sources, Step, Strategy, Workflow, load,
-    render, show,
+    render, show, survey,
 };
 use resident::residency::bytes::{Bytes, GB};
 use resident::residency::keep_alive::KeepAlive;
 use resident::residency::name::ModelName;
+use resident::tui::action::ACTIONS;
+use resident::tui::keymap::Keymap;
 use tempfile::TempDir;
 
 const EARLIER: &str = include_str!("../data/idea-earlier.yaml");
 const UPDATED: &str = include_str!("../data/idea-updated.yaml");
 
 fn model(name: &str) -> ModelName {
-    ModelName::parse(name).unwrap()
+    ModelName::parse(name).expect("a good name")
 }
 
 fn three() -> Vec<ModelName> {
@@ -28,17 +30,17 @@ fn three() -> Vec<ModelName> {
 
 /// A folder to work in, and the sources that see only it.
 fn place() -> (TempDir, Sources) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     let cwd = folder.path().join("work");
-    fs::create_dir_all(&cwd).unwrap();
+    fs::create_dir_all(&cwd).expect("a folder");
     let config_dir = Some(folder.path().join("xdg"));
     let sources = Sources { cwd, config_dir, home: Some(folder.path().to_owned()), ..Sources::default() };
     (folder, sources)
 }
 
 fn write(path: &Path, text: &str) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, text).unwrap();
+    fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+    fs::write(path, text).expect("written");
 }
 
 /// The text loaded as a named file `c.yaml`.
@@ -51,11 +53,11 @@ fn try_text(text: &str) -> Result<Loaded, Vec<String>> {
 }
 
 fn text(text: &str) -> Loaded {
-    try_text(text).unwrap()
+    try_text(text).expect("settings without a problem")
 }
 
 fn problems(text: &str) -> Vec<String> {
-    try_text(text).map(|loaded| loaded.config).unwrap_err()
+    try_text(text).map(|loaded| loaded.config).expect_err("problems")
 }
 
 #[test]
@@ -151,9 +153,15 @@ fn every_commented_setting_of_the_top_level_config_loads_too() {
     };
     let all: Vec<_> = DEMO.lines().map(setting).collect();
     let config = text(&all.join("\n")).config;
-    assert_eq!((config.keys.len(), config.models.len(), config.pins.len()), (37, 1, 1));
-    assert!(config.keys.iter().all(|key| !key.keys.is_empty()));
+    assert_eq!((config.models.len(), config.pins.len()), (1, 1));
     assert!(config.models_dir.is_some());
+    let written: Vec<_> = config.keys.iter().map(|key| (key.action.as_str(), key.keys.clone())).collect();
+    let table: Vec<_> = ACTIONS
+        .iter()
+        .map(|entry| (entry.name, entry.keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>()))
+        .collect();
+    assert_eq!(written, table, "the keys of config.yaml are the keymap's, in its order");
+    assert!(Keymap::new(&config.keys).is_ok());
 }
 
 #[test]
@@ -226,23 +234,20 @@ fn the_environment_wins_over_the_file_and_flags_win_over_both() {
     let told = |sources: &Sources| {
         let Config { url, keep_alive, models_dir, ui, .. } = load(sources).unwrap().config;
         let dir = models_dir.unwrap().strip_prefix(folder.path()).unwrap().display().to_string();
-        (url, keep_alive.unwrap().to_string(), dir, ui.refresh.as_secs(), ui.read_only, ui.ascii, ui.gpu)
+        (url, keep_alive.unwrap().to_string(), dir, ui.refresh.as_secs(), ui.read_only, ui.ascii)
     };
-    assert_eq!(told(&sources), ("http://file:11434".into(), "1m".into(), "m".into(), 5, false, false, true));
+    assert_eq!(told(&sources), ("http://file:11434".into(), "1m".into(), "m".into(), 5, false, false));
     sources.env.insert("OLLAMA_HOST".into(), " '0.0.0.0:8080' ".into());
     sources.env.insert("OLLAMA_KEEP_ALIVE".into(), "-1".into());
     sources.env.insert("OLLAMA_MODELS".into(), folder.path().join("e").into());
     assert_eq!(
         told(&sources),
-        ("http://127.0.0.1:8080".into(), "forever".into(), "e".into(), 5, false, false, true)
+        ("http://127.0.0.1:8080".into(), "forever".into(), "e".into(), 5, false, false)
     );
     sources.flags.host = Some("https://flag".into());
-    sources.flags.refresh = Some("2s".into());
-    (sources.flags.read_only, sources.flags.ascii, sources.flags.no_gpu) = (true, true, true);
-    assert_eq!(
-        told(&sources),
-        ("https://flag:443".into(), "forever".into(), "e".into(), 2, true, true, false)
-    );
+    sources.flags.refresh = Some(Duration::from_secs(2));
+    (sources.flags.read_only, sources.flags.ascii) = (true, true);
+    assert_eq!(told(&sources), ("https://flag:443".into(), "forever".into(), "e".into(), 2, true, true));
 }
 
 #[test]
@@ -252,162 +257,162 @@ fn bad_variables_and_flags_are_named_together_with_what_is_wrong_in_the_file() {
     sources.env.insert("OLLAMA_HOST".into(), "ftp://x".into());
     sources.env.insert("OLLAMA_KEEP_ALIVE".into(), "soon".into());
     sources.flags.host = Some("host:99999".into());
-    sources.flags.refresh = Some("0.1s".into());
+    sources.flags.refresh = Some(Duration::from_millis(100));
     let problems = load(&sources).map(|_| ()).unwrap_err();
     let keys: Vec<_> = problems.iter().map(|problem| problem.key.as_str()).collect();
     assert_eq!(keys, ["ollama.port", "OLLAMA_HOST", "OLLAMA_KEEP_ALIVE", "--host", "--refresh"]);
     assert_eq!(render(&problems).lines().count(), 5);
 }
 
+/// A file with one thing wrong, and what is told of it.
+const BAD: &[(&str, &str)] = &[
+    ("ollama:\n  hst: x", "c.yaml:2:3: ollama.hst: unknown key; did you mean host?"),
+    ("ollama: {keepalive: 5m}", "c.yaml:1:10: ollama.keepalive: unknown key; did you mean keep_alive?"),
+    (
+        "olama:\n  host: x",
+        "c.yaml:1:1: olama: unknown section; did you mean ollama? (other programs' sections are ignored)",
+    ),
+    ("ollama:\n  port: yes", "c.yaml:2:9: ollama.port: expected a whole number, found the text \"yes\""),
+    ("ollama:\n  port: 70000", "c.yaml:2:9: ollama.port: must be a whole number from 1 to 65535"),
+    ("ollama:\n  port: -1", "c.yaml:2:9: ollama.port: must be a whole number from 1 to 65535"),
+    (
+        "ollama: {host: 'ftp://x'}",
+        "c.yaml:1:16: ollama.host: ftp:// is not served; write http:// or https://",
+    ),
+    ("ollama: {host: 'x:1', port: 2}", "c.yaml:1:29: ollama.port: host already names port 1"),
+    ("ollama: {host: [x]}", "c.yaml:1:10: ollama.host: expected a text, found a list"),
+    ("ollama: [x]", "c.yaml:1:1: ollama: expected a map of keys and values, found a list"),
+    ("ollama: 5", "c.yaml:1:9: ollama: expected a map of keys and values, found the number 5"),
+    (
+        "ollama: !secret x",
+        "c.yaml:1:1: ollama: expected a map of keys and values, found a value with the tag !secret",
+    ),
+    (
+        "ollama: {model: 'a b'}",
+        "c.yaml:1:17: ollama.model: invalid model name \"a b\"; write model, model:tag, namespace/model:tag or host/namespace/model:tag",
+    ),
+    (
+        "ollama: {keep_alive: soon}",
+        "c.yaml:1:22: ollama.keep_alive: not a duration; write 60m, 1h30m, 90 (seconds), or -1 for ever",
+    ),
+    (
+        "ollama: {keep_alive: true}",
+        "c.yaml:1:22: ollama.keep_alive: expected a duration such as 60m, or -1, found true",
+    ),
+    (
+        "ollama:\n  preload:\n    enabled: \"true\"",
+        "c.yaml:3:14: ollama.preload.enabled: expected true or false, found the text \"true\"",
+    ),
+    (
+        "ollama: {preload: {models: qwen}}",
+        "c.yaml:1:28: ollama.preload.models: expected a list of models, found the text \"qwen\"",
+    ),
+    (
+        "ollama:\n  preload:\n    models:\n      - a\n      - {b: c}",
+        "c.yaml:5:10: ollama.preload.models[1]: expected a text, found a map",
+    ),
+    (
+        "ollama: {preload: {models: [a, A:latest]}}",
+        "c.yaml:1:32: ollama.preload.models[1]: A is in the list already",
+    ),
+    (
+        "ollama: {preload: {strategy: wram}}",
+        "c.yaml:1:30: ollama.preload.strategy: unknown value; did you mean warm?",
+    ),
+    (
+        "ollama: {preload: {refresh_interval: -5}}",
+        "c.yaml:1:38: ollama.preload.refresh_interval: a duration cannot be negative here",
+    ),
+    (
+        "ollama: {preload: {refresh_interval: 10ms}}",
+        "c.yaml:1:38: ollama.preload.refresh_interval: too short; the least is 1s",
+    ),
+    (
+        "ollama: {preload: {}, preload_models: {}}",
+        "c.yaml:1:23: ollama.preload_models: the older name of preload; write only one of the two",
+    ),
+    (
+        "ollama: {preload_models: {modles: []}}",
+        "c.yaml:1:27: ollama.preload_models.modles: unknown key; did you mean models?",
+    ),
+    (
+        "memory: car",
+        "c.yaml:1:9: memory: expected auto, or a map with system, models_preload, context_cache and total",
+    ),
+    (
+        "memory: {system: -4GB, models_preload: 1, context_cache: 1}",
+        "c.yaml:1:18: memory.system: a size cannot be negative",
+    ),
+    (
+        "memory: {system: -4, models_preload: 1, context_cache: 1}",
+        "c.yaml:1:18: memory.system: a size cannot be negative",
+    ),
+    (
+        "memory: {system: 4 parsec, models_preload: 1, context_cache: 1}",
+        "c.yaml:1:18: memory.system: not a size; write a number and a unit, such as 4GB, 9 GiB or 512MiB",
+    ),
+    (
+        "memory: {system: 4GB, models_preload: 1GB}",
+        "c.yaml:1:1: memory.context_cache: missing; a budget needs it (or write memory: auto)",
+    ),
+    (
+        "memory:\n  system: 4GB\n  models_preload: 20GB\n  context_cache: 9GB\n  total: 32GB",
+        "c.yaml:5:10: memory.total: does not add up: 4.0 GB system + 20.0 GB models + 9.0 GB context = 33.0 GB, more than 32.0 GB",
+    ),
+    ("phases: [a]", "c.yaml:1:1: phases: expected a map of keys and values, found a list"),
+    ("phases: {a: {num_ctx: 5}}", "c.yaml:1:10: phases.a.model: missing; a phase needs a model"),
+    (
+        "phases: {a: {model: b, num_ctx: 0}}",
+        "c.yaml:1:33: phases.a.num_ctx: must be a whole number from 1 to 2147483647",
+    ),
+    ("phases: {a: b, a: c}", "c.yaml:1:16: phases.a: written twice; the first is in line 1"),
+    (
+        "phases: {a: m}\nworkflows: {w: [b]}",
+        "c.yaml:2:17: workflows.w[0]: no such phase, and the step names no model; did you mean a?",
+    ),
+    (
+        "phases: {plan: m}\nworkflows: {w: [{phase: plann}]}",
+        "c.yaml:2:25: workflows.w[0].phase: no such phase, and the step names no model; did you mean plan?",
+    ),
+    ("workflows: {w: []}", "c.yaml:1:13: workflows.w: a workflow needs at least one step"),
+    ("workflows: {w: {repeat: true}}", "c.yaml:1:13: workflows.w.steps: missing; a workflow needs steps"),
+    (
+        "workflows: {w: [{model: m}]}",
+        "c.yaml:1:18: workflows.w[0].phase: missing; a step needs the name of its phase",
+    ),
+    (
+        "workflows: {w: [{phase: x, model: m, wrok: 1}]}",
+        "c.yaml:1:38: workflows.w[0].wrok: unknown key; did you mean work?",
+    ),
+    (
+        "models: {'a b': {}}",
+        "c.yaml:1:10: models.a b: invalid model name \"a b\"; write model, model:tag, namespace/model:tag or host/namespace/model:tag",
+    ),
+    ("models: {a: {ctx: 1}}", "c.yaml:1:14: models.a.ctx: unknown key; valid here: num_ctx"),
+    (
+        "models: {a: {num_ctx: 1}, A: {num_ctx: 2}}",
+        "c.yaml:1:27: models.A: a is set already under another spelling",
+    ),
+    ("ui: {refresh: 0.5}", "c.yaml:1:15: ui.refresh: too short; the least is 1s"),
+    ("ui: {theme: drak}", "c.yaml:1:13: ui.theme: unknown value; did you mean dark?"),
+    ("ui: {confirm: sometimes}", "c.yaml:1:15: ui.confirm: unknown value; valid here: risky, always, never"),
+    ("ui: {gpu: 1}", "c.yaml:1:11: ui.gpu: expected true or false, found the number 1"),
+    ("keys: {load: {a: b}}", "c.yaml:1:8: keys.load: expected a text, found a map"),
+    ("keys:\n  load: x\n  load: y", "c.yaml:3:3: keys.load: written twice; the first is in line 2"),
+    ("keys: {load: [x, true]}", "c.yaml:1:18: keys.load[1]: expected a text, found true"),
+    ("pins: {a: b}", "c.yaml:1:1: pins: expected a list of models, found a map"),
+    ("ui: {}\nui: {}", "c.yaml:2:1: ui: written twice; the first is in line 1"),
+    ("just text", "c.yaml:1:1: expected a map of keys and values, found the text \"just text\""),
+    (
+        "\"esc\\e[31m\": 1\nollama: {\"\\e[2J\": 1}",
+        "c.yaml:2:10: ollama.\u{fffd}[2J: unknown key; valid here: host, port, model, keep_alive, models_dir, preload, preload_models",
+    ),
+];
+
 #[test]
 fn each_bad_input_is_told_with_line_column_key_and_what_would_be_right() {
-    for (yaml, expected) in [
-        ("ollama:\n  hst: x", "c.yaml:2:3: ollama.hst: unknown key; did you mean host?"),
-        ("ollama: {keepalive: 5m}", "c.yaml:1:10: ollama.keepalive: unknown key; did you mean keep_alive?"),
-        (
-            "olama:\n  host: x",
-            "c.yaml:1:1: olama: unknown section; did you mean ollama? (other programs' sections are ignored)",
-        ),
-        ("ollama:\n  port: yes", "c.yaml:2:9: ollama.port: expected a whole number, found the text \"yes\""),
-        ("ollama:\n  port: 70000", "c.yaml:2:9: ollama.port: must be a whole number from 1 to 65535"),
-        ("ollama:\n  port: -1", "c.yaml:2:9: ollama.port: must be a whole number from 1 to 65535"),
-        (
-            "ollama: {host: 'ftp://x'}",
-            "c.yaml:1:16: ollama.host: ftp:// is not served; write http:// or https://",
-        ),
-        ("ollama: {host: 'x:1', port: 2}", "c.yaml:1:29: ollama.port: host already names port 1"),
-        ("ollama: {host: [x]}", "c.yaml:1:10: ollama.host: expected a text, found a list"),
-        ("ollama: [x]", "c.yaml:1:1: ollama: expected a map of keys and values, found a list"),
-        ("ollama: 5", "c.yaml:1:9: ollama: expected a map of keys and values, found the number 5"),
-        (
-            "ollama: !secret x",
-            "c.yaml:1:1: ollama: expected a map of keys and values, found a value with the tag !secret",
-        ),
-        (
-            "ollama: {model: 'a b'}",
-            "c.yaml:1:17: ollama.model: invalid model name \"a b\"; write model, model:tag, namespace/model:tag or host/namespace/model:tag",
-        ),
-        (
-            "ollama: {keep_alive: soon}",
-            "c.yaml:1:22: ollama.keep_alive: not a duration; write 60m, 1h30m, 90 (seconds), or -1 for ever",
-        ),
-        (
-            "ollama: {keep_alive: true}",
-            "c.yaml:1:22: ollama.keep_alive: expected a duration such as 60m, or -1, found true",
-        ),
-        (
-            "ollama:\n  preload:\n    enabled: \"true\"",
-            "c.yaml:3:14: ollama.preload.enabled: expected true or false, found the text \"true\"",
-        ),
-        (
-            "ollama: {preload: {models: qwen}}",
-            "c.yaml:1:28: ollama.preload.models: expected a list of models, found the text \"qwen\"",
-        ),
-        (
-            "ollama:\n  preload:\n    models:\n      - a\n      - {b: c}",
-            "c.yaml:5:10: ollama.preload.models[1]: expected a text, found a map",
-        ),
-        (
-            "ollama: {preload: {models: [a, A:latest]}}",
-            "c.yaml:1:32: ollama.preload.models[1]: A is in the list already",
-        ),
-        (
-            "ollama: {preload: {strategy: wram}}",
-            "c.yaml:1:30: ollama.preload.strategy: unknown value; did you mean warm?",
-        ),
-        (
-            "ollama: {preload: {refresh_interval: -5}}",
-            "c.yaml:1:38: ollama.preload.refresh_interval: a duration cannot be negative here",
-        ),
-        (
-            "ollama: {preload: {refresh_interval: 10ms}}",
-            "c.yaml:1:38: ollama.preload.refresh_interval: too short; the least is 1s",
-        ),
-        (
-            "ollama: {preload: {}, preload_models: {}}",
-            "c.yaml:1:23: ollama.preload_models: the older name of preload; write only one of the two",
-        ),
-        (
-            "ollama: {preload_models: {modles: []}}",
-            "c.yaml:1:27: ollama.preload_models.modles: unknown key; did you mean models?",
-        ),
-        (
-            "memory: car",
-            "c.yaml:1:9: memory: expected auto, or a map with system, models_preload, context_cache and total",
-        ),
-        (
-            "memory: {system: -4GB, models_preload: 1, context_cache: 1}",
-            "c.yaml:1:18: memory.system: a size cannot be negative",
-        ),
-        (
-            "memory: {system: -4, models_preload: 1, context_cache: 1}",
-            "c.yaml:1:18: memory.system: a size cannot be negative",
-        ),
-        (
-            "memory: {system: 4 parsec, models_preload: 1, context_cache: 1}",
-            "c.yaml:1:18: memory.system: not a size; write a number and a unit, such as 4GB, 9 GiB or 512MiB",
-        ),
-        (
-            "memory: {system: 4GB, models_preload: 1GB}",
-            "c.yaml:1:1: memory.context_cache: missing; a budget needs it (or write memory: auto)",
-        ),
-        (
-            "memory:\n  system: 4GB\n  models_preload: 20GB\n  context_cache: 9GB\n  total: 32GB",
-            "c.yaml:5:10: memory.total: does not add up: 4.0 GB system + 20.0 GB models + 9.0 GB context = 33.0 GB, more than 32.0 GB",
-        ),
-        ("phases: [a]", "c.yaml:1:1: phases: expected a map of keys and values, found a list"),
-        ("phases: {a: {num_ctx: 5}}", "c.yaml:1:10: phases.a.model: missing; a phase needs a model"),
-        (
-            "phases: {a: {model: b, num_ctx: 0}}",
-            "c.yaml:1:33: phases.a.num_ctx: must be a whole number from 1 to 2147483647",
-        ),
-        ("phases: {a: b, a: c}", "c.yaml:1:16: phases.a: written twice; the first is in line 1"),
-        (
-            "phases: {a: m}\nworkflows: {w: [b]}",
-            "c.yaml:2:17: workflows.w[0]: no such phase, and the step names no model; did you mean a?",
-        ),
-        (
-            "phases: {plan: m}\nworkflows: {w: [{phase: plann}]}",
-            "c.yaml:2:25: workflows.w[0].phase: no such phase, and the step names no model; did you mean plan?",
-        ),
-        ("workflows: {w: []}", "c.yaml:1:13: workflows.w: a workflow needs at least one step"),
-        ("workflows: {w: {repeat: true}}", "c.yaml:1:13: workflows.w.steps: missing; a workflow needs steps"),
-        (
-            "workflows: {w: [{model: m}]}",
-            "c.yaml:1:18: workflows.w[0].phase: missing; a step needs the name of its phase",
-        ),
-        (
-            "workflows: {w: [{phase: x, model: m, wrok: 1}]}",
-            "c.yaml:1:38: workflows.w[0].wrok: unknown key; did you mean work?",
-        ),
-        (
-            "models: {'a b': {}}",
-            "c.yaml:1:10: models.a b: invalid model name \"a b\"; write model, model:tag, namespace/model:tag or host/namespace/model:tag",
-        ),
-        ("models: {a: {ctx: 1}}", "c.yaml:1:14: models.a.ctx: unknown key; valid here: num_ctx"),
-        (
-            "models: {a: {num_ctx: 1}, A: {num_ctx: 2}}",
-            "c.yaml:1:27: models.A: A is set already under another spelling",
-        ),
-        ("ui: {refresh: 0.5}", "c.yaml:1:15: ui.refresh: too short; the least is 1s"),
-        ("ui: {theme: drak}", "c.yaml:1:13: ui.theme: unknown value; did you mean dark?"),
-        (
-            "ui: {confirm: sometimes}",
-            "c.yaml:1:15: ui.confirm: unknown value; valid here: risky, always, never",
-        ),
-        ("ui: {gpu: 1}", "c.yaml:1:11: ui.gpu: expected true or false, found the number 1"),
-        ("keys: {load: {a: b}}", "c.yaml:1:8: keys.load: expected a text, found a map"),
-        ("keys:\n  load: x\n  load: y", "c.yaml:3:3: keys.load: written twice; the first is in line 2"),
-        ("keys: {load: [x, true]}", "c.yaml:1:18: keys.load[1]: expected a text, found true"),
-        ("pins: {a: b}", "c.yaml:1:1: pins: expected a list of models, found a map"),
-        ("ui: {}\nui: {}", "c.yaml:2:1: ui: written twice; the first is in line 1"),
-        ("just text", "c.yaml:1:1: expected a map of keys and values, found the text \"just text\""),
-        (
-            "\"esc\\e[31m\": 1\nollama: {\"\\e[2J\": 1}",
-            "c.yaml:2:10: ollama.\u{fffd}[2J: unknown key; valid here: host, port, model, keep_alive, models_dir, preload, preload_models",
-        ),
-    ] {
-        assert_eq!(problems(yaml), [expected], "{yaml}");
+    for (yaml, expected) in BAD {
+        assert_eq!(problems(yaml), [*expected], "{yaml}");
     }
 }
 
@@ -445,6 +450,17 @@ fn all_problems_of_a_file_come_together_in_its_order() {
             "c.yaml:8:10 ui.theme",
         ]
     );
+}
+
+#[test]
+fn a_bad_file_still_tells_its_keys_so_that_the_keymap_can_add_its_problems() {
+    let (_folder, mut sources) = place();
+    write(&sources.cwd.join("c.yaml"), "ui: {refresh: 0}\nkeys: {load: u}\n");
+    sources.flags.config = Some("c.yaml".into());
+    let (loaded, problems) = survey(&sources);
+    assert_eq!((problems.len(), loaded.config.keys.len()), (1, 1));
+    let more = Keymap::new(&loaded.config.keys).map(|_| ()).unwrap_err();
+    assert_eq!((more[0].key.as_str(), more[0].place.as_ref().unwrap().line), ("keys.load", 2));
 }
 
 #[test]
