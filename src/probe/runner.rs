@@ -28,7 +28,7 @@ pub fn spawn(
     proc_root: PathBuf,
 ) -> Watched<Vec<Runner>> {
     let mut scanner = Scanner::new(proc_root);
-    let mut health = Health::new(clock.clone());
+    let mut health = Health::new(clock.clone(), health::PATIENCE);
     Watched::spawn("probe-runner", clock, period, stop, move || {
         let mut runners = scanner.scan();
         health.ask(&mut runners);

@@ -2,3 +2,5 @@
 
 mod probe_nvml;
 mod probe_page_cache;
+#[cfg(target_os = "linux")]
+mod probe_runner;

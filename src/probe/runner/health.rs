@@ -10,14 +10,15 @@ use serde::Deserialize;
 use crate::residency::host::Runner;
 use crate::residency::timing::Clock;
 
-/// A runner that does not answer within this is not asked further this time.
-const PATIENCE: Duration = Duration::from_millis(300);
+/// A question that is not answered within this has no answer this time.
+pub(super) const PATIENCE: Duration = Duration::from_millis(300);
 /// `/slots` may carry whole prompts; what is longer is not read.
 const BODY_MOST: u64 = 1 << 20;
 
 /// What was learned of each runner, so that a ready one is asked one question only.
 pub(super) struct Health {
     clock: Clock,
+    patience: Duration,
     known: HashMap<u32, Known>,
 }
 
@@ -29,8 +30,8 @@ struct Known {
 }
 
 impl Health {
-    pub(super) fn new(clock: Clock) -> Health {
-        Health { clock, known: HashMap::new() }
+    pub(super) fn new(clock: Clock, patience: Duration) -> Health {
+        Health { clock, patience, known: HashMap::new() }
     }
 
     /// Fills in `ready` and `busy`; `None` where there was no answer.
@@ -39,7 +40,7 @@ impl Health {
         for runner in runners {
             let known = self.known.entry(runner.pid).or_default();
             let Some(port) = runner.port else { continue };
-            let get = |path| get(port, path, &self.clock);
+            let get = |path| get(port, path, self.patience, &self.clock);
             if !known.ready || known.slotless {
                 let health = get("/health").ok().and_then(|answer| health(&answer));
                 runner.ready = health.map(|(ready, _)| ready);
@@ -101,10 +102,10 @@ fn busy(slots: &[u8]) -> Option<bool> {
 }
 
 /// One request to our own machine; the answer's length and the time it takes are bounded.
-fn get(port: u16, path: &str, clock: &Clock) -> io::Result<Answer> {
+fn get(port: u16, path: &str, patience: Duration, clock: &Clock) -> io::Result<Answer> {
     let began = clock().mono;
     let left = || {
-        let left = PATIENCE.saturating_sub(clock().since(began));
+        let left = patience.saturating_sub(clock().since(began));
         if left.is_zero() { Err(io::Error::from(ErrorKind::TimedOut)) } else { Ok(left) }
     };
     let mut stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), left()?)?;
@@ -169,6 +170,9 @@ mod tests {
         Arc::new(|| Moment { mono: std::time::Instant::now(), wall: jiff::Timestamp::now() })
     }
 
+    /// No answer comes late on a busy machine.
+    const LONG: Duration = Duration::from_secs(600);
+
     /// A runner that answers each path with these bytes, and notes what it was asked.
     fn serve(answers: &[(&str, &str)]) -> (Runner, Arc<Mutex<Vec<String>>>) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -214,7 +218,7 @@ mod tests {
     fn said(answers: &[(&str, &str)]) -> (Option<bool>, Option<bool>) {
         let (runner, _) = serve(answers);
         let mut runners = [runner];
-        Health::new(clock()).ask(&mut runners);
+        Health::new(clock(), LONG).ask(&mut runners);
         (runners[0].ready, runners[0].busy)
     }
 
@@ -255,7 +259,7 @@ mod tests {
         let ok = http("200 OK", r#"{"status":0}"#);
         let missing = http("404 Not Found", "");
         let (runner, asked) = serve(&[("/health", &ok), ("/slots", &missing)]);
-        let mut health = Health::new(clock());
+        let mut health = Health::new(clock(), LONG);
         for _ in 0..3 {
             health.ask(&mut [runner.clone()]);
         }
@@ -264,7 +268,7 @@ mod tests {
         let (ok, slots) =
             (http("200 OK", r#"{"status":"ok"}"#), http("200 OK", r#"[{"is_processing":true}]"#));
         let (runner, asked) = serve(&[("/health", &ok), ("/slots", &slots)]);
-        let mut health = Health::new(clock());
+        let mut health = Health::new(clock(), LONG);
         for _ in 0..3 {
             let mut runners = [runner.clone()];
             health.ask(&mut runners);
@@ -278,7 +282,7 @@ mod tests {
         // Nobody accepts: the connection stands, and no byte comes.
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let mut runners = [runner(Some(listener.local_addr().unwrap().port())), runner(None)];
-        Health::new(clock()).ask(&mut runners);
+        Health::new(clock(), Duration::from_millis(10)).ask(&mut runners);
         assert_eq!(runners.map(|runner| (runner.ready, runner.busy)), [(None, None), (None, None)]);
     }
 }
