@@ -53,8 +53,8 @@ fn card(device: &Path) -> Card {
     let used = Bytes(number(device, "mem_info_vram_used").unwrap_or(0).min(total.0));
     let sensors = sensors(device);
     let sensor = |names: &[&str]| names.iter().find_map(|name| number(sensors.as_deref()?, name));
-    #[expect(clippy::cast_precision_loss, reason = "microwatts of a card are far below 2^52")]
-    let power = sensor(&["power1_average", "power1_input"]).map(|micro| (micro as f64 / 1e6) as f32);
+    #[expect(clippy::cast_precision_loss, reason = "watts are for display")]
+    let power = sensor(&["power1_average", "power1_input"]).map(|micro| (micro / 1000) as f32 / 1000.0);
     Card {
         name,
         total,

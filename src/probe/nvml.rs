@@ -35,7 +35,7 @@ pub struct Nvidia {
 }
 
 enum Driver {
-    Running(Nvml),
+    Running(Box<Nvml>),
     Down { why: String, readings: u32 },
 }
 
@@ -69,7 +69,7 @@ impl Nvidia {
         for library in &self.libraries {
             match Nvml::builder().lib_path(library).init() {
                 Ok(nvml) => {
-                    self.driver = Driver::Running(nvml);
+                    self.driver = Driver::Running(Box::new(nvml));
                     return Ok(());
                 }
                 Err(NvmlError::LibloadingError(_) | NvmlError::LibraryNotFound) => {}

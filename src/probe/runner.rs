@@ -1,279 +1,269 @@
-//! The runner processes: which model each holds, by argv; whether it is ready and busy, by its own two questions.
+//! The server's runner processes, one for each loaded model: found in `/proc`, and asked how they are.
 
-use std::collections::{HashMap, HashSet};
+mod argv;
+mod health;
+
+use std::collections::HashMap;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
+use super::watched::Watched;
 use crate::residency::bytes::Bytes;
-use crate::residency::host::{LoadMode, Runner};
-use crate::residency::timing::{Clock, Reading};
+use crate::residency::host::Runner;
+use crate::residency::timing::Clock;
+use health::Health;
 
-/// A runner on loopback answers at once or is hung.
-const PATIENCE: Duration = Duration::from_millis(300);
-/// `/slots` of a runner with many slots is some kB.
-const LONGEST: u64 = 256 << 10;
-/// Command lines longer than this belong to nobody we look for.
-const ARGV: u64 = 64 << 10;
+/// A command line longer than this is cut: it is no runner's.
+const ARGV_MOST: u64 = 64 << 10;
 
-/// Finds runners; remembers which processes are none, so that a look costs one directory listing.
+/// Finds and asks runners on a thread of its own, every `period` or when woken; `proc_root` is `/proc`, or a test's own tree.
+pub fn spawn(
+    clock: Clock,
+    period: Duration,
+    stop: CancellationToken,
+    proc_root: PathBuf,
+) -> Watched<Vec<Runner>> {
+    let mut scanner = Scanner::new(proc_root);
+    let mut health = Health::new(clock.clone(), health::PATIENCE);
+    Watched::spawn("probe-runner", clock, period, stop, move || {
+        let mut runners = scanner.scan();
+        health.ask(&mut runners);
+        runners
+    })
+}
+
+/// Finds runners and remembers who is none, so that a scan of a quiet machine is one directory listing.
 #[derive(Debug)]
 pub struct Scanner {
-    proc: PathBuf,
-    seen: HashSet<u32>,
-    runners: HashMap<u32, Runner>,
-    page: u64,
+    root: PathBuf,
+    seen: HashMap<u32, Seen>,
+    round: u64,
+}
+
+#[derive(Debug)]
+struct Seen {
+    round: u64,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    /// No runner at first sight: between fork and exec a process has its parent's command line, so look again.
+    Stranger,
+    /// No runner at second sight either.
+    Settled,
+    /// A runner, and the command line that said so: another one is another process under the same pid.
+    Runner(Vec<u8>, Box<Runner>),
 }
 
 impl Scanner {
-    /// Over `/proc`, or a tree like it.
-    pub fn new(proc: &Path) -> Scanner {
-        let page = rustix::param::page_size() as u64;
-        Scanner { proc: proc.to_owned(), seen: HashSet::new(), runners: HashMap::new(), page }
+    /// `root` is `/proc`, or a test's own tree.
+    pub fn new(root: PathBuf) -> Scanner {
+        Scanner { root, seen: HashMap::new(), round: 0 }
     }
 
-    /// The runners now, by pid.
+    /// All runners, by pid. Where there is no `/proc` there are none to be seen.
     pub fn scan(&mut self) -> Vec<Runner> {
-        let mut alive = HashSet::new();
-        for entry in fs::read_dir(&self.proc).into_iter().flatten().flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-                continue;
-            };
-            alive.insert(pid);
-            // A process that was just forked has its parent's argv: it is looked at again until it has one of its own.
-            if !self.seen.contains(&pid)
-                && let Some(argv) = self.argv(pid)
-            {
-                match recognise(pid, &argv) {
-                    Some(runner) => drop(self.runners.insert(pid, runner)),
-                    None if forks(&argv) => continue,
-                    None => {}
-                }
-                self.seen.insert(pid);
+        self.round += 1;
+        for entry in fs::read_dir(&self.root).into_iter().flatten().flatten() {
+            if let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+                self.look(pid);
             }
         }
-        self.seen.retain(|pid| alive.contains(pid));
-        self.runners.retain(|pid, _| alive.contains(pid));
-        let (proc, page) = (&self.proc, self.page);
-        self.runners.retain(|pid, runner| match memory(proc, *pid, page) {
-            Some((anonymous, file_backed)) => {
-                (runner.anonymous, runner.file_backed) = (anonymous, file_backed);
-                true
+        let round = self.round;
+        self.seen.retain(|_, seen| seen.round == round);
+        let mut runners: Vec<Runner> = self
+            .seen
+            .values()
+            .filter_map(|seen| match &seen.what {
+                What::Runner(_, runner) => Some(runner.as_ref().clone()),
+                What::Stranger | What::Settled => None,
+            })
+            .collect();
+        runners.sort_by_key(|runner| runner.pid);
+        runners
+    }
+
+    fn look(&mut self, pid: u32) {
+        let round = self.round;
+        let process = || self.root.join(pid.to_string());
+        let what = match self.seen.get_mut(&pid) {
+            Some(seen @ Seen { what: What::Settled, .. }) => {
+                seen.round = round;
+                return;
             }
-            None => false,
-        });
-        let mut found: Vec<Runner> = self.runners.values().cloned().collect();
-        found.sort_by_key(|runner| runner.pid);
-        found
-    }
-
-    fn argv(&self, pid: u32) -> Option<Vec<String>> {
-        let mut bytes = Vec::new();
-        fs::File::open(self.proc.join(format!("{pid}/cmdline")))
-            .ok()?
-            .take(ARGV)
-            .read_to_end(&mut bytes)
-            .ok()?;
-        Some(bytes.split(|b| *b == 0).map(|arg| String::from_utf8_lossy(arg).into_owned()).collect())
+            Some(Seen { what: What::Stranger, .. }) => known(pid, &process(), What::Settled),
+            Some(Seen { what: What::Runner(argv, runner), .. }) if *argv == command_line(&process()) => {
+                (runner.anonymous, runner.file_backed) = resident_memory(&process());
+                What::Runner(std::mem::take(argv), runner.clone())
+            }
+            Some(_) | None => known(pid, &process(), What::Stranger),
+        };
+        self.seen.insert(pid, Seen { round, what });
     }
 }
 
-/// Whether this may be the server itself, or a child of it that has not become a runner yet.
-fn forks(argv: &[String]) -> bool {
-    argv.first().is_some_and(|program| {
-        program.ends_with("ollama") || program.ends_with("resident") || program.is_empty()
-    })
+/// A runner, or else `otherwise`.
+fn known(pid: u32, process: &Path, otherwise: What) -> What {
+    let line = command_line(process);
+    match argv::parse(pid, &line) {
+        None => otherwise,
+        Some(mut runner) => {
+            (runner.anonymous, runner.file_backed) = resident_memory(process);
+            What::Runner(line, Box::new(runner))
+        }
+    }
 }
 
-/// Resident memory, anonymous and file-backed, from `statm` (pages); `None` for a process that is gone or a zombie.
-fn memory(proc: &Path, pid: u32, page: u64) -> Option<(Bytes, Bytes)> {
-    let statm = fs::read_to_string(proc.join(format!("{pid}/statm"))).ok()?;
-    let mut fields = statm.split_whitespace().skip(1).map(|field| field.parse::<u64>().unwrap_or(0) * page);
-    let (resident, shared) = (fields.next()?, fields.next()?);
-    if resident == 0 {
-        return None;
+/// A process's command line; empty for a dead one that nobody has waited for.
+fn command_line(process: &Path) -> Vec<u8> {
+    let mut line = Vec::new();
+    if let Ok(file) = fs::File::open(process.join("cmdline")) {
+        // Gone while it was read: what there is of it is no runner's either.
+        let _ = file.take(ARGV_MOST).read_to_end(&mut line);
     }
-    Some((Bytes(resident.saturating_sub(shared)), Bytes(shared)))
+    line
 }
 
-/// A runner by its argv: `llama-server --model BLOB --port N …` or `ollama runner … --model BLOB --port N`. Without
-/// `--model` it is one of the server's short-lived discovery probes.
-pub(crate) fn recognise(pid: u32, argv: &[String]) -> Option<Runner> {
-    let program = argv.first()?.rsplit(['/', '\\']).next()?;
-    let in_tree = program.starts_with("ollama") && argv.get(1).is_some_and(|word| word == "runner");
-    if !in_tree && !program.starts_with("llama-server") {
-        return None;
-    }
-    let value = |names: &[&str]| {
-        argv.iter().enumerate().find_map(|(at, word)| {
-            let (name, inline) =
-                word.split_once('=').map_or((word.as_str(), None), |(n, v)| (n, Some(v.to_owned())));
-            names.contains(&name).then(|| inline.or_else(|| argv.get(at + 1).cloned())).flatten()
-        })
+/// `RssAnon` and `RssFile` of a process.
+fn resident_memory(process: &Path) -> (Bytes, Bytes) {
+    let status = fs::read_to_string(process.join("status")).unwrap_or_default();
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(Bytes(kilobytes.saturating_mul(1024)))
     };
-    let has = |name: &str| argv.iter().any(|word| word == name);
-    let load_mode = match value(&["--load-mode", "-lm"]).as_deref() {
-        Some("none") => LoadMode::Buffered,
-        Some("dio") => LoadMode::Direct,
-        Some("mmap" | "mmap+mlock" | "mlock" | "auto") => LoadMode::Mmap,
-        Some(_) => LoadMode::Unknown,
-        None if in_tree => LoadMode::InTree,
-        None if has("--direct-io") => LoadMode::Direct,
-        None if has("--no-mmap") => LoadMode::Buffered,
-        None => LoadMode::Mmap,
-    };
-    Some(Runner {
-        pid,
-        blob: value(&["--model", "-m"])?,
-        port: value(&["--port"]).and_then(|port| port.parse().ok()),
-        load_mode,
-        context: value(&["-c", "--ctx-size"]).and_then(|context| context.parse().ok()),
-        anonymous: Bytes::ZERO,
-        file_backed: Bytes::ZERO,
-        ready: None,
-        busy: None,
-    })
-}
-
-/// The hold on the runner thread.
-#[derive(Debug, Clone)]
-pub struct Runners {
-    /// Its readings.
-    pub readings: watch::Receiver<Option<Reading<Vec<Runner>>>>,
-    wake: SyncSender<()>,
-}
-
-impl Runners {
-    /// Looks now instead of at the next period.
-    pub fn wake(&self) {
-        // Full means that a look is due anyway.
-        let _ = self.wake.try_send(());
-    }
-}
-
-/// Starts the thread: a look at every period, and whenever it is woken. It ends when nobody holds it.
-pub fn spawn(proc: &Path, clock: Clock, period: Duration) -> std::io::Result<Runners> {
-    let (wake, woken) = sync_channel(1);
-    let (tell, readings) = watch::channel(None);
-    let scanner = Scanner::new(proc);
-    std::thread::Builder::new()
-        .name("runners".to_owned())
-        .spawn(move || look(scanner, &clock, period, &woken, &tell))?;
-    Ok(Runners { readings, wake })
-}
-
-fn look(
-    mut scanner: Scanner,
-    clock: &Clock,
-    period: Duration,
-    woken: &Receiver<()>,
-    tell: &watch::Sender<Option<Reading<Vec<Runner>>>>,
-) {
-    loop {
-        let mut value = scanner.scan();
-        for runner in &mut value {
-            if let Some(port) = runner.port {
-                runner.ready = health(port);
-                runner.busy = if runner.ready == Some(true) { busy(port) } else { None };
-            }
-        }
-        let at = clock();
-        tell.send_if_modified(|last| {
-            let changed = last.as_ref().is_none_or(|last| last.value != value);
-            *last = Some(Reading { value, at });
-            changed
-        });
-        match woken.recv_timeout(period) {
-            Err(RecvTimeoutError::Disconnected) => return,
-            Ok(()) | Err(RecvTimeoutError::Timeout) if tell.is_closed() => return,
-            Ok(()) | Err(RecvTimeoutError::Timeout) => {}
-        }
-    }
-}
-
-/// `/health`: 200 is ready, 503 is loading. The in-tree engine answers 200 with a status number: 0 and 1 are ready,
-/// 2 and 3 loading.
-fn health(port: u16) -> Option<bool> {
-    let (status, body) = get(port, "/health")?;
-    let number =
-        serde_json::from_str::<serde_json::Value>(&body).ok().and_then(|body| body["status"].as_i64());
-    match (status, number) {
-        (200, Some(number)) => Some(number < 2),
-        (200, None) => Some(true),
-        (503, _) => Some(false),
-        _ => None,
-    }
-}
-
-/// `/slots`: whether any slot is processing; `None` where the runner has no such page.
-fn busy(port: u16) -> Option<bool> {
-    let (200, body) = get(port, "/slots")? else { return None };
-    let slots: serde_json::Value = serde_json::from_str(&body).ok()?;
-    Some(slots.as_array()?.iter().any(|slot| slot["is_processing"] == true))
-}
-
-/// One tiny bounded request to a runner on loopback.
-fn get(port: u16, path: &str) -> Option<(u16, String)> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    stream.set_write_timeout(Some(PATIENCE)).ok()?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n").ok()?;
-    let mut answer = Vec::new();
-    stream.take(LONGEST).read_to_end(&mut answer).ok()?;
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+    (field("RssAnon:").unwrap_or_default(), field("RssFile:").unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::residency::host::LoadMode;
 
-    fn argv(line: &str) -> Vec<String> {
-        line.split(' ').map(str::to_owned).collect()
-    }
+    struct Proc(tempfile::TempDir);
 
-    #[test]
-    fn runners_of_all_eras_are_recognised_and_nothing_else() {
-        let found = |line| recognise(7, &argv(line)).map(|r| (r.blob, r.port, r.load_mode, r.context));
-        let blob = "/m/blobs/sha256-aa".to_owned();
-        assert_eq!(
-            found(
-                "/usr/lib/ollama/llama-server --model /m/blobs/sha256-aa --port 4001 -c 8192 --load-mode none"
-            ),
-            Some((blob.clone(), Some(4001), LoadMode::Buffered, Some(8192)))
-        );
-        assert_eq!(
-            found("/usr/bin/ollama runner --ollama-engine --model /m/blobs/sha256-aa --port 4002"),
-            Some((blob.clone(), Some(4002), LoadMode::InTree, None))
-        );
-        assert_eq!(
-            found("llama-server --model /m/blobs/sha256-aa --direct-io"),
-            Some((blob, None, LoadMode::Direct, None))
-        );
-        for other in ["llama-server --list-devices", "ollama serve", "vim --model x", ""] {
-            assert_eq!(found(other), None, "{other}");
+    impl Proc {
+        fn new() -> Proc {
+            let root = Proc(tempfile::tempdir().unwrap());
+            fs::write(root.0.path().join("meminfo"), "").unwrap();
+            root.process(1, &["/sbin/init"], "RssAnon:\t 12 kB\n");
+            root
+        }
+
+        fn process(&self, pid: u32, argv: &[&str], status: &str) {
+            let directory = self.0.path().join(pid.to_string());
+            fs::create_dir_all(&directory).unwrap();
+            let line = [argv, &[""]].concat().join("\0");
+            fs::write(directory.join("cmdline"), line).unwrap();
+            fs::write(directory.join("status"), status).unwrap();
+        }
+
+        fn runner(&self, pid: u32, blob: &str, anonymous: u64) {
+            let argv = ["/usr/lib/ollama/llama-server", "--model", blob, "--port", "4000"];
+            let status = format!("Name:\tx\nRssAnon:\t  {anonymous} kB\nRssFile:\t    7 kB\n");
+            self.process(pid, &argv, &status);
+        }
+
+        fn end(&self, pid: u32) {
+            fs::remove_dir_all(self.0.path().join(pid.to_string())).unwrap();
+        }
+
+        fn scanner(&self) -> Scanner {
+            Scanner::new(self.0.path().to_owned())
         }
     }
 
+    fn found(scanner: &mut Scanner) -> Vec<(u32, String, u64)> {
+        let runners = scanner.scan().into_iter();
+        runners.map(|runner| (runner.pid, runner.blob, runner.anonymous.0 / 1024)).collect()
+    }
+
+    fn is(pid: u32, blob: &str, anonymous: u64) -> (u32, String, u64) {
+        (pid, blob.to_owned(), anonymous)
+    }
+
     #[test]
-    fn a_process_that_ends_is_forgotten() {
-        let proc = tempfile::tempdir().unwrap();
-        let dir = proc.path().join("42");
-        fs::create_dir(&dir).unwrap();
-        fs::write(dir.join("cmdline"), "llama-server\0--model\0/b\0").unwrap();
-        fs::write(dir.join("statm"), "100 30 10 0 0 0 0\n").unwrap();
-        let mut scanner = Scanner::new(proc.path());
-        let page = rustix::param::page_size() as u64;
-        let runners = scanner.scan();
-        assert_eq!((runners[0].pid, runners[0].anonymous), (42, Bytes(20 * page)));
-        fs::remove_dir_all(&dir).unwrap();
-        assert_eq!(scanner.scan(), []);
+    fn runners_come_and_grow_and_go() {
+        let root = Proc::new();
+        let mut scanner = root.scanner();
+        assert_eq!(found(&mut scanner), []);
+        root.runner(20, "/blobs/b", 100);
+        root.runner(9, "/blobs/a", 5);
+        assert_eq!(found(&mut scanner), [is(9, "/blobs/a", 5), is(20, "/blobs/b", 100)]);
+        root.runner(20, "/blobs/b", 4000);
+        root.end(9);
+        assert_eq!(found(&mut scanner), [is(20, "/blobs/b", 4000)]);
+        root.end(20);
+        assert_eq!(found(&mut scanner), []);
+        assert_eq!(scanner.seen.len(), 1);
+    }
+
+    #[test]
+    fn a_runner_is_read_whole() {
+        let root = Proc::new();
+        root.runner(20, "/blobs/b", 100);
+        let runner = Runner {
+            pid: 20,
+            blob: "/blobs/b".to_owned(),
+            port: Some(4000),
+            load_mode: LoadMode::Mmap,
+            context: None,
+            anonymous: Bytes(100 << 10),
+            file_backed: Bytes(7 << 10),
+            ready: None,
+            busy: None,
+        };
+        assert_eq!(root.scanner().scan(), [runner]);
+    }
+
+    #[test]
+    fn a_process_seen_between_fork_and_exec_is_looked_at_again() {
+        let root = Proc::new();
+        let mut scanner = root.scanner();
+        root.process(30, &["/usr/bin/ollama", "serve"], "");
+        assert_eq!(found(&mut scanner), []);
+        root.runner(30, "/blobs/a", 1);
+        assert_eq!(found(&mut scanner), [is(30, "/blobs/a", 1)]);
+    }
+
+    #[test]
+    fn strangers_are_read_twice_and_never_again() {
+        let root = Proc::new();
+        let mut scanner = root.scanner();
+        scanner.scan();
+        scanner.scan();
+        // Were its command line read once more, it would be found.
+        root.runner(1, "/blobs/a", 1);
+        assert_eq!(found(&mut scanner), []);
+    }
+
+    #[test]
+    fn a_runner_that_is_dead_or_another_process_under_its_pid_is_none() {
+        let root = Proc::new();
+        let mut scanner = root.scanner();
+        root.runner(40, "/blobs/a", 1);
+        root.runner(41, "/blobs/b", 1);
+        root.runner(42, "/blobs/c", 1);
+        assert_eq!(found(&mut scanner).len(), 3);
+        root.process(40, &[], "State:\tZ (zombie)\n");
+        root.process(41, &["/usr/bin/vi"], "");
+        root.runner(42, "/blobs/d", 1);
+        assert_eq!(found(&mut scanner), [is(42, "/blobs/d", 1)]);
+    }
+
+    #[test]
+    fn a_hostile_tree_is_survived() {
+        let root = Proc::new();
+        root.process(50, &["llama-server", "--model", &"x".repeat(1 << 20)], "RssAnon: many kB\n");
+        fs::create_dir(root.0.path().join("60")).unwrap();
+        fs::create_dir(root.0.path().join("99999999999999999999")).unwrap();
+        fs::write(root.0.path().join("70"), "").unwrap();
+        assert!(root.scanner().scan().iter().all(|runner| runner.blob.len() < 1 << 17));
+        assert_eq!(Scanner::new("/nowhere".into()).scan(), []);
     }
 }

@@ -1,5 +1,5 @@
-//! The two system calls that no safe crate offers: `mincore` and `cachestat`. The only unsafe code of the program.
-#![expect(unsafe_code, reason = "neither rustix nor nix wraps mincore or cachestat")]
+//! The system calls that no safe crate offers: `mincore`, `cachestat`, `getrusage`. The only unsafe code of the program.
+#![expect(unsafe_code, reason = "rustix wraps none of mincore, cachestat and getrusage")]
 
 use std::fs::File;
 use std::io;
@@ -42,4 +42,13 @@ pub(crate) fn mincore(file: &File, offset: u64, length: usize, marks: &mut Vec<u
         Some(error) => Err(error),
         None => Ok(marks.iter().map(|mark| u64::from(mark & 1)).sum()),
     }
+}
+
+/// Blocks that this thread has made the disk read so far; always 0 where the kernel does not count them.
+pub(crate) fn blocks_read() -> libc::c_long {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the pointer leads to a live struct of the kernel's own layout, which it fills or leaves.
+    unsafe { libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr()) };
+    // SAFETY: a struct of plain integers, for which zeros are valid, filled or not.
+    unsafe { usage.assume_init() }.ru_inblock
 }

@@ -1,4 +1,6 @@
-//! The one integration test binary; modules by subject.
+//! All integration tests, in one binary: modules by subject.
+
+#![expect(clippy::unwrap_used, reason = "clippy allows it in test functions only, not in what they share")]
 
 mod arrows;
 mod cli_act;
@@ -14,6 +16,8 @@ mod ollama_store;
 mod outer_files;
 mod probe_nvml;
 mod probe_page_cache;
+#[cfg(target_os = "linux")]
+mod probe_runner;
 mod rust_text;
 mod sim_children;
 mod sim_contract;

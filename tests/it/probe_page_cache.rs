@@ -46,7 +46,9 @@ async fn blobs_are_read_when_asked_and_forgotten_when_off_the_list() {
     let missing = ("c".to_owned(), directory.path().join("c"), Bytes(1));
     cache.ask(vec![a.clone(), b.clone(), missing], false);
     let all = cache.readings.wait_for(|all| all.len() == 3).await.unwrap().clone();
-    assert!(percent(&all["a"].value).is_some_and(|percent| percent <= 5), "{all:?}");
+    // Where the build itself lies in RAM, nothing is ever cold.
+    let in_ram = rustix::fs::statfs(&a.1).unwrap().f_type == 0x0102_1994;
+    assert!(in_ram || percent(&all["a"].value).is_some_and(|percent| percent <= 5), "{all:?}");
     assert_eq!(all["c"].value, Cached::Unknown("the file is not on this machine".to_owned()));
 
     // Read it, and ask at once: urgent does not wait for the two seconds to pass.
