@@ -5,7 +5,7 @@ mod health;
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,16 +20,12 @@ use health::Health;
 /// A command line longer than this is cut: it is no runner's.
 const ARGV_MOST: u64 = 64 << 10;
 
-/// Finds and asks runners on a thread of its own, every `period` or when woken; `proc_root` is `/proc`, or a test's own tree.
-pub fn spawn(
-    clock: Clock,
-    period: Duration,
-    stop: CancellationToken,
-    proc_root: PathBuf,
-) -> Watched<Vec<Runner>> {
-    let mut scanner = Scanner::new(proc_root);
+/// Finds and asks runners on a thread of its own, every `period` or when woken; `proc` is `/proc`, or a test's own
+/// tree. The thread ends when nobody reads.
+pub fn spawn(proc: &Path, clock: Clock, period: Duration) -> io::Result<Watched<Vec<Runner>>> {
+    let mut scanner = Scanner::new(proc);
     let mut health = Health::new(clock.clone(), health::PATIENCE);
-    Watched::spawn("probe-runner", clock, period, stop, move || {
+    Watched::spawn("probe-runner", clock, period, CancellationToken::new(), move || {
         let mut runners = scanner.scan();
         health.ask(&mut runners);
         runners
@@ -62,8 +58,8 @@ enum What {
 
 impl Scanner {
     /// `root` is `/proc`, or a test's own tree.
-    pub fn new(root: PathBuf) -> Scanner {
-        Scanner { root, seen: HashMap::new(), round: 0 }
+    pub fn new(root: &Path) -> Scanner {
+        Scanner { root: root.to_owned(), seen: HashMap::new(), round: 0 }
     }
 
     /// All runners, by pid. Where there is no `/proc` there are none to be seen.
@@ -174,7 +170,7 @@ mod tests {
         }
 
         fn scanner(&self) -> Scanner {
-            Scanner::new(self.0.path().to_owned())
+            Scanner::new(self.0.path())
         }
     }
 
@@ -264,6 +260,6 @@ mod tests {
         fs::create_dir(root.0.path().join("99999999999999999999")).unwrap();
         fs::write(root.0.path().join("70"), "").unwrap();
         assert!(root.scanner().scan().iter().all(|runner| runner.blob.len() < 1 << 17));
-        assert_eq!(Scanner::new("/nowhere".into()).scan(), []);
+        assert_eq!(Scanner::new(Path::new("/nowhere")).scan(), []);
     }
 }

@@ -1,5 +1,6 @@
 //! A reader on a thread of its own: what it reads is on a `watch`, and what hangs in it hangs alone.
 
+use std::io;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -26,7 +27,7 @@ impl<T: Send + Sync + 'static> Watched<T> {
         period: Duration,
         stop: CancellationToken,
         mut read: impl FnMut() -> T + Send + 'static,
-    ) -> Watched<T> {
+    ) -> io::Result<Watched<T>> {
         let (publish, readings) = watch::channel(None);
         // One waiting wake-up is enough: a second says nothing more, and is dropped.
         let (wake, woken) = sync_channel(1);
@@ -42,9 +43,13 @@ impl<T: Send + Sync + 'static> Watched<T> {
                 }
             }
         };
-        // No thread to be had: the reading stays `None`, which is the truth.
-        drop(thread::Builder::new().name(name.to_owned()).spawn(body));
-        Watched { readings, wake }
+        thread::Builder::new().name(name.to_owned()).spawn(body)?;
+        Ok(Watched { readings, wake })
+    }
+
+    /// One that has nothing to say, for want of a thread.
+    pub(crate) fn silent() -> Watched<T> {
+        Watched { readings: watch::channel(None).1, wake: sync_channel(1).0 }
     }
 }
 
@@ -76,7 +81,8 @@ mod tests {
         let mut watched = Watched::spawn("t", clock(), LONG, CancellationToken::new(), move || {
             count += 1;
             count
-        });
+        })
+        .unwrap();
         watched.readings.wait_for(|r| r.is_some_and(|r| r.value == 1)).await.unwrap();
         watched.wake();
         watched.readings.wait_for(|r| r.is_some_and(|r| r.value == 2)).await.unwrap();
@@ -99,7 +105,8 @@ mod tests {
         let stop = CancellationToken::new();
         let watched = Watched::spawn("t", clock(), LONG, stop.clone(), move || {
             let _ = &alive;
-        });
+        })
+        .unwrap();
         stop.cancel();
         watched.wake();
         assert_eq!(ended.recv_timeout(LONG), Err(RecvTimeoutError::Disconnected));
@@ -115,7 +122,8 @@ mod tests {
             }
             first = false;
             "old"
-        });
+        })
+        .unwrap();
         watched.readings.wait_for(Option::is_some).await.unwrap();
         let before = (*watched.readings.borrow()).unwrap();
         let now = Moment { mono: before.at.mono + LONG, ..before.at };

@@ -1,6 +1,7 @@
 //! The runner probe on a real process.
 
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,6 @@ use resident::probe::runner;
 use resident::residency::bytes::Bytes;
 use resident::residency::host::{LoadMode, Runner};
 use resident::residency::timing::{Clock, Moment};
-use tokio_util::sync::CancellationToken;
 
 #[expect(clippy::disallowed_methods, reason = "the tests' clock")]
 fn clock() -> Clock {
@@ -25,8 +25,7 @@ async fn a_runner_is_found_when_it_starts_and_gone_when_it_ends() {
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
-    let stop = CancellationToken::new();
-    let mut watched = runner::spawn(clock(), Duration::from_millis(20), stop.clone(), "/proc".into());
+    let mut watched = runner::spawn(Path::new("/proc"), clock(), Duration::from_millis(20)).unwrap();
     let is_ours = |runner: &Runner| runner.blob == blob;
     let found =
         watched.readings.wait_for(|all| all.as_ref().is_some_and(|all| all.value.iter().any(&is_ours)));
@@ -42,5 +41,4 @@ async fn a_runner_is_found_when_it_starts_and_gone_when_it_ends() {
         watched.readings.wait_for(|all| all.as_ref().is_some_and(|all| !all.value.iter().any(&is_ours)));
     assert!(gone.await.is_ok());
     child.wait().unwrap();
-    stop.cancel();
 }
