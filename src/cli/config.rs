@@ -1,7 +1,8 @@
 //! The subcommand `config`, and the settings for all the others: every problem is said before anything is started.
 
+use std::fmt::Write as _;
 use std::io::{ErrorKind, Write};
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::Context;
 use tokio::time::Instant;
@@ -71,11 +72,12 @@ fn checked(loaded: &Loaded) -> String {
         Some(file) => format!("{}: no problems\n", printable(&file.to_string_lossy())),
         None => "no config file; the defaults hold\n".to_owned(),
     };
+    // Writing into a String cannot fail.
     for note in &loaded.notes {
-        text += &format!("{}\n", printable(note));
+        let _ = writeln!(text, "{}", printable(note));
     }
     for section in &loaded.ignored {
-        text += &format!("ignored: section {}, which is not ours\n", printable(section));
+        let _ = writeln!(text, "ignored: section {}, which is not ours", printable(section));
     }
     text
 }
@@ -127,7 +129,7 @@ pub fn proposal(sources: &Sources, snapshot: &Snapshot) -> Result<Proposal, Stri
 }
 
 /// Writes a config where none is; the error says what to do.
-pub fn write_new(path: &PathBuf, text: &str) -> Result<(), String> {
+pub fn write_new(path: &Path, text: &str) -> Result<(), String> {
     config::write_new(path, text).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => format!("{} is there already and stays as it is", path.display()),
         _ => format!("cannot write {}: {error}", path.display()),

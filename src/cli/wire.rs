@@ -1,7 +1,7 @@
 //! The wiring: what the engine is handed, for a real server and for the embedded one; and which subcommand gets it.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,8 +88,9 @@ impl Engine {
     /// Starts the probes' threads and the engine on the current runtime.
     pub fn start(self) -> Handle {
         let Engine { config, client, clock, local, card, demo_scale, stop } = self;
-        let proc = PathBuf::from("/proc");
-        let runners = local.then(|| runner::spawn(Arc::clone(&clock), PROBE_PERIOD, stop.clone(), proc));
+        // A thread that cannot be had leaves the runners unseen, which the details say.
+        let proc = Path::new("/proc");
+        let runners = local.then(|| runner::spawn(proc, Arc::clone(&clock), PROBE_PERIOD).ok()).flatten();
         let source: Box<dyn CardSource> = match card.clone() {
             Some(card) => Box::new(Played(card)),
             // The driver of this machine says nothing of another machine's card.

@@ -290,18 +290,16 @@ impl Tracked {
         let running = known.running.get(model);
         let goal = match (self.act.kind, job) {
             (_, Job::Unload { .. }) => Goal::Gone,
-            (ActKind::Pin, _) => Goal::Forever,
+            (ActKind::Pin | ActKind::KeepAlive(KeepAlive::Forever), _) => Goal::Forever,
             (ActKind::Unpin, _) => Goal::NotForever,
-            (ActKind::KeepAlive(KeepAlive::Forever), _) => Goal::Forever,
             (_, Job::Touch { .. }) => Goal::Renewed { from: running.map(|running| running.expiry) },
             _ => Goal::InVram,
         };
         if self.act.kind == ActKind::Pin
             && let Some(before) = running.and_then(|running| running.keep_alive)
+            && !before.is_forever()
         {
-            if !before.is_forever() {
-                known.before_pin.insert(model.clone(), before);
-            }
+            known.before_pin.insert(model.clone(), before);
         }
         let stage = if goal == Goal::Gone { "waiting until it is gone" } else { "waiting to see it" };
         self.act.state = ActState::Running { stage, since: self.asked };
@@ -406,7 +404,7 @@ mod tests {
         let (mut acts, mut known) = (Acts::default(), known(&["a"]));
         run(&mut known, "a", 16384, soon());
         let job = Job::Touch { model: name("a"), keep_alive: None, num_ctx: Some(16384), embed: false };
-        assert_eq!(begin(&mut acts, &known, ActKind::Touch, "a"), [job.clone()]);
+        assert_eq!(begin(&mut acts, &known, ActKind::Touch, "a"), std::slice::from_ref(&job));
         acts.cancel(None, now());
         assert_eq!(begin(&mut acts, &known, ActKind::Load, "a"), [job]);
     }

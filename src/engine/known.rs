@@ -287,7 +287,7 @@ pub(crate) fn learn(fresh: &mut Running, old: Option<&Running>, before: Option<T
             fresh.keep_alive = before.and_then(|before| fresh.expiry.betrays(before, now)).or(old.keep_alive);
         }
         _ => {
-            fresh.keep_alive = before.and_then(|before| fresh.expiry.betrays(before, now)).or(old.keep_alive)
+            fresh.keep_alive = before.and_then(|before| fresh.expiry.betrays(before, now)).or(old.keep_alive);
         }
     }
 }

@@ -55,6 +55,7 @@ pub(crate) struct Manager {
 
 /// What is due when, and what is under way.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "one question under way each")]
 pub(crate) struct Due {
     pub ps: Moment,
     pub ps_sent: Option<Moment>,
@@ -304,12 +305,11 @@ impl Manager {
                 }
             }
             Err(ask::Silence::Gone(why)) => {
-                let since = match &self.known.reach {
-                    Reach::Down { since, .. } => *since,
-                    _ => {
-                        self.tell(None, What::ServerGone { why: why.clone() });
-                        now
-                    }
+                let since = if let Reach::Down { since, .. } = &self.known.reach {
+                    *since
+                } else {
+                    self.tell(None, What::ServerGone { why: why.clone() });
+                    now
                 };
                 self.known.reach = Reach::Down { since, why };
             }

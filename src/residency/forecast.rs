@@ -38,7 +38,7 @@ pub struct Shape {
 impl Shape {
     /// What the server expects it to take in VRAM, one parallel slot, 16-bit cache (llama_server.go:2681-2700).
     pub fn predicted(&self) -> Bytes {
-        let head = if self.heads == 0 { 0 } else { self.embedding / self.heads };
+        let head = self.embedding.checked_div(self.heads).unwrap_or(0);
         let cache = [2, self.layers, self.kv_heads, head, self.context, 2]
             .into_iter()
             .fold(1_u64, u64::saturating_mul);

@@ -96,14 +96,15 @@ impl fmt::Display for KeepAlive {
         if d.subsec_nanos() != 0 {
             return write!(f, "{:.1}s", d.as_secs_f64());
         }
-        match (s / 3600, s / 60 % 60, s % 60) {
-            (0, 0, s) => write!(f, "{s}s"),
-            (0, m, 0) => write!(f, "{m}m"),
-            (0, m, s) => write!(f, "{m}m{s}s"),
-            (h, 0, 0) => write!(f, "{h}h"),
-            (h, m, 0) => write!(f, "{h}h{m}m"),
-            (h, m, s) => write!(f, "{h}h{m}m{s}s"),
+        if s == 0 {
+            return f.write_str("0s");
         }
+        for (value, unit) in [(s / 3600, 'h'), (s / 60 % 60, 'm'), (s % 60, 's')] {
+            if value > 0 {
+                write!(f, "{value}{unit}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -111,6 +112,7 @@ impl fmt::Display for KeepAlive {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "it is compared with what parsing returns")]
     fn secs(s: u64) -> Result<KeepAlive, KeepAliveError> {
         Ok(KeepAlive::For(Duration::from_secs(s)))
     }

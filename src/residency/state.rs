@@ -17,6 +17,7 @@ const LEAST_PERCENT: u8 = 1;
 
 /// What the decision needs.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each from another source")]
 pub struct Facts<'a> {
     /// It runs in the cloud.
     pub cloud: bool,
@@ -116,6 +117,7 @@ mod tests {
         Moment { mono: Instant::now(), wall: "2026-11-23T12:00:00Z".parse().unwrap() }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it is a field's value")]
     fn at(text: &str) -> Option<Expiry> {
         Some(Expiry::At(text.parse().unwrap()))
     }

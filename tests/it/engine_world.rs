@@ -66,7 +66,9 @@ impl World {
         };
         match tokio::time::timeout(PATIENCE, looking).await {
             Ok(found) => found,
-            Err(_) => panic!("no snapshot shows {what}: {:#?}", self.handle.snapshot()),
+            Err(tokio::time::error::Elapsed { .. }) => {
+                panic!("no snapshot shows {what}: {:#?}", self.handle.snapshot())
+            }
         }
     }
 

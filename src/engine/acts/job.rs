@@ -71,7 +71,7 @@ pub(super) fn first_job(
     let job = match (kind, running) {
         // A ghost's weights are not in VRAM: a load brings them back, a touch would too, so say load.
         (ActKind::Load | ActKind::Swap, Some(_)) if !ghost => touch(None),
-        (ActKind::Load, _) => load_job(act, known),
+        (ActKind::Load, _) | (ActKind::Pin, None) => load_job(act, known),
         (ActKind::Swap, _) => {
             let evicts =
                 models.iter().find(|known| known.name == model).and_then(|model| model.forecast.as_ref());
@@ -87,7 +87,6 @@ pub(super) fn first_job(
         }
         (ActKind::Unload, None) => return Ok(None),
         (ActKind::Pin, Some(_)) => touch(Some(KeepAlive::Forever)),
-        (ActKind::Pin, None) => load_job(act, known),
         (ActKind::Unpin, Some(_)) => {
             let restored = known.before_pin.get(&model).copied();
             let configured = known.config.keep_alive.filter(|keep_alive| !keep_alive.is_forever());
