@@ -147,6 +147,9 @@ pub enum Sub {
         /// The port it listens on; any free one by default
         #[arg(long, requires = "serve", value_name = "PORT")]
         port: Option<u16>,
+        /// Install this many models: the five, and more names of their files
+        #[arg(long, requires = "serve", value_name = "N", value_parser = clap::value_parser!(u16).range(5..=1000))]
+        models: Option<u16>,
         /// Remove the demo's files
         #[arg(long)]
         clean: bool,
@@ -334,7 +337,7 @@ mod tests {
             assert!(read(line).unwrap().wants_demo(), "{line}");
         }
         let serve = read("resident demo --serve --port 8080").unwrap().command;
-        assert_eq!(serve, Some(Sub::Demo { serve: true, port: Some(8080), clean: false }));
+        assert_eq!(serve, Some(Sub::Demo { serve: true, port: Some(8080), models: None, clean: false }));
         assert!(!read("resident status").unwrap().wants_demo());
     }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use crate::residency::bytes::Bytes;
+use crate::residency::name::ModelName;
 use crate::residency::timing::Clock;
+use crate::sim::catalogue::{self, Spec};
 use crate::sim::{self, Options, Sim, files};
 
 /// The idea's models are this many times smaller unless said otherwise.
@@ -40,8 +42,19 @@ fn cache() -> anyhow::Result<PathBuf> {
     Ok(base.cache_dir())
 }
 
+/// The demo's models, and more names of their files up to `models` in all.
+fn catalogue(scale: u64, models: usize) -> Vec<Spec> {
+    let five = catalogue::demo(scale);
+    let aliases = (five.len()..models).filter_map(|number| {
+        let name = ModelName::parse(&format!("sample-{:03}:latest", number + 1)).ok()?;
+        Some(five[number % five.len()].alias(name))
+    });
+    let aliases: Vec<Spec> = aliases.collect();
+    five.into_iter().chain(aliases).collect()
+}
+
 /// Makes the files where they are missing, with progress on stderr, and starts the server. Call it in a runtime.
-pub async fn start(place: &Place, port: u16, clock: Clock) -> anyhow::Result<Sim> {
+pub async fn start(place: &Place, port: u16, models: usize, clock: Clock) -> anyhow::Result<Sim> {
     let plan = files::plan(&place.dir, place.scale)?;
     if plan.write > Bytes::ZERO {
         say(&format!(
@@ -58,7 +71,7 @@ pub async fn start(place: &Place, port: u16, clock: Clock) -> anyhow::Result<Sim
     let prepared = tokio::task::spawn_blocking(move || {
         let bar = std::io::stderr().is_terminal();
         let mut last = 101;
-        files::prepare(&dir, scale, |done, all| {
+        files::prepare_models(&dir, catalogue(scale, models), scale, |done, all| {
             let percent = done * 100 / all.max(1);
             if bar && percent != last {
                 last = percent;
@@ -79,8 +92,8 @@ pub async fn start(place: &Place, port: u16, clock: Clock) -> anyhow::Result<Sim
 }
 
 /// `resident demo --serve`: the embedded server alone, until it is interrupted. Its URL goes to stdout.
-pub async fn serve(place: &Place, port: u16, clock: Clock) -> anyhow::Result<()> {
-    let sim = start(place, port, clock).await?;
+pub async fn serve(place: &Place, port: u16, models: usize, clock: Clock) -> anyhow::Result<()> {
+    let sim = start(place, port, models, clock).await?;
     let mut out = std::io::stdout();
     writeln!(out, "{}", sim.url())?;
     out.flush()?;

@@ -45,7 +45,7 @@ impl World {
 
     /// The embedded server: the config's settings, with its address and its scale.
     pub async fn demo(mut config: Config, place: &demo::Place, clock: Clock) -> anyhow::Result<World> {
-        let sim = demo::start(place, 0, Arc::clone(&clock)).await?;
+        let sim = demo::start(place, 0, 0, Arc::clone(&clock)).await?;
         config.url = sim.url();
         config.models_dir = Some(place.dir.clone());
         scale(&mut config.memory, place.scale);
@@ -157,12 +157,14 @@ pub fn run(cli: &Cli) -> Exit {
 async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     let clock = clock::system();
     let place = demo::Place::new(cli.flags.demo_scale.unwrap_or(demo::SCALE));
-    if let Some(Sub::Demo { serve, port, clean }) = &cli.command {
+    if let Some(Sub::Demo { serve, port, models, clean }) = &cli.command {
         if *clean {
             return demo::clean().map(|()| Exit::Done);
         }
         if *serve {
-            return demo::serve(&place?, port.unwrap_or(0), clock).await.map(|()| Exit::Done);
+            return demo::serve(&place?, port.unwrap_or(0), usize::from(models.unwrap_or(0)), clock)
+                .await
+                .map(|()| Exit::Done);
         }
     }
     let Some(settings) = super::config::load(cli) else { return Ok(Exit::Usage) };

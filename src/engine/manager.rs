@@ -252,8 +252,8 @@ impl Manager {
                     for (model, what) in observe::tags(&mut self.known, fresh, now) {
                         self.tell(model, what);
                     }
-                    self.due.files =
-                        self.known.installed.keys().any(|name| !self.known.files.contains_key(name));
+                    // Files come, go and are replaced behind the server's back.
+                    self.due.files = true;
                 }
             }
             Reply::Show { digest, answer } => {
