@@ -147,7 +147,7 @@ pub enum Sub {
         /// The port it listens on; any free one by default
         #[arg(long, requires = "serve", value_name = "PORT")]
         port: Option<u16>,
-        /// Install this many models: the five, and more names of their files
+        /// Install this many models: the five, and tiny ones beside them
         #[arg(long, requires = "serve", value_name = "N", value_parser = clap::value_parser!(u16).range(5..=1000))]
         models: Option<u16>,
         /// Remove the demo's files

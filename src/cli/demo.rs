@@ -42,15 +42,19 @@ fn cache() -> anyhow::Result<PathBuf> {
     Ok(base.cache_dir())
 }
 
-/// The demo's models, and more names of their files up to `models` in all.
+/// What each model beyond the demo's five takes on disk.
+const SAMPLE: Bytes = Bytes(1 << 20);
+
+/// The demo's five models, and as many tiny ones as make `models` in all.
 fn catalogue(scale: u64, models: usize) -> Vec<Spec> {
     let five = catalogue::demo(scale);
-    let aliases = (five.len()..models).filter_map(|number| {
-        let name = ModelName::parse(&format!("sample-{:03}:latest", number + 1)).ok()?;
-        Some(five[number % five.len()].alias(name))
-    });
-    let aliases: Vec<Spec> = aliases.collect();
-    five.into_iter().chain(aliases).collect()
+    let tiny: Vec<Spec> = (five.len()..models)
+        .filter_map(|number| {
+            let name = ModelName::parse(&format!("sample-{:03}:latest", number + 1)).ok()?;
+            Some(Spec { name, weights: SAMPLE, seed: number as u64 + 1000, ..five.last()?.clone() })
+        })
+        .collect();
+    five.into_iter().chain(tiny).collect()
 }
 
 /// Makes the files where they are missing, with progress on stderr, and starts the server. Call it in a runtime.

@@ -19,6 +19,7 @@ use crate::residency::event::{Event, RING, What};
 use crate::residency::host::{Cards, Ram, Runner};
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Reach, Snapshot};
+use crate::residency::tier::Cached;
 use crate::residency::timing::{Clock, Moment, Reading};
 
 /// Between two `/api/ps` while an act of ours runs, on servers where that is safe: at most five a second.
@@ -92,26 +93,34 @@ impl Due {
 impl Manager {
     /// Runs until it is stopped or every front end is gone.
     pub async fn run(mut self) {
+        // Readings come oftener than news: a snapshot is made when something may have changed, and at each poll.
+        let mut news = true;
         loop {
-            self.send_what_is_due();
-            self.publish();
+            news |= self.send_what_is_due();
+            if std::mem::take(&mut news) {
+                self.publish();
+            }
             let wake = self.wake();
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
                 command = self.commands.recv() => match command {
-                    Some(command) => self.command(command),
+                    Some(command) => {
+                        self.command(command);
+                        news = true;
+                    }
                     None => return,
                 },
                 Some(reply) = self.flying.join_next(), if !self.flying.is_empty() => {
                     // A reply that was aborted or whose task failed has nothing to say.
-                    if let Ok(reply) = reply { self.reply(reply) }
+                    if let Ok(reply) = reply {
+                        self.reply(reply);
+                        news = true;
+                    }
                 }
-                () = changed(&mut self.cards) => {
-                    self.known.cards = self.cards.as_mut().and_then(|cards| cards.borrow_and_update().clone());
-                }
-                () = changed(&mut self.runners) => self.see_runners(),
-                () = changed(&mut self.readings) => {}
+                () = changed(&mut self.cards) => news = self.see_cards(),
+                () = changed(&mut self.runners) => news = self.see_runners(),
+                () = changed(&mut self.readings) => news = self.see_pages(),
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
         }
@@ -130,8 +139,10 @@ impl Manager {
         }
     }
 
-    fn send_what_is_due(&mut self) {
+    /// Sends what is due; says whether something is to be shown for it.
+    fn send_what_is_due(&mut self) -> bool {
         let now = self.now();
+        let reach = std::mem::discriminant(&self.known.reach);
         match self.due.ps_sent {
             None if now.mono >= self.due.ps.mono => {
                 self.known.ram = (self.ram)().map(|value| Reading { value, at: now }).or(self.known.ram);
@@ -145,7 +156,7 @@ impl Manager {
             _ => {}
         }
         if !matches!(self.known.reach, Reach::Up { .. }) {
-            return;
+            return reach != std::mem::discriminant(&self.known.reach);
         }
         if self.known.version.is_none() && !self.due.version_sent {
             self.due.version_sent = true;
@@ -169,8 +180,10 @@ impl Manager {
         }
         let models =
             self.publish.borrow().servers.first().map(|server| server.models.clone()).unwrap_or_default();
+        let waiting = self.acts.any_live();
         let jobs = self.acts.start(&self.known, &models, now);
         self.carry_out(jobs);
+        true
     }
 
     /// Sends the jobs of acts. A load that starts is known to be pending from now on.
@@ -215,7 +228,6 @@ impl Manager {
 
     fn ask_pages(&mut self, now: Moment) {
         let Some(pages) = &self.pages else { return };
-        self.known.pages = pages.readings.borrow().clone();
         if now.mono < self.due.pages.mono {
             return;
         }
@@ -224,15 +236,40 @@ impl Manager {
         pages.ask(ask::readable(&self.known, &names), false);
     }
 
-    fn see_runners(&mut self) {
+    /// Takes a reading of the cards; says whether it says anything new.
+    fn see_cards(&mut self) -> bool {
+        let fresh = self.cards.as_mut().and_then(|cards| cards.borrow_and_update().clone());
+        let value = |reading: &Option<Reading<Cards>>| reading.as_ref().map(|reading| reading.value.clone());
+        let news = value(&fresh) != value(&self.known.cards);
+        self.known.cards = fresh;
+        news
+    }
+
+    /// Takes the page cache's readings; says whether any size differs.
+    fn see_pages(&mut self) -> bool {
+        let Some(fresh) = self.readings.as_mut().map(|readings| Arc::clone(&readings.borrow_and_update()))
+        else {
+            return false;
+        };
+        let old = std::mem::replace(&mut self.known.pages, fresh);
+        let same = |(digest, reading): (&String, &Reading<Cached>)| {
+            old.get(digest).is_some_and(|old| old.value == reading.value)
+        };
+        !self.known.pages.iter().all(same)
+    }
+
+    /// Takes a reading of the runners; says whether it says anything new.
+    fn see_runners(&mut self) -> bool {
         let Some(fresh) = self.runners.as_mut().and_then(|runners| runners.borrow_and_update().clone())
         else {
-            return;
+            return false;
         };
+        let news = self.known.runners.as_ref().map(|reading| &reading.value) != Some(&fresh.value);
         let asked = self.acts.asked();
         for (model, what) in observe::runners(&mut self.known, fresh, &asked) {
             self.tell(model, what);
         }
+        news
     }
 
     fn reply(&mut self, reply: Reply) {
@@ -344,9 +381,6 @@ impl Manager {
 
     /// Stores the new snapshot; readers wake only if more than reading times changed.
     fn publish(&mut self) {
-        if let Some(pages) = &self.pages {
-            self.known.pages = pages.readings.borrow().clone();
-        }
         let fresh = poll::join(&self.known, &self.events, self.acts.list(), self.now());
         self.publish.send_if_modified(|current| {
             let changed = poll::differs(current, &fresh);

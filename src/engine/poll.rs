@@ -11,7 +11,7 @@ use crate::residency::expiry::Expiry;
 use crate::residency::forecast::{Forecast, Resident, Room, Shape, forecast};
 use crate::residency::host::{Cards, Runner};
 use crate::residency::name::ModelName;
-use crate::residency::snapshot::{Blob, Host, Loaded, Model, Server, Snapshot};
+use crate::residency::snapshot::{Blob, Host, Loaded, Model, Reach, Server, Snapshot};
 use crate::residency::state::{Facts, state, tiers};
 use crate::residency::tier::Cached;
 use crate::residency::timing::Moment;
@@ -217,37 +217,70 @@ fn default_context(rooms: &[Room]) -> u64 {
     }
 }
 
-/// Whether anything but reading times differs, as far as a front end would draw it.
+/// Whether anything but reading times differs, as far as a front end would draw it. Called for every snapshot, so it
+/// copies nothing.
 pub(crate) fn differs(old: &Snapshot, new: &Snapshot) -> bool {
-    let host = |snapshot: &Snapshot| {
-        let ram = snapshot.host.ram.map(|reading| {
-            let step = |bytes: Bytes| bytes.0 >> 26;
-            let ram = reading.value;
-            [ram.total, ram.used, ram.available, ram.page_cache, ram.swap_used].map(step)
-        });
-        (ram, snapshot.host.cards.as_ref().map(|reading| reading.value.clone()))
-    };
-    let server = |snapshot: &Snapshot| {
-        snapshot
-            .servers
-            .iter()
-            .map(|server| {
-                let models: Vec<Model> = server.models.iter().map(without_times).collect();
-                (server.reach.clone(), server.version.clone(), server.models_dir.clone(), models)
-            })
-            .collect::<Vec<_>>()
-    };
     let last = |snapshot: &Snapshot| snapshot.events.back().map(|event| event.number);
-    last(old) != last(new) || old.acts != new.acts || host(old) != host(new) || server(old) != server(new)
+    last(old) != last(new)
+        || old.acts != new.acts
+        || host_differs(&old.host, &new.host)
+        || old.servers.len() != new.servers.len()
+        || old.servers.iter().zip(&new.servers).any(|(old, new)| server_differs(old, new))
 }
 
-/// A model without what changes at every reading though nothing happened.
-fn without_times(model: &Model) -> Model {
-    let mut model = Model { cached_at: None, ..model.clone() };
-    if let Some(runner) = model.loaded.as_mut().and_then(|loaded| loaded.runner.as_mut()) {
-        (runner.anonymous, runner.file_backed) = (Bytes::ZERO, Bytes::ZERO);
-    }
-    model
+fn host_differs(old: &Host, new: &Host) -> bool {
+    // 64 MiB are less than a tenth of a GiB, the smallest step that is shown.
+    let ram = |host: &Host| {
+        host.ram.map(|reading| {
+            let ram = reading.value;
+            [ram.total, ram.used, ram.available, ram.page_cache, ram.swap_used].map(|bytes| bytes.0 >> 26)
+        })
+    };
+    let cards = |host: &Host| host.cards.as_ref().map(|reading| reading.value.clone());
+    ram(old) != ram(new) || cards(old) != cards(new)
+}
+
+fn server_differs(old: &Server, new: &Server) -> bool {
+    let latency = |reach: &Reach| match reach {
+        // Milliseconds: the front end rounds further.
+        Reach::Up { latency } => latency.as_millis(),
+        _ => 0,
+    };
+    let kind = |reach: &Reach| std::mem::discriminant(reach);
+    kind(&old.reach) != kind(&new.reach)
+        || latency(&old.reach) != latency(&new.reach)
+        || old.version != new.version
+        || old.models_dir != new.models_dir
+        || old.models_dir_unknown != new.models_dir_unknown
+        || old.models.len() != new.models.len()
+        || old.models.iter().zip(&new.models).any(|(old, new)| model_differs(old, new))
+}
+
+fn model_differs(old: &Model, new: &Model) -> bool {
+    let facts = |model: &Model| (model.size, model.listed, model.state, model.pinned, model.tiers);
+    old.name != new.name
+        || facts(old) != facts(new)
+        || old.digest != new.digest
+        || old.cached != new.cached
+        || old.blobs != new.blobs
+        || old.shared_with != new.shared_with
+        || old.forecast != new.forecast
+        || old.details != new.details
+        || loaded_differs(old.loaded.as_ref(), new.loaded.as_ref())
+}
+
+/// A runner's memory changes at every reading though nothing happened.
+fn loaded_differs(old: Option<&Loaded>, new: Option<&Loaded>) -> bool {
+    let (Some(old), Some(new)) = (old, new) else { return old.is_some() != new.is_some() };
+    let runner = |loaded: &Loaded| {
+        loaded
+            .runner
+            .as_ref()
+            .map(|r| (r.pid, r.port, r.load_mode, r.context, r.ready, r.busy, r.anonymous.0 >> 26))
+    };
+    let facts =
+        |loaded: &Loaded| (loaded.size, loaded.size_vram, loaded.context, loaded.expiry, loaded.keep_alive);
+    facts(old) != facts(new) || runner(old) != runner(new)
 }
 
 /// Whether an unloaded model's details matter: used by the manager to look up what the forecast lacks.
