@@ -22,8 +22,10 @@ use crate::residency::host::{Cards, Ram};
 use crate::residency::timing::Clock;
 use crate::sim::{CardReader, Sim};
 
-/// Between two readings of the cards and of the runner processes.
-const PROBE_PERIOD: Duration = Duration::from_secs(1);
+/// Between two readings of the runner processes: a load of another client shows there first.
+const RUNNER_PERIOD: Duration = Duration::from_secs(1);
+/// Between two readings of the cards.
+const CARD_PERIOD: Duration = Duration::from_secs(2);
 
 /// The settings and, for the demo, the server that they lead to.
 pub struct World {
@@ -90,7 +92,7 @@ impl Engine {
         let Engine { config, client, clock, local, card, demo_scale, stop } = self;
         // A thread that cannot be had leaves the runners unseen, which the details say.
         let proc = Path::new("/proc");
-        let runners = local.then(|| runner::spawn(proc, Arc::clone(&clock), PROBE_PERIOD).ok()).flatten();
+        let runners = local.then(|| runner::spawn(proc, Arc::clone(&clock), RUNNER_PERIOD).ok()).flatten();
         let source: Box<dyn CardSource> = match card.clone() {
             Some(card) => Box::new(Played(card)),
             // The driver of this machine says nothing of another machine's card.
@@ -98,7 +100,7 @@ impl Engine {
             None if config.ui.gpu => gpu::real(),
             None => Box::new(LeftAlone),
         };
-        let cards = gpu::spawn(source, Arc::clone(&clock), PROBE_PERIOD, stop.clone());
+        let cards = gpu::spawn(source, Arc::clone(&clock), CARD_PERIOD, stop.clone());
         engine::start(Parts {
             host_name: sysinfo::System::host_name().unwrap_or_default(),
             home: etcetera::home_dir().ok(),

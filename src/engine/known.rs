@@ -232,9 +232,13 @@ impl Known {
 
     /// The runner that holds a model's weights, if it can be seen.
     pub fn runner(&self, name: &ModelName) -> Option<&Runner> {
-        let digest = &self.weights(name)?.digest;
-        let file = digest.replace(':', "-");
-        self.runners.as_ref()?.value.iter().find(|runner| runner.blob.ends_with(&file))
+        let runners = &self.runners.as_ref()?.value;
+        if runners.is_empty() {
+            return None;
+        }
+        // `sha256:HEX` is the file `sha256-HEX`.
+        let hex = self.weights(name)?.digest.rsplit(':').next()?;
+        runners.iter().find(|runner| runner.blob.rsplit('-').next() == Some(hex))
     }
 
     /// Whether a load is known to be pending for anybody: then nothing but a load may be sent (#17408).

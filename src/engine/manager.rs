@@ -180,7 +180,7 @@ impl Manager {
         }
         let models =
             self.publish.borrow().servers.first().map(|server| server.models.clone()).unwrap_or_default();
-        let waiting = self.acts.any_live();
+
         let jobs = self.acts.start(&self.known, &models, now);
         self.carry_out(jobs);
         true

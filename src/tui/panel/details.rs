@@ -92,7 +92,7 @@ fn lines(model: &Model, app: &App, now: Moment, width: u16) -> Vec<Line> {
             let about = if model.cached.is_estimate() { "~" } else { "" };
             let age = model.cached_at.map(|at| now.since(at.mono)).filter(|age| age.as_secs() >= 60);
             let age = age.map_or_else(String::new, |age| format!(", {} ago", format::age(age)));
-            let percent = bytes.percent_of(model.size);
+            let percent = bytes.percent_of(model.tiers.whole());
             add("RAM", format!("{about}{percent} % of its files   {how}{age}"), theme.ram);
         }
     }

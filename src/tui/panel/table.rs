@@ -176,7 +176,7 @@ fn percent(model: &Model) -> String {
         None => "?".to_owned(),
         Some(bytes) => {
             let about = if model.cached.is_estimate() { "~" } else { "" };
-            format!("{about}{}%", bytes.percent_of(model.size))
+            format!("{about}{}%", bytes.percent_of(model.tiers.whole()))
         }
     }
 }
