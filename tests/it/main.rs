@@ -23,3 +23,5 @@ mod sim_children;
 mod sim_contract;
 mod sim_files;
 mod sim_http;
+mod terminal;
+mod terminal_pty;
