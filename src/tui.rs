@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A key becomes an [`action::Action`] ([`keymap`]), [`app::App::act`] changes the state and maybe returns an
-//! [`app::Effect`], which the loop in [`run`] carries out; [`view::view`] draws the state. `widget::strip` is the one
+//! [`app::Effect`], which the loop in [`run()`] carries out; [`view::view`] draws the state. `widget::strip` is the one
 //! door for text: what is hostile or too long stops there. Called by `cli`; names `engine`, `residency`, `config`.
 
 use std::path::PathBuf;

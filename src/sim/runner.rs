@@ -1,7 +1,7 @@
 //! A runner's own life: the hidden child process that reads one blob, keeps it, and answers `/health` and `/slots`.
 //!
 //! `main` calls [`main`] when [`MARK`] is set; the command line then is a real runner's and never reaches clap. Its
-//! stdin is the server (end of it is the end of the runner), its stdout says [`READY`] or what went wrong, and its
+//! stdin is the server (end of it is the end of the runner), its stdout says `READY` or what went wrong, and its
 //! stderr *is* the listening socket.
 
 use std::ffi::OsString;
