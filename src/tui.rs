@@ -16,6 +16,8 @@
 
 use std::path::PathBuf;
 
+use crossterm::event::EventStream;
+
 use crate::config::Config;
 use crate::engine::Handle;
 use crate::residency::bytes::Bytes;
@@ -45,6 +47,13 @@ pub use terminal::can_run;
 /// Makes the config that `I` proposes from what is known; or says why it cannot.
 pub type ProposeConfig = Box<dyn Fn(&Snapshot) -> Result<Proposal, String>>;
 
+/// The one reader of keys: screens come and go, it stays.
+///
+/// A dropped `EventStream` leaves a wake-up behind where its thread was not waiting; the next reader gets it together
+/// with a key that came in between, takes only the wake-up for an event, and the key is not seen until another follows.
+#[derive(Debug, Default)]
+pub struct Keys(Option<EventStream>);
+
 /// What the screen is started with.
 pub struct Start<'a> {
     /// Starts the engine; called once, right after the first frame.
@@ -53,6 +62,8 @@ pub struct Start<'a> {
     pub config: &'a Config,
     /// All keys.
     pub keymap: keymap::Keymap,
+    /// Where they come from; the same for every screen of this process.
+    pub keys: &'a mut Keys,
     /// The one clock.
     pub clock: Clock,
     /// `--read-only`; the config may say so as well.

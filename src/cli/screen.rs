@@ -25,6 +25,7 @@ pub async fn run(cli: &Cli, mut settings: Settings, clock: Clock) -> anyhow::Res
     } else {
         World::real(config, Arc::clone(&clock))
     };
+    let mut keys = tui::Keys::default();
     let mut notice = settings.loaded.notes.first().cloned();
     loop {
         // What can fail is made before the screen is taken; nothing is asked or read before the first frame.
@@ -35,6 +36,7 @@ pub async fn run(cli: &Cli, mut settings: Settings, clock: Clock) -> anyhow::Res
             engine: Box::new(|| engine.start()),
             config: &world.config,
             keymap: settings.keymap.clone(),
+            keys: &mut keys,
             clock: Arc::clone(&clock),
             read_only: cli.flags.read_only,
             demo_place: offered.and_then(|place| Some((place.dir.clone(), place.to_write().ok()?))),

@@ -25,7 +25,7 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Shows the screen until the user leaves it. The first frame is drawn before the engine is started.
 pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
-    let Start { engine, config, keymap, clock, read_only, demo_place, notice, propose } = start;
+    let Start { engine, config, keymap, keys, clock, read_only, demo_place, notice, propose } = start;
     let no_color = std::env::var("NO_COLOR").ok();
     let theme = theme::choose(&config.ui.theme, no_color.as_deref());
     let mut settings = Settings::of(config, theme, jiff::tz::TimeZone::system(), propose);
@@ -44,7 +44,8 @@ pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
     };
     session.draw(now)?;
     let handle = engine();
-    session.turn(handle, &mut signals).await
+    // No thread for keys is started before the first frame.
+    session.turn(handle, &mut signals, keys.0.get_or_insert_with(EventStream::new)).await
 }
 
 /// What happened.
@@ -72,10 +73,14 @@ struct Session {
 }
 
 impl Session {
-    async fn turn(&mut self, handle: Handle, signals: &mut Signals) -> io::Result<Outcome> {
+    async fn turn(
+        &mut self,
+        handle: Handle,
+        signals: &mut Signals,
+        input: &mut EventStream,
+    ) -> io::Result<Outcome> {
         let mut snapshots = handle.snapshots.clone();
         snapshots.mark_changed();
-        let mut input = EventStream::new();
         loop {
             let due = self.due;
             let frame = async {
@@ -125,12 +130,7 @@ impl Session {
             match effect {
                 Some(Effect::Leave(outcome)) => return Ok(outcome),
                 Some(Effect::Redraw) => self.screen.redraw(),
-                Some(Effect::Suspend) => {
-                    // A stream that lives on would eat the shell's keys.
-                    drop(input);
-                    self.suspend()?;
-                    input = EventStream::new();
-                }
+                Some(Effect::Suspend) => self.suspend()?,
                 Some(Effect::Act(kind, model)) => {
                     if let Err(busy) = handle.act(kind, model) {
                         self.app.notice = Some(busy.to_string());
@@ -192,7 +192,8 @@ impl Session {
     }
 
     /// Gives the terminal back, stops the whole process group (a parent script would hang else), and takes the
-    /// terminal again when somebody continues us.
+    /// terminal again when somebody continues us. The thread that reads keys is stopped with all else, so that it
+    /// cannot eat the shell's.
     fn suspend(&mut self) -> io::Result<()> {
         give_back();
         rustix::process::kill_current_process_group(Signal::STOP)?;

@@ -112,7 +112,11 @@ async fn a_stop_gives_the_terminal_back_and_going_on_takes_it_again() {
         pty.press(ESCAPE);
         pty.shows_no("main screen");
     }
+    // Typed while it was stopped, and read before anything else is.
+    pty.press(CTRL_Z);
+    pty.stops();
     pty.press("q");
+    pty.signal(Signal::CONT);
     pty.ends(0);
     pty.assert_given_back();
     sim.shutdown().await;
@@ -176,13 +180,14 @@ fn without_a_server_the_demo_is_offered_with_its_place_and_its_size() {
     let (_held, nobody) = nobody();
     let home = Home::new(&nobody);
     let mut pty = home.resident(&[]);
-    pty.resize(160, 40);
     pty.shows("no server answers at");
     let place = home.cache().to_str().unwrap().to_owned();
     pty.shows(&place);
     pty.shows("GB in ");
     pty.press("d");
     pty.shows("start the demo? it writes");
+    pty.shows("resident demo --clean");
+    assert_eq!(pty.text().matches(&place).count(), 2, "offered and asked:\n{}", pty.text());
     pty.press("n");
     pty.shows_no("start the demo?");
     pty.press("q");
