@@ -4,6 +4,7 @@
 mod acts;
 mod ask;
 pub mod clock;
+mod due;
 mod known;
 mod manager;
 mod observe;

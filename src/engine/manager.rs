@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::acts::{Acts, Job};
 use super::ask::{self, Reply};
+use super::due::Due;
 use super::known::{Known, Loading, Pages};
 use super::{Command, observe, poll};
 use crate::ollama::Client;
@@ -52,42 +53,6 @@ pub(crate) struct Manager {
     pub due: Due,
     pub flying: JoinSet<Reply>,
     pub sent: Vec<(ActId, AbortHandle)>,
-}
-
-/// What is due when, and what is under way.
-#[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "one question under way each")]
-pub(crate) struct Due {
-    pub ps: Moment,
-    pub ps_sent: Option<Moment>,
-    pub ps_ended: Option<Moment>,
-    pub tags: Moment,
-    pub tags_sent: bool,
-    pub version_sent: bool,
-    pub show_sent: bool,
-    pub files: bool,
-    pub files_sent: bool,
-    pub pages: Moment,
-    pub next_event: u64,
-}
-
-impl Due {
-    /// All is due at once.
-    pub fn at_start(now: Moment) -> Due {
-        Due {
-            ps: now,
-            ps_sent: None,
-            ps_ended: None,
-            tags: now,
-            tags_sent: false,
-            version_sent: false,
-            show_sent: false,
-            files: false,
-            files_sent: false,
-            pages: now,
-            next_event: 1,
-        }
-    }
 }
 
 impl Manager {

@@ -1,0 +1,39 @@
+//! What the manager has to ask next: what is due when, and what is under way.
+
+use crate::residency::timing::Moment;
+
+/// What is due when, and what is under way.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "one question under way each")]
+pub(crate) struct Due {
+    pub ps: Moment,
+    pub ps_sent: Option<Moment>,
+    pub ps_ended: Option<Moment>,
+    pub tags: Moment,
+    pub tags_sent: bool,
+    pub version_sent: bool,
+    pub show_sent: bool,
+    pub files: bool,
+    pub files_sent: bool,
+    pub pages: Moment,
+    pub next_event: u64,
+}
+
+impl Due {
+    /// All is due at once.
+    pub fn at_start(now: Moment) -> Due {
+        Due {
+            ps: now,
+            ps_sent: None,
+            ps_ended: None,
+            tags: now,
+            tags_sent: false,
+            version_sent: false,
+            show_sent: false,
+            files: false,
+            files_sent: false,
+            pages: now,
+            next_event: 1,
+        }
+    }
+}
