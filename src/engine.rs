@@ -147,7 +147,7 @@ pub fn start(parts: Parts) -> Handle {
         stop: parts.stop,
         acts: acts::Acts::default(),
         events: VecDeque::new(),
-        due: manager::Due::at_start(now),
+        due: due::Due::at_start(now),
         flying: tokio::task::JoinSet::new(),
         sent: Vec::new(),
     };
