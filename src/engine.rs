@@ -2,6 +2,7 @@
 //! [`Handle`], read snapshots from it and send [`Command`]s that never wait.
 
 mod acts;
+pub mod answers;
 mod ask;
 pub mod clock;
 mod due;

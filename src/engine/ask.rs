@@ -148,7 +148,7 @@ pub(crate) fn readable(known: &Known, names: &[ModelName]) -> Vec<(String, PathB
         .collect()
 }
 
-fn running(model: &wire::Running, now: Moment) -> (ModelName, Running) {
+pub(crate) fn running(model: &wire::Running, now: Moment) -> (ModelName, Running) {
     let running = Running {
         digest: model.digest.clone(),
         details: details(&model.details, &[], None),
@@ -164,7 +164,7 @@ fn running(model: &wire::Running, now: Moment) -> (ModelName, Running) {
     (ModelName::from_server(&model.name), running)
 }
 
-fn installed(model: &wire::Installed) -> (ModelName, Installed) {
+pub(crate) fn installed(model: &wire::Installed) -> (ModelName, Installed) {
     let installed = Installed {
         digest: model.digest.clone(),
         size: Bytes(model.size),
@@ -185,7 +185,7 @@ fn details(wire: &wire::Details, capabilities: &[String], remote: Option<&String
     }
 }
 
-fn shown(answer: &wire::Shown) -> Shown {
+pub(crate) fn shown(answer: &wire::Shown) -> Shown {
     let arch =
         answer.model_info.get("general.architecture").and_then(|value| value.as_str()).unwrap_or_default();
     let number = |key: &str| {
