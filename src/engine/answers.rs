@@ -31,6 +31,7 @@ impl Answers {
                 &mut known,
                 ps.iter().map(|model| ask::running(model, now)).collect(),
                 &asked,
+                false,
                 now,
             ));
         let events = (1..)

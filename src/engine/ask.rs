@@ -20,6 +20,9 @@ use crate::residency::timing::{Clock, Moment};
 /// `/api/ps` in the domain's words.
 pub(crate) type PsAnswer = Result<BTreeMap<ModelName, Running>, Silence>;
 
+/// `/api/tags` in the domain's words.
+pub(crate) type TagsAnswer = Result<BTreeMap<ModelName, Installed>, Error>;
+
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Silence {
@@ -34,7 +37,7 @@ pub(crate) enum Silence {
 pub(crate) enum Reply {
     Ps { answer: PsAnswer, at: Moment },
     Version(Result<String, Error>),
-    Tags(Result<BTreeMap<ModelName, Installed>, Error>),
+    Tags(TagsAnswer),
     Show { digest: String, answer: Option<Shown> },
     Files(Found),
     Act { id: ActId, answer: Answer },

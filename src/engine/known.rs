@@ -44,6 +44,8 @@ pub(crate) struct Known {
     pub ps_at: Option<Moment>,
     /// When `/api/tags` last answered.
     pub tags_at: Option<Moment>,
+    /// Why it does not, though the server is there.
+    pub tags_trouble: Option<String>,
     /// `/api/show`, by digest of the manifest: it changes only with it.
     pub shown: HashMap<String, Shown>,
     /// Where the models lie.
@@ -145,6 +147,7 @@ impl Known {
             running: BTreeMap::new(),
             ps_at: None,
             tags_at: None,
+            tags_trouble: None,
             shown: HashMap::new(),
             models_dir: None,
             models_dir_unknown: None,

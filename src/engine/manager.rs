@@ -13,7 +13,7 @@ use super::ask::{self, Reply};
 use super::due::Due;
 use super::known::{Known, Loading, Pages};
 use super::{Command, observe, poll};
-use crate::ollama::Client;
+use crate::ollama::{Client, Error, Kind};
 use crate::probe::page_cache::PageCache;
 use crate::residency::act::ActId;
 use crate::residency::event::{Event, RING, What};
@@ -27,6 +27,8 @@ use crate::residency::timing::{Clock, Moment, Reading};
 const ACT_PERIOD: Duration = Duration::from_millis(250);
 /// Between two `/api/tags`: the server re-reads all manifests for each.
 const TAGS_PERIOD: Duration = Duration::from_secs(20);
+/// The same after an answer that was none.
+const TAGS_RETRY: Duration = Duration::from_secs(5);
 /// An answer that takes longer makes the server slow.
 const SLOW: Duration = Duration::from_secs(1);
 /// Between two rounds of page-cache questions; the probe has its own, slower pace where reading disturbs.
@@ -120,7 +122,7 @@ impl Manager {
             }
             _ => {}
         }
-        if !matches!(self.known.reach, Reach::Up { .. }) {
+        if !matches!(self.known.reach, Reach::Up { .. }) && self.known.tags_trouble.is_none() {
             return reach != std::mem::discriminant(&self.known.reach);
         }
         if self.known.version.is_none() && !self.due.version_sent {
@@ -247,17 +249,7 @@ impl Manager {
                     self.known.version = Some(version);
                 }
             }
-            Reply::Tags(answer) => {
-                self.due.tags_sent = false;
-                self.due.tags = Moment { mono: now.mono + TAGS_PERIOD, ..now };
-                if let Ok(fresh) = answer {
-                    for (model, what) in observe::tags(&mut self.known, fresh, now) {
-                        self.tell(model, what);
-                    }
-                    // Files come, go and are replaced behind the server's back.
-                    self.due.files = true;
-                }
-            }
+            Reply::Tags(answer) => self.tags(answer, now),
             Reply::Show { digest, answer } => {
                 self.due.show_sent = false;
                 // What cannot be shown is not asked again until its digest changes.
@@ -283,12 +275,55 @@ impl Manager {
         self.end_acts();
     }
 
+    fn tags(&mut self, answer: ask::TagsAnswer, now: Moment) {
+        self.due.tags_sent = false;
+        self.due.tags = Moment { mono: now.mono + TAGS_PERIOD, ..now };
+        match answer {
+            Ok(fresh) => {
+                self.known.tags_trouble = None;
+                for (model, what) in observe::tags(&mut self.known, fresh, now) {
+                    self.tell(model, what);
+                }
+                // Files come, go and are replaced behind the server's back.
+                self.due.files = true;
+            }
+            // Asked again in its own time: the server is busy.
+            Err(Error { kind: Kind::Timeout { .. }, .. }) => {}
+            Err(error) => {
+                let why = error.to_string();
+                if self.known.tags_trouble.replace(why.clone()).is_none() {
+                    self.tell(None, What::Failed { verb: "list", why });
+                }
+                self.due.tags = Moment { mono: now.mono + TAGS_RETRY, ..now };
+            }
+        }
+        self.no_list_is_no_server(now);
+    }
+
+    /// A server that never gave its list of models is no use, though it answers other questions: it is said to be
+    /// down, with the reason. Once there was a list, the old one stays.
+    fn no_list_is_no_server(&mut self, now: Moment) {
+        if let Some(why) = self.known.tags_trouble.clone()
+            && self.known.tags_at.is_none()
+        {
+            let since = match &self.known.reach {
+                Reach::Down { since, .. } => *since,
+                _ => now,
+            };
+            self.known.reach = Reach::Down { since, why };
+        }
+    }
+
     fn ps(&mut self, answer: ask::PsAnswer, sent: Moment) {
         let now = self.now();
         (self.due.ps_sent, self.due.ps_ended) = (None, Some(now));
         match answer {
             Ok(fresh) => {
-                if let Reach::Down { since, .. } = &self.known.reach {
+                let back =
+                    matches!(self.known.reach, Reach::Down { .. }) && self.known.tags_trouble.is_none();
+                if let Reach::Down { since, .. } = &self.known.reach
+                    && back
+                {
                     let after = now.since(since.mono);
                     // It may be another server now.
                     (self.known.version, self.due.tags) = (None, now);
@@ -296,10 +331,11 @@ impl Manager {
                 }
                 self.known.reach = Reach::Up { latency: now.since(sent.mono) };
                 let asked = self.acts.asked();
-                for (model, what) in observe::ps(&mut self.known, fresh, &asked, now) {
+                for (model, what) in observe::ps(&mut self.known, fresh, &asked, back, now) {
                     self.tell(model, what);
                 }
                 self.acts.settle(&self.known, now);
+                self.no_list_is_no_server(now);
             }
             Err(ask::Silence::Slow) => {
                 if let Reach::Up { .. } | Reach::Connecting = self.known.reach {

@@ -23,11 +23,12 @@ pub(crate) struct Asked {
     pub loads: Vec<ModelName>,
 }
 
-/// Takes a new `/api/ps` answer, received at `now`.
+/// Takes a new `/api/ps` answer, received at `now`; `back` if the server did not answer the question before.
 pub(crate) fn ps(
     known: &mut Known,
     mut fresh: BTreeMap<ModelName, Running>,
     asked: &Asked,
+    back: bool,
     now: Moment,
 ) -> Vec<Seen> {
     let mut seen = Vec::new();
@@ -56,7 +57,8 @@ pub(crate) fn ps(
     for (name, was) in old {
         let by =
             newcomers.first().or_else(|| known.loading.keys().find(|loading| **loading != name)).cloned();
-        seen.push((Some(name.clone()), gone(&name, &was, by, asked, now)));
+        let what = if back { What::LostWithServer } else { gone(&name, &was, by, asked, now) };
+        seen.push((Some(name), what));
     }
     forget_loads(known, &fresh);
     known.ghosts.retain(|ghost| fresh.contains_key(ghost));

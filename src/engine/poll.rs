@@ -113,7 +113,8 @@ fn model(
         size: weighed,
     };
     let state = state(&facts, now);
-    let split = running.map(|running| (running.size, running.size_vram));
+    // A ghost's weights are in no runner any more: what is left of it is in the page cache.
+    let split = running.filter(|_| !facts.runner_gone).map(|running| (running.size, running.size_vram));
     let tiers = if facts.cloud {
         tiers(Bytes::ZERO, None, &cached, false)
     } else {

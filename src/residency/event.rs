@@ -55,6 +55,8 @@ pub enum What {
     },
     /// Its keep_alive ran out.
     Expired,
+    /// It was loaded when the server went, and is not since it came back.
+    LostWithServer,
     /// Its runner is gone though the server still lists it.
     RunnerDied,
     /// It is pinned now.

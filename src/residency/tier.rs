@@ -13,7 +13,8 @@ pub enum Tier {
     Disk,
 }
 
-/// A model's bytes by tier; they sum to its whole size. `unknown` is what could not be read.
+/// A model's bytes by tier; they sum to the size of its weights' files (the server's size counts a few hundred bytes of
+/// templates and licences more). `unknown` is what could not be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tiers {
     /// On the card.

@@ -215,6 +215,7 @@ async fn a_server_that_goes_and_comes_back_is_told_and_old_values_stay() {
     let port = sim.url().rsplit(':').next().unwrap().parse().unwrap();
     let mut world = World::new(&sim.url(), Config::default());
     world.ready().await;
+    world.done(ActKind::Load, "qwen2.5-coder:7b").await;
     sim.shutdown().await;
     let gone = |s: &resident::residency::snapshot::Snapshot| {
         s.events.iter().any(|event| matches!(event.what, What::ServerGone { .. })).then_some(())
@@ -228,7 +229,33 @@ async fn a_server_that_goes_and_comes_back_is_told_and_old_values_stay() {
         s.events.iter().any(|event| matches!(event.what, What::ServerBack { .. })).then_some(())
     };
     world.until("the server back", back).await;
+    // Nobody unloaded it: it went with the server.
+    world.event("qwen2.5-coder:7b", |what| *what == What::LostWithServer).await;
     sim.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_server_that_gives_no_list_of_models_is_said_to_be_down_with_the_reason() {
+    use axum::{Json, Router, routing::get};
+    let app = Router::new()
+        .route("/api/version", get(|| async { Json(json!({ "version": "0.32.15" })) }))
+        .route("/api/ps", get(|| async { Json(json!({ "models": [] })) }))
+        .route("/api/tags", get(|| async { "{\"models\": [" }));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async { axum::serve(listener, app).await });
+    let mut world = World::new(&url, Config::default());
+    let why = world
+        .until("the reason", |s| match &s.servers[0].reach {
+            resident::residency::snapshot::Reach::Down { why, .. } => Some(why.clone()),
+            _ => None,
+        })
+        .await;
+    assert!(why.contains("listing the installed models"), "{why}");
+    let told = |s: &resident::residency::snapshot::Snapshot| {
+        s.events.iter().filter(|event| matches!(event.what, What::Failed { .. })).count()
+    };
+    assert_eq!(told(&world.handle.snapshot()), 1);
 }
 
 #[tokio::test]
