@@ -10,6 +10,7 @@ mod known;
 mod manager;
 mod observe;
 mod poll;
+mod readings;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -12,6 +12,7 @@ use super::acts::{Acts, Job};
 use super::ask::{self, Reply};
 use super::due::Due;
 use super::known::{Known, Loading, Pages};
+use super::readings::changed;
 use super::{Command, observe, poll};
 use crate::ollama::{Client, Error, Kind};
 use crate::probe::page_cache::PageCache;
@@ -20,7 +21,6 @@ use crate::residency::event::{Event, RING, What};
 use crate::residency::host::{Cards, Ram, Runner};
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Reach, Snapshot};
-use crate::residency::tier::Cached;
 use crate::residency::timing::{Clock, Moment, Reading};
 
 /// Between two `/api/ps` while an act of ours runs, on servers where that is safe: at most five a second.
@@ -31,8 +31,6 @@ const TAGS_PERIOD: Duration = Duration::from_secs(20);
 const TAGS_RETRY: Duration = Duration::from_secs(5);
 /// An answer that takes longer makes the server slow.
 const SLOW: Duration = Duration::from_secs(1);
-/// Between two rounds of page-cache questions; the probe has its own, slower pace where reading disturbs.
-const PAGES_PERIOD: Duration = Duration::from_secs(2);
 
 /// A reading that a probe's thread renews.
 pub type Probe<T> = watch::Receiver<Option<Reading<T>>>;
@@ -112,7 +110,7 @@ impl Manager {
         let reach = std::mem::discriminant(&self.known.reach);
         match self.due.ps_sent {
             None if now.mono >= self.due.ps.mono => {
-                self.known.ram = (self.ram)().map(|value| Reading { value, at: now }).or(self.known.ram);
+                self.read_ram(now);
                 self.due.ps_sent = Some(now);
                 self.flying.spawn(ask::ps(self.client.clone(), Arc::clone(&self.clock)));
                 self.ask_pages(now);
@@ -160,6 +158,7 @@ impl Manager {
             if let Job::Load { model, .. } = &job {
                 let from_ram = self.known.percent_cached(model);
                 self.known.loading.insert(model.clone(), Loading { since: now, ours: true, from_ram });
+                self.due.pages = now;
                 self.tell(Some(model.clone()), What::Loading { ours: true });
             }
             let handle = self.flying.spawn(ask::job(self.client.clone(), id, job));
@@ -191,52 +190,6 @@ impl Manager {
             }
             self.known.loading.retain(|loading, load| !(load.ours && *loading == model));
         }
-    }
-
-    fn ask_pages(&mut self, now: Moment) {
-        let Some(pages) = &self.pages else { return };
-        if now.mono < self.due.pages.mono {
-            return;
-        }
-        self.due.pages = Moment { mono: now.mono + PAGES_PERIOD, ..now };
-        let names: Vec<ModelName> = self.known.installed.keys().cloned().collect();
-        pages.ask(ask::readable(&self.known, &names), false);
-    }
-
-    /// Takes a reading of the cards; says whether it says anything new.
-    fn see_cards(&mut self) -> bool {
-        let fresh = self.cards.as_mut().and_then(|cards| cards.borrow_and_update().clone());
-        let value = |reading: &Option<Reading<Cards>>| reading.as_ref().map(|reading| reading.value.clone());
-        let news = value(&fresh) != value(&self.known.cards);
-        self.known.cards = fresh;
-        news
-    }
-
-    /// Takes the page cache's readings; says whether any size differs.
-    fn see_pages(&mut self) -> bool {
-        let Some(fresh) = self.readings.as_mut().map(|readings| Arc::clone(&readings.borrow_and_update()))
-        else {
-            return false;
-        };
-        let old = std::mem::replace(&mut self.known.pages, fresh);
-        let same = |(digest, reading): (&String, &Reading<Cached>)| {
-            old.get(digest).is_some_and(|old| old.value == reading.value)
-        };
-        !self.known.pages.iter().all(same)
-    }
-
-    /// Takes a reading of the runners; says whether it says anything new.
-    fn see_runners(&mut self) -> bool {
-        let Some(fresh) = self.runners.as_mut().and_then(|runners| runners.borrow_and_update().clone())
-        else {
-            return false;
-        };
-        let news = self.known.runners.as_ref().map(|reading| &reading.value) != Some(&fresh.value);
-        let asked = self.acts.asked();
-        for (model, what) in observe::runners(&mut self.known, fresh, &asked) {
-            self.tell(model, what);
-        }
-        news
     }
 
     fn reply(&mut self, reply: Reply) {
@@ -371,7 +324,7 @@ impl Manager {
         }
     }
 
-    fn tell(&mut self, model: Option<ModelName>, what: What) {
+    pub(super) fn tell(&mut self, model: Option<ModelName>, what: What) {
         let number = self.due.next_event;
         self.due.next_event += 1;
         if self.events.len() >= RING {
@@ -388,18 +341,5 @@ impl Manager {
             *current = Arc::new(fresh);
             changed
         });
-    }
-}
-
-/// Waits for a probe's next reading; for ever where there is none.
-async fn changed<T>(probe: &mut Option<watch::Receiver<T>>) {
-    let lost = match probe {
-        // Cancel-safe: what was not seen here is seen at the next call.
-        Some(probe) => probe.changed().await.is_err(),
-        None => return std::future::pending().await,
-    };
-    if lost {
-        // Its thread has ended: the last value stays, with its age.
-        *probe = None;
     }
 }

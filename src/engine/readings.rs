@@ -1,0 +1,97 @@
+//! Readings: what the probes say, taken in when it comes and asked for no oftener than it is worth.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::manager::Manager;
+use super::{ask, observe};
+use crate::residency::host::Cards;
+use crate::residency::name::ModelName;
+use crate::residency::tier::Cached;
+use crate::residency::timing::{Moment, Reading};
+
+/// Between two rounds of page-cache questions; the probe has its own, slower pace where reading disturbs.
+const PAGES_PERIOD: Duration = Duration::from_secs(5);
+/// The same while a load is under way, whose reading shows in the page cache.
+const PAGES_BUSY: Duration = Duration::from_secs(2);
+/// Between two readings of main memory while nothing is under way.
+const RAM_PERIOD: Duration = Duration::from_millis(1900);
+
+impl Manager {
+    /// Whether something is under way that moves bytes.
+    pub(super) fn is_busy(&self) -> bool {
+        self.acts.any_live() || !self.known.loading.is_empty()
+    }
+
+    pub(super) fn ask_pages(&mut self, now: Moment) {
+        let Some(pages) = &self.pages else { return };
+        if now.mono < self.due.pages.mono {
+            return;
+        }
+        let period = if self.is_busy() { PAGES_BUSY } else { PAGES_PERIOD };
+        self.due.pages = Moment { mono: now.mono + period, ..now };
+        let names: Vec<ModelName> = self.known.installed.keys().cloned().collect();
+        pages.ask(ask::readable(&self.known, &names), false);
+    }
+
+    /// Takes a reading of the cards; says whether it says anything new.
+    pub(super) fn see_cards(&mut self) -> bool {
+        let fresh = self.cards.as_mut().and_then(|cards| cards.borrow_and_update().clone());
+        let value = |reading: &Option<Reading<Cards>>| reading.as_ref().map(|reading| reading.value.clone());
+        let news = value(&fresh) != value(&self.known.cards);
+        self.known.cards = fresh;
+        news
+    }
+
+    /// Takes the page cache's readings; says whether any size differs.
+    pub(super) fn see_pages(&mut self) -> bool {
+        let Some(fresh) = self.readings.as_mut().map(|readings| Arc::clone(&readings.borrow_and_update()))
+        else {
+            return false;
+        };
+        let old = std::mem::replace(&mut self.known.pages, fresh);
+        let same = |(digest, reading): (&String, &Reading<Cached>)| {
+            old.get(digest).is_some_and(|old| old.value == reading.value)
+        };
+        !self.known.pages.iter().all(same)
+    }
+
+    /// Takes a reading of the runners; says whether it says anything new.
+    pub(super) fn see_runners(&mut self) -> bool {
+        let Some(fresh) = self.runners.as_mut().and_then(|runners| runners.borrow_and_update().clone())
+        else {
+            return false;
+        };
+        let news = self.known.runners.as_ref().map(|reading| &reading.value) != Some(&fresh.value);
+        if news {
+            self.due.pages = (self.clock)();
+        }
+        let asked = self.acts.asked();
+        for (model, what) in observe::runners(&mut self.known, fresh, &asked) {
+            self.tell(model, what);
+        }
+        news
+    }
+
+    /// Reads main memory, if it is time.
+    pub(super) fn read_ram(&mut self, now: Moment) {
+        if self.is_busy() || self.known.ram.is_none_or(|ram| ram.age(now) >= RAM_PERIOD) {
+            self.known.ram = (self.ram)().map(|value| Reading { value, at: now }).or(self.known.ram);
+        }
+    }
+}
+
+/// Waits for a probe's next reading; for ever where there is none.
+pub(super) async fn changed<T>(probe: &mut Option<watch::Receiver<T>>) {
+    let lost = match probe {
+        // Cancel-safe: what was not seen here is seen at the next call.
+        Some(probe) => probe.changed().await.is_err(),
+        None => return std::future::pending().await,
+    };
+    if lost {
+        // Its thread has ended: the last value stays, with its age.
+        *probe = None;
+    }
+}
