@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::{Error, Kind, Operation, bounded};
 use super::request::{Load, Named, Request};
-use super::wire::{Answer, ErrorBody, Installed, Ps, Running, Shown, Tags, Version};
+use super::wire::{self, Answer, ErrorBody, Installed, Ps, Running, Shown, Tags, Version};
 use crate::residency::name::ModelName;
 
 /// A list of ten thousand models is shorter.
@@ -218,7 +218,7 @@ impl Client {
             return Err(Kind::NotOllama(format!("it gives an answer {said}")));
         }
         let text = read(response, limit, most).await?;
-        serde_json::from_str(&text).map_err(|error| Kind::BadAnswer(bounded(&error.to_string())))
+        wire::read(&text).map_err(|error| Kind::BadAnswer(bounded(&error.to_string())))
     }
 
     async fn text(&self) -> Result<String, Kind> {

@@ -4,11 +4,13 @@
 //! number no real server reaches, and a broken entry is left out instead of spoiling the whole answer. The client
 //! reads these types; the embedded server writes them.
 
+mod numbers;
 mod tolerant;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+pub(super) use numbers::read;
 use tolerant::{Entry, wire};
 
 wire! {

@@ -250,6 +250,18 @@ async fn a_broken_answer_is_an_error_and_names_the_operation() {
 }
 
 #[tokio::test]
+async fn a_number_that_no_machine_holds_does_not_cost_the_list() {
+    let body = r#"{"models":[{"name":"a","size":1e999},{"name":"b","size":7}]}"#;
+    let socket = Socket::says("200 OK", JSON, body).await;
+    let sizes: Vec<_> = socket.client.ps().await.unwrap().iter().map(|model| model.size).collect();
+    assert_eq!(sizes, [0, 7]);
+    assert_eq!(socket.client.tags().await.unwrap().len(), 2);
+    // NaN is no JSON at all.
+    let error = Socket::says("200 OK", JSON, r#"{"models":[NaN]}"#).await.client.ps().await.unwrap_err();
+    assert!(matches!(error.kind, Kind::BadAnswer(_)), "{error}");
+}
+
+#[tokio::test]
 async fn an_answer_of_endless_depth_is_an_error() {
     let deep = format!(r#"{{"models":{}"#, "[".repeat(500_000));
     let error = Socket::says("200 OK", JSON, &deep).await.client.ps().await.unwrap_err();
