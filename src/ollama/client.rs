@@ -11,7 +11,7 @@ use reqwest::{Method, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::error::{Error, Kind, Operation, bounded};
+use super::error::{Error, Kind, Operation, bounded, telling_line};
 use super::request::{Load, Named, Request};
 use super::wire::{self, Answer, ErrorBody, Installed, Ps, Running, Shown, Tags, Version};
 use crate::residency::name::ModelName;
@@ -283,8 +283,9 @@ async fn failure(response: Response, limit: Option<Duration>) -> Kind {
     } else if status == StatusCode::NOT_FOUND {
         return Kind::NotOllama("it does not know the API (404)".to_owned());
     }
-    let said = if kind == "text/plain" && !text.trim().is_empty() {
-        text
+    let own = if kind.contains("html") { None } else { telling_line(&text) };
+    let said = if let Some(own) = own {
+        own.to_owned()
     } else if status == StatusCode::FORBIDDEN {
         "refused; the server may not accept this host name, try 127.0.0.1".to_owned()
     } else {

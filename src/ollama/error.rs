@@ -236,6 +236,14 @@ pub(super) fn bounded(text: &str) -> String {
     printable(&line).into_owned()
 }
 
+/// The line of a body that is plain text which says what went wrong: one about memory, else the first. Of a page or of
+/// JSON there is none.
+pub(super) fn telling_line(text: &str) -> Option<&str> {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().filter(|line| !line.starts_with(['<', '{']))?;
+    Some(if tells_of_memory(first) { first } else { lines.find(|line| tells_of_memory(line)).unwrap_or(first) })
+}
+
 /// The kind of the I/O error at the bottom of `error`, if there is one.
 fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
     let mut source = error.source();

@@ -436,6 +436,30 @@ async fn the_servers_own_words_are_kept_and_decide_the_kind() {
             Kind::Status { status: 500, words: words("internal server error") },
         ),
         (
+            "500 Internal Server Error",
+            "",
+            "\r\n  panic: no\u{1b}[2J runner\ngoroutine 1 [running]",
+            Kind::Status { status: 500, words: words("panic: no\u{fffd}[2J runner") },
+        ),
+        (
+            "500 Internal Server Error",
+            JSON,
+            "upstream is gone",
+            Kind::Status { status: 500, words: words("upstream is gone") },
+        ),
+        (
+            "500 Internal Server Error",
+            "text/plain",
+            "load failed\ncudaMalloc failed: out of memory",
+            Kind::OutOfMemory { status: 500, words: words("cudaMalloc failed: out of memory") },
+        ),
+        (
+            "502 Bad Gateway",
+            "text/plain",
+            "<!doctype html>\n<h1>nginx",
+            Kind::Status { status: 502, words: words("bad gateway") },
+        ),
+        (
             "403 Forbidden",
             "",
             "",
