@@ -211,10 +211,14 @@ wire! {
 /// More models than this no server has; the rest of a longer list is left out.
 const MOST_MODELS: usize = 10_000;
 
+/// No model has a longer context; a larger number is no context at all.
+const MOST_CONTEXT: u64 = 1 << 40;
+
 impl Entry for Installed {
     const MOST: usize = MOST_MODELS;
 
     fn whole(mut self) -> Option<Self> {
+        believable(&mut self.details.context_length);
         fill(&mut self.name, &mut self.model);
         (!self.name.is_empty()).then_some(self)
     }
@@ -224,9 +228,17 @@ impl Entry for Running {
     const MOST: usize = MOST_MODELS;
 
     fn whole(mut self) -> Option<Self> {
+        // What is on the card is a part of it.
+        self.size_vram = self.size_vram.min(self.size);
+        believable(&mut self.context_length);
+        believable(&mut self.details.context_length);
         fill(&mut self.name, &mut self.model);
         (!self.name.is_empty()).then_some(self)
     }
+}
+
+fn believable(context: &mut Option<u64>) {
+    *context = context.filter(|context| *context <= MOST_CONTEXT);
 }
 
 /// `name` and `model` are the same; where one is missing the other stands for it.
@@ -269,6 +281,35 @@ mod tests {
             let text = format!(r#"{{"models":[{{"name":"a:b","size":{written}}}]}}"#);
             let expected = Running { name: "a:b".into(), model: "a:b".into(), size, ..Running::default() };
             assert_eq!(running(&text), [expected], "{written}");
+        }
+    }
+
+    #[test]
+    fn a_context_that_no_model_has_is_unknown() {
+        for (written, context) in [
+            ("8192", Some(8192)),
+            ("1099511627776", Some(1 << 40)),
+            ("1099511627777", None),
+            ("9223372036854775807", None),
+            ("1e300", None),
+            ("-1", None),
+            ("-2.5", None),
+        ] {
+            let entry = format!(
+                r#"{{"models":[{{"name":"a","context_length":{written},"details":{{"context_length":{written}}}}}]}}"#
+            );
+            let model = &running(&entry)[0];
+            assert_eq!((model.context_length, model.details.context_length), (context, context), "{written}");
+            let tags = serde_json::from_str::<Tags>(&entry).unwrap();
+            assert_eq!(tags.models[0].details.context_length, context, "{written}");
+        }
+    }
+
+    #[test]
+    fn no_more_of_a_model_is_on_the_card_than_there_is_of_it() {
+        for (size, size_vram, read) in [(10, 4, 4), (10, 10, 10), (10, 11, 10), (0, 5, 0)] {
+            let text = format!(r#"{{"models":[{{"name":"a","size_vram":{size_vram},"size":{size}}}]}}"#);
+            assert_eq!(running(&text)[0].size_vram, read, "{size_vram} of {size}");
         }
     }
 

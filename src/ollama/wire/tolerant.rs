@@ -121,7 +121,8 @@ impl Tolerant for bool {
 
 impl Tolerant for u64 {
     fn integer(number: i64) -> Option<Self> {
-        Some(u64::try_from(number).unwrap_or(0))
+        // A field that must have a number has 0 then, as for any other kind that it is not.
+        u64::try_from(number).ok()
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a float cast saturates, which is what is wanted")]
