@@ -106,10 +106,12 @@ impl Bytes {
 }
 
 impl fmt::Display for Bytes {
-    /// `4.7 GB`, `274 MB`: decimal, as Ollama prints the sizes of files.
+    /// `1.2 TB`, `4.7 GB`, `274 MB`: decimal, as Ollama prints the sizes of files.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let gb = self.gb();
-        if gb >= 0.9995 {
+        if gb >= 999.95 {
+            write!(f, "{:.1} TB", gb / 1e3)
+        } else if gb >= 0.9995 {
             write!(f, "{gb:.1} GB")
         } else if self.0 >= 1_000_000 {
             write!(f, "{:.0} MB", gb * 1e3)
@@ -168,6 +170,22 @@ mod tests {
         assert_eq!(Bytes(1000).percent_of(Bytes(1000)), 100);
         assert_eq!(Bytes(5).percent_of(Bytes(0)), 0);
         assert_eq!(Bytes(u64::MAX).percent_of(Bytes(1)), 100);
+    }
+
+    #[test]
+    fn a_size_is_written_in_the_largest_unit_that_it_fills() {
+        for (bytes, written) in [
+            (999, "999 B"),
+            (999_400_000, "999 MB"),
+            (4_700_000_000, "4.7 GB"),
+            (999_900_000_000, "999.9 GB"),
+            (999_960_000_000, "1.0 TB"),
+            (1_000 * GB, "1.0 TB"),
+            (1_250 * GB + GB, "1.3 TB"),
+            (u64::MAX, "18446744.1 TB"),
+        ] {
+            assert_eq!(Bytes(bytes).to_string(), written);
+        }
     }
 
     #[test]

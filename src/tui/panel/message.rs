@@ -120,5 +120,5 @@ fn hint(app: &App) -> Option<String> {
         (count, all) if count == all => format!("all {all} models fit"),
         (count, _) => format!("{count} models fit"),
     };
-    Some(format!("{models} in RAM ({:.1} of {:.1} GB free){key}{help}", fitting.gb(), ram.available.gb()))
+    Some(format!("{models} in RAM ({fitting} of {} free){key}{help}", ram.available))
 }

@@ -228,7 +228,7 @@ fn without_a_config_one_line_says_what_would_fit() {
     let mut app = app(usual());
     app.settings.has_config = false;
     let shown = picture(&app, 80, 24);
-    let line = "all 6 models fit in RAM (27.7 of 27.9 GB free)   I set up   ? help";
+    let line = "all 6 models fit in RAM (27.7 GB of 27.9 GB free)   I set up   ? help";
     assert!(shown.contains(line), "{shown}");
     let mut less = usual();
     let mut ram = less.host.ram.unwrap();
@@ -236,7 +236,7 @@ fn without_a_config_one_line_says_what_would_fit() {
     less.host.ram = Some(ram);
     let mut app = crate::tui::fixture::app(less);
     app.settings.has_config = false;
-    let line = "4 models fit in RAM (13.8 of 16.1 GB free)   I set up   ? help";
+    let line = "4 models fit in RAM (13.8 GB of 16.1 GB free)   I set up   ? help";
     assert!(picture(&app, 80, 24).contains(line), "{}", picture(&app, 80, 24));
 }
 
