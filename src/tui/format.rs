@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
-use crate::residency::bytes::Bytes;
+use crate::residency::bytes::{Bytes, GIB};
 use crate::residency::text::printable;
 
 /// The columns that `text` takes.
@@ -140,10 +140,45 @@ pub(crate) fn clock_seconds(at: Timestamp, zone: &TimeZone) -> String {
     format!("{:02}:{:02}:{:02}", at.hour(), at.minute(), at.second())
 }
 
-/// GiB without the unit: `4.9`, `0.04` where one digit would say nothing.
-pub(crate) fn gib(bytes: Bytes) -> String {
-    let gib = bytes.gib();
-    if gib > 0.0 && gib < 0.095 { format!("{gib:.2}") } else { format!("{gib:.1}") }
+/// The unit of memory for figures that stand together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    Gib,
+    /// For what is smaller than one GiB all in all, as in a demo.
+    Mib,
+}
+
+impl Unit {
+    /// The unit in which `whole` and its parts are shown.
+    pub(crate) fn of(whole: Bytes) -> Unit {
+        if whole.0 > 0 && whole.0 < GIB { Unit::Mib } else { Unit::Gib }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Unit::Gib => "GiB",
+            Unit::Mib => "MiB",
+        }
+    }
+
+    /// The figure without the unit: `4.9`, `374`, `0.04` where one digit would say nothing.
+    pub(crate) fn figure(self, bytes: Bytes) -> String {
+        let figure = match self {
+            Unit::Gib => bytes.gib(),
+            Unit::Mib => bytes.gib() * 1024.0,
+        };
+        match figure {
+            _ if self == Unit::Mib && figure >= 99.95 => format!("{figure:.0}"),
+            _ if figure > 0.0 && figure < 0.095 => format!("{figure:.2}"),
+            _ => format!("{figure:.1}"),
+        }
+    }
+}
+
+/// One size with its unit: `4.9 GiB`, `374 MiB`.
+pub(crate) fn memory(bytes: Bytes) -> String {
+    let unit = Unit::of(bytes);
+    format!("{} {}", unit.figure(bytes), unit.name())
 }
 
 /// A server's address without its scheme and closing slash.
@@ -203,6 +238,16 @@ mod tests {
             ["2 ms", "5 ms", "1 s", "over 1 s"]
         );
         assert_eq!([4, 41, 200, 9000].map(|s| age(Duration::from_secs(s))), ["0 s", "40 s", "3 min", "2 h"]);
+    }
+
+    #[test]
+    fn figures_that_stand_together_have_the_unit_of_their_whole() {
+        let mib = |mib: u64| Bytes(mib << 20);
+        assert_eq!((Unit::of(Bytes::ZERO), Unit::of(mib(1024))), (Unit::Gib, Unit::Gib));
+        assert_eq!((Unit::of(mib(1023)), Unit::of(Bytes(1))), (Unit::Mib, Unit::Mib));
+        assert_eq!([0, 51, 97, 5018].map(|part| Unit::Gib.figure(mib(part))), ["0.0", "0.05", "0.09", "4.9"]);
+        assert_eq!([0, 5, 384].map(|part| Unit::Mib.figure(mib(part))), ["0.0", "5.0", "384"]);
+        assert_eq!([374, 5018].map(|size| memory(mib(size))), ["374 MiB", "4.9 GiB"]);
     }
 
     #[test]

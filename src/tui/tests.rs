@@ -2,5 +2,6 @@
 
 mod acts;
 mod calm;
+mod figures;
 mod pictures;
 mod sizes;

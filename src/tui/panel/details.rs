@@ -12,7 +12,7 @@ use crate::residency::text::printable;
 use crate::residency::tier::Cached;
 use crate::residency::timing::Moment;
 use crate::tui::app::{App, Panel};
-use crate::tui::format::{self, gib};
+use crate::tui::format::{self, Unit};
 use crate::tui::widget::strip::{Strip, row};
 
 /// One line: a word at the left, then text.
@@ -71,10 +71,12 @@ fn lines(model: &Model, app: &App, now: Moment, width: u16) -> Vec<Line> {
     }
     let tiers = &model.tiers;
     if model.state != State::Cloud {
-        let mut places =
-            format!("█ VRAM {}   ▒ RAM {}   ░ disk {} GiB", gib(tiers.vram), gib(tiers.ram), gib(tiers.disk));
+        let unit = Unit::of(tiers.whole());
+        let [vram, ram, disk, unknown] =
+            [tiers.vram, tiers.ram, tiers.disk, tiers.unknown].map(|part| unit.figure(part));
+        let mut places = format!("█ VRAM {vram}   ▒ RAM {ram}   ░ disk {disk} {}", unit.name());
         if tiers.unknown.0 > 0 {
-            places = format!("{places}   ? {}", gib(tiers.unknown));
+            places = format!("{places}   ? {unknown}");
         }
         add("tiers", places, theme.text);
     }
@@ -136,15 +138,20 @@ fn loaded(model: &Model, app: &App, add: &mut impl FnMut(&'static str, String, S
         (_, None) => "not learned yet: it is seen when expires_at jumps".to_owned(),
     };
     add("keep_alive", stays, theme.text);
-    let on_card =
-        format!("{} of {} GiB   GPU/CPU {} %", gib(loaded.size_vram), gib(loaded.size), table::split(loaded));
-    add("on card", on_card, theme.text);
+    let unit = Unit::of(loaded.size);
+    let (on_card, all) = (unit.figure(loaded.size_vram), unit.figure(loaded.size));
+    let split = table::split(loaded);
+    add("on card", format!("{on_card} of {all} {}   GPU/CPU {split} %", unit.name()), theme.text);
     let Some(runner) = &loaded.runner else {
         add("runner", "not visible from here".to_owned(), theme.faint);
         return;
     };
     let port = runner.port.map_or_else(String::new, |port| format!("   port {port}"));
-    add("runner", format!("pid {}{port}   own memory {} GiB", runner.pid, gib(runner.anonymous)), theme.text);
+    add(
+        "runner",
+        format!("pid {}{port}   own memory {}", runner.pid, format::memory(runner.anonymous)),
+        theme.text,
+    );
     let mode = match runner.load_mode {
         LoadMode::Mmap => "mmap: mapped; what is in RAM loads fast",
         LoadMode::Buffered => "buffered reads; what is in RAM loads fast",

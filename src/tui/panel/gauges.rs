@@ -12,7 +12,7 @@ use crate::residency::snapshot::{Loaded, Model};
 use crate::residency::text::printable;
 use crate::residency::timing::Moment;
 use crate::tui::app::{App, counted_once};
-use crate::tui::format::{self, gib};
+use crate::tui::format::{self, Unit};
 use crate::tui::theme;
 use crate::tui::widget::bar::share_out;
 use crate::tui::widget::strip::{Strip, row};
@@ -37,15 +37,16 @@ enum Label<'a> {
 }
 
 impl Label<'_> {
-    /// The longest wording first.
-    fn wordings(&self) -> Vec<String> {
+    /// The longest wording first; sizes in the unit of the gauge.
+    fn wordings(&self, unit: Unit) -> Vec<String> {
+        let figure = |bytes| unit.figure(bytes);
         match *self {
             Label::None => Vec::new(),
-            Label::Word(word, bytes) => vec![format!("{word} {}", gib(bytes)), word.to_owned()],
+            Label::Word(word, bytes) => vec![format!("{word} {}", figure(bytes)), word.to_owned()],
             Label::Loaded(name, weights, context) => {
-                let (shown, whole) = (name.to_string(), gib(weights + context));
+                let (shown, whole) = (name.to_string(), figure(weights + context));
                 let short = format::short_name(&shown);
-                let split = format!("{short} {}+{}", gib(weights), gib(context));
+                let split = format!("{short} {}+{}", figure(weights), figure(context));
                 let all = vec![split, format!("{short} {whole}"), short.to_owned()];
                 all.into_iter().skip(usize::from(context == Bytes::ZERO)).collect()
             }
@@ -53,7 +54,7 @@ impl Label<'_> {
                 let shown = name.to_string();
                 let short = format::short_name(&shown);
                 let about = if is_estimate { "~" } else { "" };
-                vec![format!("{short} {about}{}", gib(bytes)), short.to_owned()]
+                vec![format!("{short} {about}{}", figure(bytes)), short.to_owned()]
             }
         }
     }
@@ -105,10 +106,12 @@ fn label_width(width: u16) -> u16 {
 
 fn draw(buffer: &mut Buffer, area: Rect, gauge: &Gauge, app: &App) {
     let theme = &app.settings.theme;
-    let figures = if area.width < 40 {
-        format!("{}/{}", gib(gauge.used), gib(gauge.total))
-    } else {
-        format!("{:>5}/{} GiB", gib(gauge.used), gib(gauge.total))
+    let unit = Unit::of(gauge.total);
+    let (used, total) = (unit.figure(gauge.used), unit.figure(gauge.total));
+    let figures = match unit {
+        Unit::Gib if area.width < 40 => format!("{used}/{total}"),
+        Unit::Mib if area.width < 40 => format!("{used}/{total}M"),
+        _ => format!("{used:>5}/{total} {}", unit.name()),
     };
     let mut strip = Strip::new(buffer, area);
     let label = match label_width(area.width) {
@@ -128,7 +131,7 @@ fn draw(buffer: &mut Buffer, area: Rect, gauge: &Gauge, app: &App) {
         // Two neighbours with one glyph are told apart by a blank.
         let joins = gauge.segments.get(i + 1).is_some_and(|next| next.glyph == segment.glyph);
         let blank = u16::from(joins && columns > 2);
-        fill(&mut strip, segment, columns - blank);
+        fill(&mut strip, segment, unit, columns - blank);
         strip.skip(blank);
     }
     strip.skip(free).skip(1).cell_right(&figures, reserved - 2, theme.text);
@@ -146,9 +149,9 @@ fn draw(buffer: &mut Buffer, area: Rect, gauge: &Gauge, app: &App) {
 }
 
 /// A segment's columns with its words in the middle: in air if there is room for it, else close.
-fn fill(strip: &mut Strip, segment: &Segment, columns: u16) {
+fn fill(strip: &mut Strip, segment: &Segment, unit: Unit, columns: u16) {
     // Below three columns there is no room for a word: most segments of a long list end here.
-    let wordings = if columns > 2 { segment.label.wordings() } else { Vec::new() };
+    let wordings = if columns > 2 { segment.label.wordings(unit) } else { Vec::new() };
     let fitting = |around: u16| {
         let words = wordings.iter().find(|words| format::columns(words).saturating_add(around) <= columns);
         words.map(|words| (words, around / 4))
@@ -175,7 +178,7 @@ fn cards(app: &App, now: Moment) -> Vec<Shown<'_>> {
     let in_models = match app.server().and_then(|server| server.ps_at) {
         None => "not read yet".to_owned(),
         Some(_) if models.is_empty() => "no model is loaded".to_owned(),
-        Some(_) => format!("models {} GiB", gib(sum)),
+        Some(_) => format!("models {}", format::memory(sum)),
     };
     let Some(reading) = &app.snapshot.host.cards else {
         return vec![Err(("VRAM".into(), in_models))];

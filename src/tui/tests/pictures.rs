@@ -61,7 +61,7 @@ fn from_140_columns_the_details_are_at_the_right() {
        nomic-embed-text    274 MB  Q4_K_M   ██████████████ 100%         pinned  idle             4096    100/0   context    4096   trained for 32768
                                                                                                                  keep_alive 1h after its last use
                                                                                                                  on card    4.9 of 4.9 GiB   GPU/CPU 100/0 %
-                                                                                                                 runner     pid 4711   port 40123   own memory 0.3 …
+                                                                                                                 runner     pid 4711   port 40123   own memory 300 …
                                                                                                                  load mode  mmap: mapped; what is in RAM loads fast
                                                                                                                  RAM        100 % of its files   counted by the ker…
                                                                                                                  digest     845dbda0ea48845dbda0ea48845dbda0ea48845…
@@ -148,7 +148,7 @@ fn on_a_narrow_screen_the_details_are_a_panel_of_their_own() {
      context    4096   trained for 32768
      keep_alive 1h after its last use
      on card    4.9 of 4.9 GiB   GPU/CPU 100/0 %
-     runner     pid 4711   port 40123   own memory 0.3 GiB
+     runner     pid 4711   port 40123   own memory 300 MiB
      load mode  mmap: mapped; what is in RAM loads fast
      RAM        100 % of its files   counted by the kernel
      digest     845dbda0ea48845dbda0ea48845dbda0ea48845dbda0ea48845dbda0ea48
