@@ -11,6 +11,8 @@ pub(super) struct Address {
     scheme: Option<&'static str>,
     host: String,
     pub port: Option<u16>,
+    /// A port was written that is none, and the default is taken for it.
+    pub port_is_default: bool,
     path: String,
 }
 
@@ -43,14 +45,16 @@ impl Address {
             return Err("the path may hold letters, digits and / - . _ ~ % only".to_owned());
         }
         let (host, port) = split(host_port)?;
-        let port = match port.map(str::parse::<u16>) {
+        let written = port.map(str::parse::<u16>);
+        let port_is_default = matches!(written, Some(Err(_)));
+        let port = match written {
             None => None,
             Some(Ok(0)) => return Err("port 0 cannot be called".to_owned()),
             Some(Ok(port)) => Some(port),
             Some(Err(_)) if ports == Ports::AsOllama => None,
             Some(Err(_)) => return Err("the port must be a number from 1 to 65535".to_owned()),
         };
-        Ok(Address { scheme, host: reachable(host)?, port, path: path.to_owned() })
+        Ok(Address { scheme, host: reachable(host)?, port, port_is_default, path: path.to_owned() })
     }
 
     /// The address as a URL with scheme and port: a written scheme brings its own port, none is Ollama's.

@@ -14,6 +14,7 @@ pub(super) struct Below<'a> {
     pub config: &'a mut Config,
     pub origins: &'a mut BTreeMap<String, Origin>,
     pub problems: &'a mut Vec<Problem>,
+    pub notes: &'a mut Vec<String>,
 }
 
 impl Below<'_> {
@@ -29,6 +30,10 @@ impl Below<'_> {
         match Address::parse(text, ports) {
             Ok(address) => {
                 self.config.url = address.url();
+                if address.port_is_default {
+                    let note = "the port is not a number from 1 to 65535; the default is used";
+                    self.notes.push(format!("{name}: {note}: {}", self.config.url));
+                }
                 self.origins.remove("ollama.port");
                 self.from("ollama.host", origin);
             }

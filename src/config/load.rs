@@ -73,13 +73,17 @@ pub fn survey(sources: &Sources) -> (Loaded, Vec<Problem>) {
     loaded.notes = found.notes;
     read_file(&mut loaded, &mut problems, &found.text, found.file, sources);
     loaded.config.may_act = found.may_act;
-    let mut below =
-        Below { config: &mut loaded.config, origins: &mut loaded.origins, problems: &mut problems };
+    let mut below = Below {
+        config: &mut loaded.config,
+        origins: &mut loaded.origins,
+        problems: &mut problems,
+        notes: &mut loaded.notes,
+    };
     if !sources.demo {
         below.environment(sources);
     }
     below.flags(&sources.flags);
-    problems.sort_by_key(|p| p.place.as_ref().map_or((usize::MAX, 0), |place| (place.line, place.column)));
+    problems.sort_by_key(Problem::order);
     (loaded, problems)
 }
 

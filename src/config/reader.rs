@@ -139,6 +139,14 @@ impl Reader {
         }
     }
 
+    /// A text that no number stands for.
+    pub(super) fn words(&mut self, key: &str, node: &Node) -> Option<String> {
+        match &node.kind {
+            Kind::Text(text) => Some(text.clone()),
+            _ => self.mismatch(node, key, "a text"),
+        }
+    }
+
     pub(super) fn path(&mut self, key: &str, node: &Node) -> Option<PathBuf> {
         match &node.kind {
             Kind::Text(text) if text.contains('\0') => self.mismatch(node, key, "a path without a zero byte"),

@@ -32,9 +32,18 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// All problems, one a line; the caller adds what it wants around them.
+impl Problem {
+    /// Problems are told in the order of the file; what stands in none comes last.
+    pub(super) fn order(&self) -> (usize, usize) {
+        self.place.as_ref().map_or((usize::MAX, 0), |place| (place.line, place.column))
+    }
+}
+
+/// All problems, one a line in the order of the file, whoever found them; the caller adds what it wants around them.
 pub fn render(problems: &[Problem]) -> String {
     let mut text = String::new();
+    let mut problems: Vec<&Problem> = problems.iter().collect();
+    problems.sort_by_key(|problem| problem.order());
     for problem in problems.iter().take(MOST_LINES) {
         let _ = writeln!(text, "{problem}");
     }
@@ -81,6 +90,23 @@ mod tests {
         let problem = Problem { place: None, key: "k".into(), message: "m".into() };
         let text = render(&vec![problem; 60]);
         assert_eq!((text.lines().count(), text.lines().last()), (51, Some("… and 10 more")));
+    }
+
+    #[test]
+    fn problems_of_config_and_keymap_are_told_in_the_order_of_the_file() {
+        let problem = |line: Option<usize>, key: &str| Problem {
+            place: line.map(|line| Place { file: "c".into(), line, column: 1 }),
+            key: key.into(),
+            message: "m".into(),
+        };
+        let found = [
+            problem(Some(2), "b"),
+            problem(Some(9), "d"),
+            problem(None, "e"),
+            problem(Some(1), "a"),
+            problem(Some(4), "c"),
+        ];
+        assert_eq!(render(&found), "c:1:1: a: m\nc:2:1: b: m\nc:4:1: c: m\nc:9:1: d: m\ne: m\n");
     }
 
     #[test]

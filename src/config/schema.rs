@@ -138,7 +138,7 @@ fn ollama(config: &mut Config, node: &Node, reader: &mut Reader) {
 
 fn address(config: &mut Config, fields: &Fields<'_>, reader: &mut Reader) {
     let read = |reader: &mut Reader, key: &str, node: &Node| {
-        let text = reader.text(key, node)?;
+        let text = reader.words(key, node)?;
         Address::parse(&text, Ports::Strict).map_err(|message| reader.wrong(node.at, key, message)).ok()
     };
     let host = reader.field(fields, "host", read);

@@ -264,6 +264,22 @@ fn bad_variables_and_flags_are_named_together_with_what_is_wrong_in_the_file() {
     assert_eq!(render(&problems).lines().count(), 5);
 }
 
+#[test]
+fn a_port_that_ollama_would_not_take_either_is_the_default_and_said_so() {
+    let (_folder, mut sources) = place();
+    for (host, note) in [
+        ("127.0.0.1:99999", Some("http://127.0.0.1:11434")),
+        ("https://x:-1", Some("https://x:443")),
+        ("127.0.0.1:5", None),
+    ] {
+        sources.env.insert("OLLAMA_HOST".into(), host.into());
+        let loaded = load(&sources).unwrap();
+        let words = "OLLAMA_HOST: the port is not a number from 1 to 65535; the default is used";
+        let expected: Vec<_> = note.map(|url| format!("{words}: {url}")).into_iter().collect();
+        assert_eq!(loaded.notes, expected, "{host}");
+    }
+}
+
 /// A file with one thing wrong, and what is told of it.
 const BAD: &[(&str, &str)] = &[
     ("ollama:\n  hst: x", "c.yaml:2:3: ollama.hst: unknown key; did you mean host?"),
@@ -280,6 +296,7 @@ const BAD: &[(&str, &str)] = &[
         "c.yaml:1:16: ollama.host: ftp:// is not served; write http:// or https://",
     ),
     ("ollama: {host: 'x:1', port: 2}", "c.yaml:1:29: ollama.port: host already names port 1"),
+    ("ollama: {host: 5}", "c.yaml:1:16: ollama.host: expected a text, found the number 5"),
     ("ollama: {host: [x]}", "c.yaml:1:10: ollama.host: expected a text, found a list"),
     ("ollama: [x]", "c.yaml:1:1: ollama: expected a map of keys and values, found a list"),
     ("ollama: 5", "c.yaml:1:9: ollama: expected a map of keys and values, found the number 5"),
