@@ -125,7 +125,11 @@ pub fn proposal(sources: &Sources, snapshot: &Snapshot) -> Result<Proposal, Stri
         return Err("no models are known yet: start the server, or get one with: ollama pull NAME".to_owned());
     }
     let ram = snapshot.host.ram.map(|reading| reading.value.total);
-    Ok(Proposal { text: config::proposal(&installed, ram), exists: path.exists(), path })
+    // The demo's server is gone with the demo.
+    let server = snapshot.servers.first().filter(|server| server.demo_scale.is_none());
+    let usual = config::Config::default().url;
+    let url = server.map(|server| server.url.as_str()).filter(|url| *url != usual);
+    Ok(Proposal { text: config::proposal(&installed, ram, url), exists: path.exists(), path })
 }
 
 /// Writes a config where none is; the error says what to do.

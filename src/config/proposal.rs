@@ -7,8 +7,8 @@ use crate::residency::bytes::{Bytes, GB, MIB};
 use crate::residency::name::ModelName;
 
 /// The text of a file for `--init` and `I`: the models that fit into RAM together, in the order given, and a budget
-/// that adds up. It loads without problems whatever is installed.
-pub fn proposal(installed: &[(ModelName, Bytes)], ram_total: Option<Bytes>) -> String {
+/// that adds up. It loads without problems whatever is installed. `url` is the server's where it is not the usual one.
+pub fn proposal(installed: &[(ModelName, Bytes)], ram_total: Option<Bytes>, url: Option<&str>) -> String {
     let budget = ram_total.map(Budget::of);
     let mut left = budget.as_ref().map(|budget| budget.models);
     let mut chosen = Vec::new();
@@ -33,6 +33,9 @@ pub fn proposal(installed: &[(ModelName, Bytes)], ram_total: Option<Bytes>) -> S
         "# Settings of resident, proposed from what is installed. `resident config` prints the merged result.\n\
          # Every key is optional; the project's own config.yaml explains all of them.\n\nollama:\n",
     );
+    if let Some(url) = url {
+        let _ = writeln!(text, "  host: {}", quoted(url));
+    }
     if let Some((name, _)) = chosen.first() {
         let _ = writeln!(text, "  model: {}  # the primary model", quoted(&name.to_string()));
     }
@@ -129,7 +132,7 @@ mod tests {
     fn models_that_fit_are_listed_and_the_budget_adds_up() {
         let installed =
             models(&[("qwen2.5-coder:7b", 5), ("deepseek-r1:14b", 9), ("llama3:70b", 40), ("tiny", 1)]);
-        let text = proposal(&installed, Some(Bytes(32 * GB)));
+        let text = proposal(&installed, Some(Bytes(32 * GB)), None);
         let config = loaded(&text);
         assert_eq!(config.primary, ModelName::parse("qwen2.5-coder:7b").ok());
         assert_eq!(config.preload.models, names(&["qwen2.5-coder:7b", "deepseek-r1:14b", "tiny"]));
@@ -149,12 +152,23 @@ mod tests {
         ]);
         for installed in [&[][..], &hostile[..]] {
             for ram in [None, Some(0), Some(1), Some(MIB), Some(GB + 7), Some(8 * GB), Some(u64::MAX)] {
-                let config = loaded(&proposal(installed, ram.map(Bytes)));
+                let config = loaded(&proposal(installed, ram.map(Bytes), None));
                 assert!(config.preload.enabled && config.may_act);
             }
         }
-        let all = loaded(&proposal(&hostile, None)).preload.models;
+        let all = loaded(&proposal(&hostile, None, None)).preload.models;
         assert_eq!(all, names(&["a", "hf.co/x/Y.z-GGUF:Q4_K_M"]));
+    }
+
+    #[test]
+    fn it_names_the_server_only_where_it_is_not_the_usual_one() {
+        let installed = models(&[("qwen2.5-coder:7b", 5)]);
+        for url in ["http://127.0.0.1:4711", "https://gate:443/ollama", "http://[::1]:5"] {
+            assert_eq!(loaded(&proposal(&installed, None, Some(url))).url, url);
+        }
+        let usual = proposal(&installed, None, None);
+        assert!(!usual.contains("host:"), "{usual}");
+        assert_eq!(loaded(&usual).url, crate::config::Config::default().url);
     }
 
     #[test]

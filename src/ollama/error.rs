@@ -241,7 +241,11 @@ pub(super) fn bounded(text: &str) -> String {
 pub(super) fn telling_line(text: &str) -> Option<&str> {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines.next().filter(|line| !line.starts_with(['<', '{']))?;
-    Some(if tells_of_memory(first) { first } else { lines.find(|line| tells_of_memory(line)).unwrap_or(first) })
+    Some(if tells_of_memory(first) {
+        first
+    } else {
+        lines.find(|line| tells_of_memory(line)).unwrap_or(first)
+    })
 }
 
 /// The kind of the I/O error at the bottom of `error`, if there is one.

@@ -223,6 +223,8 @@ async fn a_proposed_config_is_shown_and_written_on_enter() {
     pty.shows(MODEL);
     let written = std::fs::read_to_string(home.config()).unwrap();
     assert!(written.contains(MODEL), "{written}");
+    // The next start finds the same server.
+    assert!(written.contains(&format!("host: \"{}\"", sim.url())), "{written}");
     pty.press("q");
     pty.ends(0);
     pty.assert_given_back();
