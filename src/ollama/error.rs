@@ -154,7 +154,7 @@ impl Kind {
             } else if io_kind(error) == Some(io::ErrorKind::ConnectionRefused) {
                 Unreachable::Refused
             } else {
-                Unreachable::Other(root_words(error))
+                Unreachable::Other(of_handshake(root_words(error)))
             });
         }
         match limit {
@@ -267,6 +267,15 @@ fn root_words(error: &reqwest::Error) -> String {
         deepest = source;
     }
     bounded(&deepest.to_string())
+}
+
+/// What a failed handshake means, where its words would leave a person at a loss.
+fn of_handshake(words: String) -> String {
+    // So rustls calls an answer that is no record of TLS, such as plain HTTP.
+    if words.contains("InvalidContentType") {
+        return "it does not speak TLS; try http://".to_owned();
+    }
+    words
 }
 
 #[cfg(test)]

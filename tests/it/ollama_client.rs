@@ -367,6 +367,22 @@ async fn what_is_not_http_is_an_error() {
     assert!(matches!(error.kind, Kind::BrokenOff(_)), "{error:?}");
 }
 
+#[cfg(feature = "https")]
+#[tokio::test]
+async fn an_https_address_of_a_plain_server_says_what_to_try() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
+        }
+    });
+    let error = Client::new(&url, hasty()).unwrap().version().await.unwrap_err();
+    let told = Unreachable::Other("it does not speak TLS; try http://".to_owned());
+    assert_eq!(error.kind, Kind::Unreachable(told));
+}
+
 #[tokio::test]
 async fn a_port_where_nobody_listens_refuses() {
     // Bound but not listening: nobody else can take the port meanwhile.
