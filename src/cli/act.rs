@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use self::ending::Ending;
-use self::refusal::refusal;
+use self::refusal::{lacks_forecast, refusal};
 use super::out::Out;
 use super::ready::{self, Ready};
 use super::{Exit, Flags, Models};
@@ -23,6 +23,8 @@ use crate::residency::snapshot::{Server, Snapshot};
 
 /// How long a cancelled act may take to end before the program leaves it.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long a forecast is waited for, where a model is loaded that must not be evicted unasked.
+const FORESIGHT: Duration = Duration::from_secs(3);
 /// How often, and how many times, a command is offered to a full queue.
 const AGAIN: Duration = Duration::from_millis(50);
 const OFFERS: u32 = 40;
@@ -111,6 +113,19 @@ async fn carry_out<F: Future<Output = ()>>(
         Ready::Down(why) => return without_server(request, &Ending::NoServer { why }, out),
         Ready::Late(why) => return without_server(request, &Ending::TimedOut { why }, out),
         Ready::Ended => return without_server(request, &Ending::engine_ended(), out),
+    };
+    let snapshot = if request.yes || request.confirm != Confirm::Risky {
+        snapshot
+    } else {
+        let foreseen = patience.min(Instant::now() + FORESIGHT);
+        let lacks = |snapshot: &Snapshot| {
+            let server = snapshot.servers.first();
+            server.is_some_and(|s| request.models.iter().any(|model| lacks_forecast(s, request.kind, model)))
+        };
+        tokio::select! {
+            snapshot = ready::forecasts(handle, foreseen, lacks) => snapshot,
+            () = limits.interrupt.as_mut() => return Ok(Exit::Failed),
+        }
     };
     let mut exit = Exit::Done;
     for model in &request.models {
