@@ -19,7 +19,7 @@ use crate::config::Confirm;
 use crate::engine::{Command, Handle};
 use crate::residency::act::{ActId, ActKind, ActState};
 use crate::residency::name::ModelName;
-use crate::residency::snapshot::{Server, Snapshot};
+use crate::residency::snapshot::{Server, Snapshot, State};
 
 /// How long a cancelled act may take to end before the program leaves it.
 const GRACE: Duration = Duration::from_secs(2);
@@ -138,7 +138,15 @@ async fn carry_out<F: Future<Output = ()>>(
         return Ok(exit);
     }
     for model in &request.models {
-        let ending = one(handle, request, model, limits).await;
+        let was_away = is_away(&handle.snapshot(), model);
+        let mut ending = one(handle, request, model, limits).await;
+        if let Ending::Done { note, .. } = &mut ending {
+            *note = match request.kind {
+                ActKind::Unload if was_away => Some("is not loaded".to_owned()),
+                ActKind::Unpin => stays(&handle.snapshot(), model),
+                _ => None,
+            };
+        }
         report(request, model, &ending, out)?;
         exit = first(exit, ending.exit());
         if ending.is_final() {
@@ -146,6 +154,19 @@ async fn carry_out<F: Future<Output = ()>>(
         }
     }
     Ok(exit)
+}
+
+/// Whether there is nothing to unload: neither loaded nor about to be.
+fn is_away(snapshot: &Snapshot, model: &ModelName) -> bool {
+    let model = snapshot.servers.first().and_then(|server| server.model(model));
+    model.is_some_and(|model| model.loaded.is_none() && !matches!(model.state, State::Loading { .. }))
+}
+
+/// How long an unpinned model stays now, where that is known.
+fn stays(snapshot: &Snapshot, model: &ModelName) -> Option<String> {
+    let loaded = snapshot.servers.first()?.model(model)?.loaded.as_ref()?;
+    let keep_alive = loaded.keep_alive.filter(|keep_alive| !keep_alive.is_forever())?;
+    Some(format!("unpinned: now {keep_alive} after its last use"))
 }
 
 fn first(so_far: Exit, next: Exit) -> Exit {
@@ -264,7 +285,7 @@ async fn end_of(handle: &mut Handle, id: ActId) -> Ending {
     loop {
         let snapshot = Arc::clone(&handle.snapshots.borrow_and_update());
         match snapshot.acts.iter().find(|act| act.id == id).map(|act| &act.state) {
-            Some(ActState::Done { took, .. }) => return Ending::Done { took: *took },
+            Some(ActState::Done { took, .. }) => return Ending::Done { took: *took, note: None },
             Some(ActState::Failed { why, cancelled, .. }) => {
                 return match ready::down(&snapshot) {
                     Some(why) if !cancelled => Ending::NoServer { why },

@@ -245,6 +245,27 @@ async fn what_an_earlier_act_changed_is_looked_at_before_the_next() {
     assert!(ran.remarks.starts_with("b:1b not unloaded: it is pinned"), "{}", ran.remarks);
 }
 
+#[tokio::test]
+async fn what_was_not_loaded_is_not_said_to_be_unloaded() {
+    let (handle, fake) = engine(two_models());
+    let fake = tokio::spawn(obliging(fake, 5));
+    let asked = request(ActKind::Unload, &["qwen2.5-coder:7b", "deepseek-r1:14b"]);
+    let ran = ran(handle, &asked, pending()).await;
+    fake.await.unwrap();
+    assert_eq!(ran.exit, Exit::Done);
+    assert_eq!(ran.results, "qwen2.5-coder:7b unloaded in 0.01 s\ndeepseek-r1:14b is not loaded\n");
+}
+
+#[tokio::test]
+async fn an_unpinned_model_says_how_long_it_stays_now() {
+    let (handle, fake) = engine(two_models());
+    let fake = tokio::spawn(obliging(fake, 5));
+    let ran = ran(handle, &request(ActKind::Unpin, &["qwen2.5-coder:7b"]), pending()).await;
+    fake.await.unwrap();
+    assert_eq!(ran.exit, Exit::Done);
+    assert_eq!(ran.results, "qwen2.5-coder:7b unpinned: now 5m after its last use\n");
+}
+
 fn down(snapshot: &mut Snapshot) {
     snapshot.servers[0].reach = Reach::Down { since: noon(), why: "connection refused".into() };
 }
