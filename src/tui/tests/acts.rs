@@ -282,6 +282,20 @@ fn the_footer_shows_keys_that_apply_to_the_selection() {
 }
 
 #[test]
+fn the_footer_offers_nothing_that_a_server_which_is_down_cannot_do() {
+    for model in ["nomic-embed-text", "llama3.1:8b"] {
+        let app = on(model, |snapshot| {
+            snapshot.servers[0].reach = Reach::Down { since: now(), why: "connection refused".into() };
+        });
+        let footer = picture(&app, 100, 24).lines().last().unwrap().to_owned();
+        for word in ["load", "swap", "pin", "touch", "keep_alive"] {
+            assert!(!footer.contains(word), "{footer}");
+        }
+        assert!(footer.contains("quit"), "{footer}");
+    }
+}
+
+#[test]
 fn rebound_keys_are_the_ones_that_act_and_that_are_shown() {
     let mut app = on("qwen2.5-coder:7b", |_| ());
     let setting = crate::config::KeySetting {
