@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use self::ending::Ending;
-use self::refusal::refusal;
+use self::refusal::{lacks_forecast, refusal};
 use super::out::Out;
 use super::ready::{self, Ready};
 use super::{Exit, Flags, Models};
@@ -19,10 +19,12 @@ use crate::config::Confirm;
 use crate::engine::{Command, Handle};
 use crate::residency::act::{ActId, ActKind, ActState};
 use crate::residency::name::ModelName;
-use crate::residency::snapshot::{Server, Snapshot};
+use crate::residency::snapshot::{Server, Snapshot, State};
 
 /// How long a cancelled act may take to end before the program leaves it.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long a forecast is waited for, where a model is loaded that must not be evicted unasked.
+const FORESIGHT: Duration = Duration::from_secs(3);
 /// How often, and how many times, a command is offered to a full queue.
 const AGAIN: Duration = Duration::from_millis(50);
 const OFFERS: u32 = 40;
@@ -112,6 +114,19 @@ async fn carry_out<F: Future<Output = ()>>(
         Ready::Late(why) => return without_server(request, &Ending::TimedOut { why }, out),
         Ready::Ended => return without_server(request, &Ending::engine_ended(), out),
     };
+    let snapshot = if request.yes || request.confirm != Confirm::Risky {
+        snapshot
+    } else {
+        let foreseen = patience.min(Instant::now() + FORESIGHT);
+        let lacks = |snapshot: &Snapshot| {
+            let server = snapshot.servers.first();
+            server.is_some_and(|s| request.models.iter().any(|model| lacks_forecast(s, request.kind, model)))
+        };
+        tokio::select! {
+            snapshot = ready::forecasts(handle, foreseen, lacks) => snapshot,
+            () = limits.interrupt.as_mut() => return Ok(Exit::Failed),
+        }
+    };
     let mut exit = Exit::Done;
     for model in &request.models {
         if let Err(ending) = look_up(&snapshot, request, model) {
@@ -123,7 +138,15 @@ async fn carry_out<F: Future<Output = ()>>(
         return Ok(exit);
     }
     for model in &request.models {
-        let ending = one(handle, request, model, limits).await;
+        let was_away = is_away(&handle.snapshot(), model);
+        let mut ending = one(handle, request, model, limits).await;
+        if let Ending::Done { note, .. } = &mut ending {
+            *note = match request.kind {
+                ActKind::Unload if was_away => Some("is not loaded".to_owned()),
+                ActKind::Unpin => stays(&handle.snapshot(), model),
+                _ => None,
+            };
+        }
         report(request, model, &ending, out)?;
         exit = first(exit, ending.exit());
         if ending.is_final() {
@@ -131,6 +154,19 @@ async fn carry_out<F: Future<Output = ()>>(
         }
     }
     Ok(exit)
+}
+
+/// Whether there is nothing to unload: neither loaded nor about to be.
+fn is_away(snapshot: &Snapshot, model: &ModelName) -> bool {
+    let model = snapshot.servers.first().and_then(|server| server.model(model));
+    model.is_some_and(|model| model.loaded.is_none() && !matches!(model.state, State::Loading { .. }))
+}
+
+/// How long an unpinned model stays now, where that is known.
+fn stays(snapshot: &Snapshot, model: &ModelName) -> Option<String> {
+    let loaded = snapshot.servers.first()?.model(model)?.loaded.as_ref()?;
+    let keep_alive = loaded.keep_alive.filter(|keep_alive| !keep_alive.is_forever())?;
+    Some(format!("unpinned: now {keep_alive} after its last use"))
 }
 
 fn first(so_far: Exit, next: Exit) -> Exit {
@@ -249,7 +285,7 @@ async fn end_of(handle: &mut Handle, id: ActId) -> Ending {
     loop {
         let snapshot = Arc::clone(&handle.snapshots.borrow_and_update());
         match snapshot.acts.iter().find(|act| act.id == id).map(|act| &act.state) {
-            Some(ActState::Done { took, .. }) => return Ending::Done { took: *took },
+            Some(ActState::Done { took, .. }) => return Ending::Done { took: *took, note: None },
             Some(ActState::Failed { why, cancelled, .. }) => {
                 return match ready::down(&snapshot) {
                     Some(why) if !cancelled => Ending::NoServer { why },

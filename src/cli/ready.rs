@@ -58,6 +58,26 @@ pub async fn readings(handle: &mut Handle, until: Instant) -> Arc<Snapshot> {
     }
 }
 
+/// Waits on until nothing that `lacks` is still missing, or it is known that it will never come: a forecast needs the
+/// cards' memory, and what the server tells of the model.
+pub(super) async fn forecasts(
+    handle: &mut Handle,
+    until: Instant,
+    lacks: impl Fn(&Snapshot) -> bool,
+) -> Arc<Snapshot> {
+    loop {
+        let snapshot = Arc::clone(&handle.snapshots.borrow_and_update());
+        let hidden =
+            snapshot.host.cards.as_ref().is_some_and(|reading| matches!(reading.value, Cards::Unknown(_)));
+        if hidden || !lacks(&snapshot) || down(&snapshot).is_some() {
+            return snapshot;
+        }
+        if !matches!(timeout_at(until, handle.snapshots.changed()).await, Ok(Ok(()))) {
+            return handle.snapshot();
+        }
+    }
+}
+
 fn knows_models(server: &Server) -> bool {
     server.tags_at.is_some() && server.ps_at.is_some()
 }

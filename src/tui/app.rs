@@ -318,7 +318,9 @@ impl App {
         let counts = |model: &&Model| {
             matches!(model.state, State::Loading { .. })
                 || model.loaded.as_ref().is_some_and(|loaded| {
-                    matches!(loaded.expiry, Expiry::At(_)) && !loaded.expiry.is_past(now.wall)
+                    model.state != State::Ghost
+                        && matches!(loaded.expiry, Expiry::At(_))
+                        && !loaded.expiry.is_past(now.wall)
                 })
         };
         let covered = matches!(self.layer, Layer::Help(_) | Layer::Setup(..));

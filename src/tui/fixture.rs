@@ -197,6 +197,9 @@ pub(crate) fn usual() -> Snapshot {
     models[0].forecast = Some(Forecast { evicts, why: "needs 5.2 GiB, 2.6 are free".into() });
     let evicts = vec![name("qwen2.5-coder:7b"), name("nomic-embed-text")];
     models[2].forecast = Some(Forecast { evicts, why: "needs all of the card".into() });
+    for model in &mut models[3..5] {
+        model.forecast = Some(Forecast { evicts: Vec::new(), why: "needs 2.1 GiB".into() });
+    }
     models[4].state = State::NotLoaded;
     models[4].cached = Cached::Unknown("the file is another user's: mincore hides it".into());
     models[4].tiers = Tiers { unknown: models[4].size, ..Tiers::default() };

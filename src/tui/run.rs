@@ -42,10 +42,23 @@ pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
         due: None,
         looked: None,
     };
+    if let Some(keys) = &mut keys.0 {
+        forget(keys).await;
+    }
     session.draw(now)?;
     let handle = engine();
     // No thread for keys is started before the first frame.
     session.turn(handle, &mut signals, keys.0.get_or_insert_with(EventStream::new)).await
+}
+
+/// Drops what the reader of keys has taken since the screen before this one.
+async fn forget(keys: &mut EventStream) {
+    loop {
+        tokio::select! { biased;
+            Some(Ok(_)) = keys.next() => {}
+            () = std::future::ready(()) => return,
+        }
+    }
 }
 
 /// What happened.

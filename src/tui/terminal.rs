@@ -34,6 +34,9 @@ pub fn can_run() -> Result<(), &'static str> {
     if !io::stdout().is_terminal() {
         return Err("stdout is no terminal; `resident status` prints the same without a screen");
     }
+    if std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb") {
+        return Err("TERM names no terminal with a screen; `resident status` prints the same without one");
+    }
     Ok(())
 }
 
@@ -48,7 +51,8 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// Takes the terminal; on failure all is undone.
+    /// Takes the terminal; on failure all is undone. What was typed before is forgotten: nobody saw what it would act
+    /// on.
     pub(crate) fn take() -> io::Result<Screen> {
         give_back_on_panic();
         // Whatever fails from here on, dropping `screen` undoes all.
@@ -59,6 +63,7 @@ impl Screen {
             afresh: true,
         };
         screen.take_again()?;
+        rustix::termios::tcflush(rustix::stdio::stdin(), rustix::termios::QueueSelector::IFlush)?;
         Ok(screen)
     }
 

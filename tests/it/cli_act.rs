@@ -181,6 +181,37 @@ async fn a_load_that_would_evict_a_pinned_or_busy_model_names_it() {
     assert_eq!((exit, acts.len()), (Exit::Done, 1));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_load_that_cannot_be_foreseen_is_refused_while_a_pinned_or_busy_model_is_loaded() {
+    for kind in [ActKind::Load, ActKind::Swap, ActKind::Pin] {
+        let (exit, said, acts) = asked_first(request(kind, &["new:7b"]), as_is).await;
+        assert_eq!((exit, acts.len()), (Exit::Refused, 0));
+        let why = "cannot be foreseen; pinned:1b is pinned, busy:1b is working on a request; --yes";
+        assert!(said.contains(why), "{said}");
+        let with_yes = Request { yes: true, ..request(kind, &["new:7b"]) };
+        assert_eq!(asked_first(with_yes, as_is).await.0, Exit::Done);
+        let nothing_at_stake = |models: &mut Vec<Model>| drop(models.drain(..2));
+        assert_eq!(asked_first(request(kind, &["new:7b"]), nothing_at_stake).await.0, Exit::Done);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forecast_that_comes_a_little_later_is_waited_for() {
+    let models =
+        vec![in_vram("pinned:1b", 1_000_000_000, Expiry::Never), on_disk("new:7b", 4_000_000_000, 0)];
+    let (handle, fake) = engine(snapshot(noon(), models));
+    let asked = request(ActKind::Load, &["new:7b"]);
+    let (ran, acts) = tokio::join!(ran(handle, &asked, pending()), async move {
+        tokio::task::yield_now().await;
+        fake.change(|snapshot| {
+            let why = "needs 4.0 GiB".into();
+            snapshot.servers[0].models[1].forecast = Some(Forecast { evicts: vec![], why });
+        });
+        obliging(fake, 5).await
+    });
+    assert_eq!((ran.exit, acts.len()), (Exit::Done, 1), "{}", ran.remarks);
+}
+
 #[tokio::test]
 async fn confirm_and_read_only_of_the_config_are_kept() {
     let with = |confirm| Request { confirm, ..request(ActKind::Touch, &["idle:1b"]) };
@@ -212,6 +243,27 @@ async fn what_an_earlier_act_changed_is_looked_at_before_the_next() {
     });
     assert_eq!((ran.exit, ran.results.as_str()), (Exit::Refused, "a:1b unloaded in 0.01 s\n"));
     assert!(ran.remarks.starts_with("b:1b not unloaded: it is pinned"), "{}", ran.remarks);
+}
+
+#[tokio::test]
+async fn what_was_not_loaded_is_not_said_to_be_unloaded() {
+    let (handle, fake) = engine(two_models());
+    let fake = tokio::spawn(obliging(fake, 5));
+    let asked = request(ActKind::Unload, &["qwen2.5-coder:7b", "deepseek-r1:14b"]);
+    let ran = ran(handle, &asked, pending()).await;
+    fake.await.unwrap();
+    assert_eq!(ran.exit, Exit::Done);
+    assert_eq!(ran.results, "qwen2.5-coder:7b unloaded in 0.01 s\ndeepseek-r1:14b is not loaded\n");
+}
+
+#[tokio::test]
+async fn an_unpinned_model_says_how_long_it_stays_now() {
+    let (handle, fake) = engine(two_models());
+    let fake = tokio::spawn(obliging(fake, 5));
+    let ran = ran(handle, &request(ActKind::Unpin, &["qwen2.5-coder:7b"]), pending()).await;
+    fake.await.unwrap();
+    assert_eq!(ran.exit, Exit::Done);
+    assert_eq!(ran.results, "qwen2.5-coder:7b unpinned: now 5m after its last use\n");
 }
 
 fn down(snapshot: &mut Snapshot) {

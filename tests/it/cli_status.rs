@@ -58,6 +58,7 @@ fn a_loaded_model_is_told_whole() {
         json!({
             "server": "http://127.0.0.1:11434",
             "name": "qwen2.5-coder:7b",
+            "full_name": "qwen2.5-coder:7b",
             "digest": "ab".repeat(32),
             "size_bytes": 4_700_000_000_u64,
             "format": "gguf", "family": "", "parameters": "", "quantisation": "Q4_K_M",
@@ -81,6 +82,12 @@ fn a_loaded_model_is_told_whole() {
             "runner_unknown": "its process is not visible",
         })
     );
+}
+
+#[test]
+fn a_name_is_there_as_people_and_as_the_server_write_it() {
+    let model = &json(&all_kinds(noon()), None, noon())["models"][2];
+    assert_eq!([&model["name"], &model["full_name"]], ["openthinker3-7b", "openthinker3-7b:latest"]);
 }
 
 #[test]
@@ -195,8 +202,8 @@ fn the_table_shows_every_model_and_marks_what_it_cuts() {
 
       MODEL               SIZE  VRAM   RAM  DISK     LEFT  CONTEXT  PROCESSOR        STATE
     * qwen2.5-coder:7b  4.7 GB  100%     -     -     4:07     4096  100% GPU         idle
-      deepseek-r1:14b   9.0 GB   66%   33%     -  forever     4096  33%/67% CPU/GPU  idle, pinned
-      openthinker3-7b   4.7 GB     -   97%    2%        -        -  -                in RAM 97 %
+      deepseek-r1:14b   9.0 GB   67%   33%     -  forever     4096  33%/67% CPU/GPU  idle, pinned
+      openthinker3-7b   4.7 GB     -   98%    2%        -        -  -                in RAM 98 %
       half:1b           1.0 GB     -  ~50%  ~50%        -        -  -                in RAM ~50 %
       evil�[2J日本      274 MB     -     ?     ?        -        -  -                not loaded
     ");
@@ -207,8 +214,8 @@ fn the_table_shows_every_model_and_marks_what_it_cuts() {
 
       MODEL               SIZE  VRAM   RAM  DISK     LEFT  STATE
     * qwen2.5-coder:7b  4.7 GB  100%     -     -     4:07  idle
-      deepseek-r1:14b   9.0 GB   66%   33%     -  forever  idle, pinned
-      openthinker3-7b   4.7 GB     -   97%    2%        -  in RAM 97 %
+      deepseek-r1:14b   9.0 GB   67%   33%     -  forever  idle, pinned
+      openthinker3-7b   4.7 GB     -   98%    2%        -  in RAM 98 %
       half:1b           1.0 GB     -  ~50%  ~50%        -  in RAM ~50 %
       evil�[2J日本      274 MB     -     ?     ?        -  not loaded
     ");
@@ -219,11 +226,39 @@ fn the_table_shows_every_model_and_marks_what_it_cuts() {
 
       MODEL    VRAM   RAM  DISK     LEFT  STATE
     * qwen2.…  100%     -     -     4:07  idle
-      deepse…   66%   33%     -  forever  idle, pinned
-      openth…     -   97%    2%        -  in RAM 97 %
+      deepse…   67%   33%     -  forever  idle, pinned
+      openth…     -   98%    2%        -  in RAM 98 %
       half:1b     -  ~50%  ~50%        -  in RAM ~50 %
       evil�[…     -     ?     ?        -  not loaded
     ");
+}
+
+#[test]
+fn the_percents_of_a_row_add_up_and_are_100_only_where_all_is() {
+    for (tiers, shown) in [
+        ([333, 333, 334], "33% 33% 34%"),
+        ([505, 495, 0], "51% 49% -"),
+        ([998, 2, 0], "99% <1% -"),
+        ([0, 0, 1000], "- - 100%"),
+    ] {
+        let [vram, ram, disk] = tiers.map(Bytes);
+        let model = Model {
+            tiers: Tiers { vram, ram, disk, ..Tiers::default() },
+            ..in_vram("a:1b", 1000, Expiry::Unknown)
+        };
+        let text = table(&snapshot(noon(), vec![model]), noon(), None);
+        let cells: Vec<&str> = text.lines().last().unwrap().split_whitespace().collect();
+        assert_eq!(cells[3..6].join(" "), shown, "{text}");
+    }
+}
+
+#[test]
+fn an_endless_name_or_version_is_cut_even_in_a_pipe() {
+    let mut endless = snapshot(noon(), vec![on_disk(&"m".repeat(5000), 1000, 0)]);
+    endless.servers[0].version = Some("9".repeat(5000));
+    let text = table(&endless, noon(), None);
+    assert!(text.lines().all(|line| line.width() < 150), "{text}");
+    assert!(text.contains("m…") && text.contains("9…  up, 3 ms"), "{text}");
 }
 
 #[test]

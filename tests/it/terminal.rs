@@ -296,3 +296,36 @@ fn into_a_pipe_it_names_the_headless_command_and_writes_no_escape_codes() {
     assert!(!pty.raw().contains(&0x1b), "{text}");
     pty.assert_given_back();
 }
+
+#[test]
+fn keys_typed_before_the_first_frame_are_forgotten() {
+    let (_held, nobody) = nobody();
+    let home = Home::new(&nobody);
+    let script = "echo waiting; until [ -e go ]; do sleep 0.02; done; exec \"$0\"";
+    let mut pty = home.start("/bin/sh", &["-c", script, PROGRAM]);
+    pty.shows("waiting");
+    pty.press("qqq");
+    pty.shows("qqq");
+    home.write(&home.here().join("go"), "");
+    pty.shows("no server answers");
+    // Keys are taken in order: had the first been kept, there would be nobody to show this.
+    pty.press("?");
+    pty.shows("main screen");
+    pty.press("q");
+    pty.press(CTRL_C);
+    pty.ends(0);
+    pty.assert_given_back();
+}
+
+#[test]
+fn a_terminal_without_a_screen_is_refused_with_the_headless_command() {
+    let (_held, nobody) = nobody();
+    let home = Home::new(&nobody);
+    for term in ["TERM=dumb", "TERM=", "-u TERM"] {
+        let script = format!("exec env {term} \"$0\"");
+        let mut pty = home.start("/bin/sh", &["-c", &script, PROGRAM]);
+        pty.ends(2);
+        assert!(pty.text().replace('\n', " ").contains("resident status"), "{term}: {}", pty.text());
+        assert!(!pty.raw().contains(&0x1b), "{term}: {}", pty.text());
+    }
+}

@@ -46,6 +46,11 @@ impl Home {
         Home { dir, server: server.to_owned() }
     }
 
+    /// The program's working directory.
+    pub fn here(&self) -> PathBuf {
+        self.dir.path().join("here")
+    }
+
     pub fn cache(&self) -> PathBuf {
         self.dir.path().join("cache")
     }
@@ -74,7 +79,7 @@ impl Home {
         for (name, value) in self.env() {
             command.env(name, value);
         }
-        command.cwd(self.dir.path().join("here"));
+        command.cwd(self.here());
         Pty::start(command)
     }
 

@@ -23,9 +23,20 @@ fn risk(server: &Server, kind: ActKind, model: &Model) -> Option<String> {
     }
 }
 
-/// The pinned or busy models that loading this one is forecast to evict.
+/// The pinned or busy models that loading this one is forecast to evict; all of them where nothing can be foreseen.
 fn displaces(server: &Server, model: &Model) -> Option<String> {
-    let forecast = model.forecast.as_ref()?;
+    let Some(forecast) = &model.forecast else {
+        if !needs_room(model) {
+            return None;
+        }
+        let at_stake: Vec<String> = server
+            .models
+            .iter()
+            .filter_map(|other| trouble(other).map(|trouble| format!("{} is {trouble}", other.name)))
+            .collect();
+        let at_stake = (!at_stake.is_empty()).then(|| at_stake.join(", "))?;
+        return Some(format!("what the server would evict cannot be foreseen; {at_stake}"));
+    };
     let victims: Vec<String> = forecast
         .evicts
         .iter()
@@ -36,6 +47,20 @@ fn displaces(server: &Server, model: &Model) -> Option<String> {
         return None;
     }
     Some(format!("the server would evict ~ {}: {}", victims.join(", "), forecast.why))
+}
+
+/// Whether only a forecast that is not there yet keeps the act from being judged.
+pub(super) fn lacks_forecast(server: &Server, kind: ActKind, name: &ModelName) -> bool {
+    matches!(kind, ActKind::Load | ActKind::Swap | ActKind::Pin)
+        && server.local
+        && server.model(name).is_some_and(|model| {
+            model.loaded.is_none() && model.forecast.is_none() && displaces(server, model).is_some()
+        })
+}
+
+/// What runs in the cloud takes no room here.
+fn needs_room(model: &Model) -> bool {
+    model.state != State::Cloud && model.details.remote_host.is_none()
 }
 
 /// What makes a loaded model one to ask about.

@@ -139,6 +139,7 @@ fn model(server: &Server, model: &Model, now: Moment) -> Value {
     let mut say = |key: &str, value: Value| map.insert(key.to_owned(), value);
     say("server", server.url.as_str().into());
     say("name", script_name(&model.name).into());
+    say("full_name", model.name.as_str().into());
     say("digest", model.digest.as_str().into());
     say("size_bytes", model.size.0.into());
     say("format", details.format.as_str().into());

@@ -25,19 +25,23 @@ struct Column {
 /// The name comes first and is cut where there is no room; the state ends the line.
 const COLUMNS: [Column; 8] = [
     Column { head: "SIZE", right: true, from: 72, cell: |model, _| model.size.to_string() },
-    Column { head: "VRAM", right: true, from: 0, cell: |model, _| share(model, model.tiers.vram, true) },
-    Column { head: "RAM", right: true, from: 0, cell: |model, _| share(model, model.tiers.ram, false) },
-    Column { head: "DISK", right: true, from: 0, cell: |model, _| share(model, model.tiers.disk, false) },
+    Column { head: "VRAM", right: true, from: 0, cell: |model, _| share(model, 0) },
+    Column { head: "RAM", right: true, from: 0, cell: |model, _| share(model, 1) },
+    Column { head: "DISK", right: true, from: 0, cell: |model, _| share(model, 2) },
     Column { head: "LEFT", right: true, from: 0, cell: left },
     Column { head: "CONTEXT", right: true, from: 100, cell: |model, _| context(model) },
     Column { head: "PROCESSOR", right: false, from: 112, cell: |model, _| split(model) },
-    Column { head: "STATE", right: false, from: 0, cell: |model, _| state_words(model) },
+    Column { head: "STATE", right: false, from: 0, cell: |model, _| state_words(model, percents(model)[1]) },
 ];
 
 /// No name is cut shorter than this; a terminal too narrow for it breaks the lines itself.
 const SHORTEST_NAME: usize = 8;
 
-/// The status at `now` for a terminal of `columns`; `None` cuts nothing.
+/// A name is cut to this where no terminal's width does it: names of one server can be of any length.
+const LONGEST_NAME: usize = 64;
+const LONGEST_VERSION: usize = 24;
+
+/// The status at `now` for a terminal of `columns`; `None` cuts only what no sane server sends.
 pub fn table(snapshot: &Snapshot, now: Moment, columns: Option<usize>) -> String {
     let columns = columns.unwrap_or(usize::MAX);
     let mut text = String::new();
@@ -66,7 +70,7 @@ fn server_line(server: &Server, now: Moment) -> String {
         let _ = write!(text, "  DEMO 1:{scale}");
     }
     if let Some(version) = &server.version {
-        let _ = write!(text, "  Ollama {}", printable(version));
+        let _ = write!(text, "  Ollama {}", fit(&printable(version), LONGEST_VERSION));
     }
     match &server.reach {
         Reach::Connecting => text.push_str("  connecting"),
@@ -140,7 +144,8 @@ fn models(text: &mut String, server: &Server, now: Moment, columns: usize) {
         .collect();
     let others: usize = widths.iter().map(|width| width + 2).sum();
     let longest = names.iter().map(|name| name.width()).max().unwrap_or(0).max("  MODEL".len());
-    let name_width = longest.min(columns.saturating_sub(others).max(SHORTEST_NAME));
+    let room = if columns == usize::MAX { LONGEST_NAME } else { columns.saturating_sub(others) };
+    let name_width = longest.min(room.max(SHORTEST_NAME));
 
     let row = |name: &str, cells: &mut dyn Iterator<Item = &str>| {
         let mut row = pad(&fit(name, name_width), name_width, false);
@@ -162,18 +167,39 @@ fn marked_name(model: &Model) -> String {
 }
 
 /// A tier's share in percent. The card's share is known even where RAM and disk are not.
-fn share(model: &Model, bytes: Bytes, card: bool) -> String {
-    if !card && ram_unknown(model).is_some() {
+fn share(model: &Model, tier: usize) -> String {
+    let is_card = tier == 0;
+    if !is_card && ram_unknown(model).is_some() {
         return "?".to_owned();
     }
-    if bytes == Bytes::ZERO {
+    if bytes_by_tier(model)[tier] == Bytes::ZERO {
         return "-".to_owned();
     }
-    let mark = if !card && is_estimate(model) { "~" } else { "" };
-    match bytes.percent_of(model.tiers.whole()) {
+    let mark = if !is_card && is_estimate(model) { "~" } else { "" };
+    match percents(model)[tier] {
         0 => format!("{mark}<1%"),
         percent => format!("{mark}{percent}%"),
     }
+}
+
+fn bytes_by_tier(model: &Model) -> [Bytes; 3] {
+    [model.tiers.vram, model.tiers.ram, model.tiers.disk]
+}
+
+/// Whole percents that add up to 100: the largest tier gets what rounding down leaves. It is 100 only if all is there,
+/// so beside a tier of less than one percent one is missing.
+fn percents(model: &Model) -> [u8; 3] {
+    let bytes = bytes_by_tier(model);
+    let whole = model.tiers.whole();
+    let mut percents = bytes.map(|bytes| bytes.percent_of(whole));
+    if model.tiers.unknown > Bytes::ZERO || whole == Bytes::ZERO {
+        return percents;
+    }
+    let largest = (0..3).rev().max_by_key(|tier| bytes[*tier]).unwrap_or(0);
+    let others: u8 = (0..3).filter(|tier| *tier != largest).map(|tier| percents[tier]).sum();
+    let most = if bytes[largest] == whole { 100 } else { 99 };
+    percents[largest] = (100 - others).min(most);
+    percents
 }
 
 fn left(model: &Model, now: Moment) -> String {

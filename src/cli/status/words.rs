@@ -25,12 +25,12 @@ pub(super) fn state_key(state: State) -> &'static str {
     }
 }
 
-/// A state for eyes.
-pub(super) fn state_words(model: &Model) -> String {
+/// A state for eyes; `in_ram` is the share in RAM as the other columns show it.
+pub(super) fn state_words(model: &Model, in_ram: u8) -> String {
     let words = match model.state {
         State::OnDisk => "on disk",
-        State::InRam { percent, estimate } => {
-            return format!("in RAM {}{percent} %", if estimate { "~" } else { "" });
+        State::InRam { estimate, .. } => {
+            return format!("in RAM {}{in_ram} %", if estimate { "~" } else { "" });
         }
         State::NotLoaded => "not loaded",
         State::Loading { .. } => "loading",

@@ -139,6 +139,12 @@ impl App {
             ActKind::Unload if is_busy(model.state) => {
                 Some(format!("unload {name}, which is busy? its answer under way is finished first"))
             }
+            ActKind::Swap | ActKind::Load if model.forecast.is_none() && model.loaded.is_none() => {
+                self.at_stake().map(|at_stake| {
+                    let verb = kind.verb();
+                    format!("{verb} {name}? what it evicts cannot be foreseen; {at_stake}   go on?")
+                })
+            }
             ActKind::Swap | ActKind::Load => model
                 .forecast
                 .iter()
@@ -163,6 +169,20 @@ impl App {
                 })
             }
         }
+    }
+
+    /// The loaded models that are pinned or busy, any of which a load that cannot be foreseen may evict.
+    fn at_stake(&self) -> Option<String> {
+        let models = &self.server()?.models;
+        let at_stake: Vec<String> = models
+            .iter()
+            .filter(|model| model.loaded.is_some() && model.state != State::Ghost)
+            .filter_map(|model| match model.state {
+                state if is_busy(state) => Some(format!("{} is busy", model.name)),
+                _ => model.pinned.then(|| format!("{} is pinned", model.name)),
+            })
+            .collect();
+        (!at_stake.is_empty()).then(|| at_stake.join(", "))
     }
 
     /// A `keep_alive` of zero is an unload, and asks like one.

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::welcome;
-use crate::residency::snapshot::State;
+use crate::residency::snapshot::{Reach, State};
 use crate::tui::action::{Action, Context};
 use crate::tui::app::{App, Layer, Panel};
 use crate::tui::format;
@@ -90,7 +90,9 @@ fn for_model(app: &App) -> Vec<Action> {
     if app.live_act(&model.name).is_some() {
         actions.push(Action::Cancel);
     }
-    if app.settings.read_only || model.state == State::Cloud {
+    let answers =
+        app.server().is_some_and(|server| matches!(server.reach, Reach::Up { .. } | Reach::Slow { .. }));
+    if app.settings.read_only || !answers || model.state == State::Cloud {
         return actions;
     }
     match model.loaded {

@@ -8,7 +8,7 @@ use crate::config::Memory;
 use crate::residency::bytes::Bytes;
 use crate::residency::host::{Card, Cards, Ram};
 use crate::residency::name::ModelName;
-use crate::residency::snapshot::{Loaded, Model};
+use crate::residency::snapshot::{Loaded, Model, State};
 use crate::residency::text::printable;
 use crate::residency::timing::Moment;
 use crate::tui::app::{App, counted_once};
@@ -172,7 +172,7 @@ fn cards(app: &App, now: Moment) -> Vec<Shown<'_>> {
         .map_or(&[][..], |server| &server.models)
         .iter()
         .filter_map(|model| model.loaded.as_ref().map(|loaded| (model, loaded)))
-        .filter(|(_, loaded)| loaded.size_vram.0 > 0)
+        .filter(|(model, loaded)| loaded.size_vram.0 > 0 && !is_gone(model))
         .collect();
     let sum: Bytes = models.iter().map(|(_, loaded)| loaded.size_vram).sum();
     let in_models = match app.server().and_then(|server| server.ps_at) {
@@ -202,6 +202,11 @@ fn cards(app: &App, now: Moment) -> Vec<Shown<'_>> {
                 .collect()
         }
     }
+}
+
+/// The server still counts a dead runner's memory; the driver has it back.
+fn is_gone(model: &Model) -> bool {
+    model.state == State::Ghost && model.tiers.vram == Bytes::ZERO
 }
 
 fn gauge_of<'a>(

@@ -17,7 +17,10 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, down: usize) {
     let lines = lines(app);
     let rows = usize::from(area.height);
     let down = down.min(lines.len().saturating_sub(rows));
-    for (i, (keys, name, sentence, style)) in lines.iter().skip(down).take(rows).enumerate() {
+    // Its last row says so where the page is cut, if there is room for more than that.
+    let below = lines.len() - down > rows && rows > 2;
+    let shown = rows - usize::from(below);
+    for (i, (keys, name, sentence, style)) in lines.iter().skip(down).take(shown).enumerate() {
         let mut strip = Strip::new(buffer, row(area, i));
         strip.skip(1);
         if name.is_empty() && sentence.is_empty() {
@@ -29,6 +32,10 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, down: usize) {
             strip.cell(name, 16, theme.faint).skip(1);
         }
         strip.put(sentence, theme.text);
+    }
+    if below {
+        let words = format!("… {} more below", lines.len() - down - shown);
+        Strip::new(buffer, row(area, shown)).skip(1).put(&words, theme.faint);
     }
 }
 

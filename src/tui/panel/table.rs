@@ -190,7 +190,8 @@ pub(crate) fn split(loaded: &Loaded) -> String {
 fn stays(strip: &mut Strip, columns: &Columns, model: &Model, app: &App, now: Moment) {
     let theme = &app.settings.theme;
     let meter = if columns.meter > 0 { columns.meter + 1 } else { 0 };
-    let Some(loaded) = &model.loaded else {
+    // A ghost's time means nothing: nothing is left that could go.
+    let Some(loaded) = model.loaded.as_ref().filter(|_| model.state != State::Ghost) else {
         strip.skip(meter + columns.time);
         return;
     };

@@ -54,6 +54,23 @@ fn a_load_that_displaces_a_pinned_or_busy_model_asks_first_and_names_it() {
 }
 
 #[test]
+fn a_load_that_cannot_be_foreseen_asks_while_a_pinned_or_busy_model_is_loaded() {
+    for key in ["l", "enter"] {
+        let mut app = on("llama3.1:8b", |snapshot| snapshot.servers[0].models[3].forecast = None);
+        assert_eq!(press(&mut app, key), None);
+        let shown = picture(&app, 160, 24);
+        assert!(shown.contains("cannot be foreseen; nomic-embed-text is pinned   go on?"), "{shown}");
+
+        let mut app = on("llama3.1:8b", |snapshot| {
+            let models = &mut snapshot.servers[0].models;
+            models[3].forecast = None;
+            models.pop();
+        });
+        assert!(press(&mut app, key).is_some() && !asked(&app), "only an idle model is loaded");
+    }
+}
+
+#[test]
 fn a_question_takes_yes_and_no_and_ignores_all_else() {
     let mut app = on("nomic-embed-text", |_| ());
     for other in ["u", "l", "x", "j", "?", "/"] {
@@ -262,6 +279,20 @@ fn the_footer_shows_keys_that_apply_to_the_selection() {
     let mut asking = on("nomic-embed-text", |_| ());
     press(&mut asking, "u");
     assert_eq!(footer(&asking), " y yes   n no");
+}
+
+#[test]
+fn the_footer_offers_nothing_that_a_server_which_is_down_cannot_do() {
+    for model in ["nomic-embed-text", "llama3.1:8b"] {
+        let app = on(model, |snapshot| {
+            snapshot.servers[0].reach = Reach::Down { since: now(), why: "connection refused".into() };
+        });
+        let footer = picture(&app, 100, 24).lines().last().unwrap().to_owned();
+        for word in ["load", "swap", "pin", "touch", "keep_alive"] {
+            assert!(!footer.contains(word), "{footer}");
+        }
+        assert!(footer.contains("quit"), "{footer}");
+    }
 }
 
 #[test]

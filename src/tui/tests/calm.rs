@@ -7,7 +7,8 @@ use ratatui::buffer::Buffer;
 use crate::residency::act::ActKind;
 use crate::residency::expiry::Expiry;
 use crate::residency::keep_alive::KeepAlive;
-use crate::residency::snapshot::{Reach, Snapshot};
+use crate::residency::snapshot::{Reach, Snapshot, State};
+use crate::residency::tier::Tiers;
 use crate::residency::timing::Moment;
 use crate::tui::app::App;
 use crate::tui::fixture::{
@@ -139,4 +140,20 @@ fn what_is_read_in_the_log_stays_in_place_while_events_come_in() {
     }
     app.see(std::sync::Arc::new(newer));
     assert_eq!(app.events_back, 5);
+}
+
+#[test]
+fn a_ghost_has_no_time_and_nothing_on_the_card() {
+    let mut snapshot = usual();
+    let shown = picture(&app(snapshot.clone()), 80, 24);
+    assert!(shown.contains("qwen 4.4+0.5") && shown.contains("42:10"), "{shown}");
+    let ghost = &mut snapshot.servers[0].models[1];
+    ghost.state = State::Ghost;
+    ghost.tiers = Tiers { ram: ghost.size, ..Tiers::default() };
+    let shown = picture(&app(snapshot.clone()), 80, 24);
+    assert!(!shown.contains("42:10"), "{shown}");
+    let gauge = shown.lines().find(|line| line.contains("VRAM RTX")).unwrap();
+    assert!(!gauge.contains("qwen"), "{gauge}");
+    snapshot.servers[0].models.truncate(2);
+    assert!(app(snapshot).next_tick(now()).is_none(), "nothing counts down");
 }

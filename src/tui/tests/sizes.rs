@@ -15,7 +15,9 @@ use crate::residency::snapshot::{Blob, Reach, Snapshot, State};
 use crate::residency::tier::Cached;
 use crate::residency::timing::Reading;
 use crate::tui::app::App;
-use crate::tui::fixture::{app, drawn, many, model, name, now, press, server, snapshot, text, usual};
+use crate::tui::fixture::{
+    app, drawn, many, model, name, now, picture, press, server, snapshot, text, usual,
+};
 use crate::tui::view::view;
 
 #[test]
@@ -157,4 +159,18 @@ fn absurd_figures_draw() {
     for (width, height) in [(30, 8), (80, 24), (160, 50)] {
         assert!(text(&drawn(&app, width, height, now())).contains("127.0.0.1"));
     }
+}
+
+#[test]
+fn a_help_page_that_is_cut_says_so_until_its_end_is_seen() {
+    let mut app = app(usual());
+    press(&mut app, "?");
+    let top = picture(&app, 80, 24);
+    assert!(top.contains(" more below"), "{top}");
+    for _ in 0..20 {
+        press(&mut app, "pgdn");
+    }
+    let end = picture(&app, 80, 24);
+    assert!(!end.contains(" more below") && end.contains("in the preload list"), "{end}");
+    assert!(!picture(&app, 100, 120).contains(" more below"));
 }
