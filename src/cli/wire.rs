@@ -22,8 +22,9 @@ use crate::residency::host::{Cards, Ram};
 use crate::residency::timing::Clock;
 use crate::sim::{CardReader, Sim};
 
-/// Between two readings of the runner processes: a load of another client shows there first.
-const RUNNER_PERIOD: Duration = Duration::from_secs(1);
+/// Between two readings of the runner processes, where a load of another client shows first. Listing `/proc` is a fifth
+/// of what an idle screen costs, so it is not done at every poll.
+const RUNNER_PERIOD: Duration = Duration::from_secs(2);
 /// Between two readings of the cards.
 const CARD_PERIOD: Duration = Duration::from_secs(2);
 
