@@ -143,10 +143,13 @@ impl Manager {
             (self.due.files, self.due.files_sent) = (false, true);
             self.flying.spawn(ask::files(&self.known));
         }
-        let models =
-            self.publish.borrow().servers.first().map(|server| server.models.clone()).unwrap_or_default();
-
-        let jobs = self.acts.start(&self.known, &models, now);
+        if !self.acts.any_live() {
+            return reach != std::mem::discriminant(&self.known.reach);
+        }
+        // A swap takes its victims from the forecast that is on the screen.
+        let shown = Arc::clone(&self.publish.borrow());
+        let models = shown.servers.first().map_or(&[][..], |server| &server.models);
+        let jobs = self.acts.start(&self.known, models, now);
         self.carry_out(jobs);
         true
     }
