@@ -7,12 +7,13 @@ use std::os::fd::AsRawFd;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-/// Pages of the file that the page cache holds, counted by `cachestat` (Linux 6.5 and later).
-pub(crate) fn cachestat(file: &File) -> io::Result<u64> {
+/// Pages of `length` bytes from `offset` that the page cache holds, counted by `cachestat` (Linux 6.5 and later); a
+/// length of 0 is "to the end of the file".
+pub(crate) fn cachestat(file: &File, offset: u64, length: u64) -> io::Result<u64> {
     /// One number on every architecture that Ollama runs on; elsewhere the kernel answers ENOSYS.
     const CACHESTAT: libc::c_long = 451;
-    // struct cachestat_range: offset and length; a length of 0 is "to the end of the file".
-    let range = [0_u64; 2];
+    // struct cachestat_range: offset and length.
+    let range = [offset, length];
     // struct cachestat: cached, dirty, in write-back, evicted, recently evicted.
     let mut counts = [0_u64; 5];
     // SAFETY: the descriptor is open for the whole call; both pointers lead to live arrays of exactly the layout

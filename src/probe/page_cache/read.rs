@@ -90,7 +90,7 @@ fn ask(file: &File, size: u64, mut facts: Facts, clock: &Clock) -> Outcome {
         let (answer, tried) = match method {
             Method::Unknown(why) => return Outcome::unknown(why),
             Method::All => return Outcome { cached: Cached::Exact(Bytes(size)), method, missed: Vec::new() },
-            Method::Cachestat => (sys::cachestat(file), &mut facts.cachestat),
+            Method::Cachestat => (sys::cachestat(file, 0, 0), &mut facts.cachestat),
             Method::Mincore => (mincore(file, size, clock), &mut facts.mincore),
             Method::Sample => match sample::take(file, size) {
                 Ok(sample) => {
@@ -247,7 +247,7 @@ mod tests {
         let pages = SIZE.div_ceil(rustix::param::page_size() as u64);
         let by_mincore = mincore(&blob.file, SIZE, &clock()).unwrap();
         assert!(by_mincore * 100 >= pages * 95 && by_mincore <= pages, "{by_mincore} of {pages}");
-        match sys::cachestat(&blob.file) {
+        match sys::cachestat(&blob.file, 0, 0) {
             Ok(counted) => assert!(counted.abs_diff(by_mincore) * 100 <= pages * 5, "{counted} {by_mincore}"),
             // Before Linux 6.5, or forbidden by a container's filter: then nothing was to be compared.
             Err(error) => assert_ne!(how(&error), Tried::Failed, "{error}"),
