@@ -43,20 +43,16 @@ fn model(i: usize, now: Moment) -> Model {
         runner: None,
     };
     Model {
-        name: ModelName::from_server(&format!("model-{i:03}:7b")),
         digest: "845dbda0ea48".repeat(5),
         size,
         details: Details { quantisation: "Q4_K_M".into(), ..Details::default() },
         listed: (i < 3).then_some(i),
         state: if is_loaded { State::Idle } else { State::InRam { percent: 50, estimate: false } },
-        pinned: false,
         tiers: Tiers { ram: half, disk: half, ..Tiers::default() },
         cached: Cached::Exact(half),
         cached_at: Some(now),
         loaded: is_loaded.then_some(loaded),
-        blobs: Vec::new(),
-        shared_with: Vec::new(),
-        forecast: None,
+        ..Model::named(ModelName::from_server(&format!("model-{i:03}:7b")))
     }
 }
 

@@ -28,7 +28,7 @@ pub mod action;
 pub mod app;
 #[cfg(test)]
 mod fixture;
-mod format;
+pub(crate) mod format;
 pub mod key;
 pub mod keymap;
 mod layout;

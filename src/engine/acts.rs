@@ -14,7 +14,7 @@ use crate::residency::snapshot::Model;
 use crate::residency::timing::Moment;
 
 pub(crate) use job::Job;
-use job::{by_blob, first_job, load_job};
+use job::{first_job, load_job};
 
 /// Ended acts that are kept for front ends to see.
 const KEPT: usize = 64;
@@ -201,8 +201,7 @@ impl Acts {
     pub fn settle(&mut self, known: &Known, now: Moment) {
         for tracked in self.list.iter_mut().filter(|tracked| tracked.act.is_live()) {
             let Step::Showing { goal, patience } = tracked.step else { continue };
-            let running =
-                known.running.get(&tracked.act.model).or_else(|| by_blob(known, &tracked.act.model));
+            let running = known.running_as(&tracked.act.model);
             let forever = running.is_some_and(|running| running.expiry == Expiry::Never);
             let shown = match goal {
                 Goal::InVram => running.is_some(),
@@ -232,15 +231,11 @@ impl Acts {
     }
 
     /// Cancels what runs or waits for `model`, or everything; says whose requests are to be dropped.
-    pub fn cancel(
-        &mut self,
-        model: Option<&ModelName>,
-        now: Moment,
-    ) -> Vec<(ActId, ModelName, &'static str)> {
+    pub fn cancel(&mut self, model: Option<&ModelName>, now: Moment) -> Vec<(ActId, ModelName)> {
         let mut dropped = Vec::new();
         for tracked in &mut self.list {
             if tracked.act.is_live() && model.is_none_or(|model| tracked.act.model == *model) {
-                dropped.push((tracked.act.id, tracked.act.model.clone(), tracked.act.kind.verb()));
+                dropped.push((tracked.act.id, tracked.act.model.clone()));
                 tracked.fail("cancelled".to_owned(), true, now);
             }
         }
@@ -358,6 +353,7 @@ mod tests {
             slides: 0,
             cut_short: false,
             pid: None,
+            unseen: 0,
         };
         known.running.insert(name(text), running);
     }

@@ -163,6 +163,7 @@ pub(crate) fn running(model: &wire::Running, now: Moment) -> (ModelName, Running
         slides: 0,
         cut_short: false,
         pid: None,
+        unseen: 0,
     };
     (ModelName::from_server(&model.name), running)
 }

@@ -106,6 +106,8 @@ pub(crate) struct Running {
     pub cut_short: bool,
     /// Its runner, once seen.
     pub pid: Option<u32>,
+    /// Looks at the runners in a row that did not show one for it.
+    pub unseen: u32,
 }
 
 /// What `/api/show` adds.
@@ -194,6 +196,19 @@ impl Known {
         blobs.iter().find(|blob| blob.role == "weights").or_else(|| blobs.first())
     }
 
+    /// Whether two names stand for the same weights, so that one runner serves both.
+    pub fn are_one(&self, one: &ModelName, other: &ModelName) -> bool {
+        let weights = |name| self.weights(name).map(|blob| &blob.digest);
+        one == other || (weights(one).is_some() && weights(one) == weights(other))
+    }
+
+    /// What runs under this name, or under another one of the same weights.
+    pub fn running_as(&self, name: &ModelName) -> Option<&Running> {
+        self.running.get(name).or_else(|| {
+            self.running.iter().find(|(other, _)| self.are_one(name, other)).map(|(_, running)| running)
+        })
+    }
+
     /// How much of its files is in the page cache, and when the oldest part of that was read.
     pub fn cached(&self, name: &ModelName) -> (Cached, Option<Moment>) {
         if !self.local {
@@ -277,7 +292,8 @@ pub(crate) fn learn(fresh: &mut Running, old: Option<&Running>, before: Option<T
         };
         return;
     };
-    (fresh.keep_alive, fresh.slides, fresh.pid) = (old.keep_alive, 0, old.pid);
+    (fresh.keep_alive, fresh.slides) = (old.keep_alive, 0);
+    (fresh.pid, fresh.unseen) = (old.pid, old.unseen);
     fresh.cut_short = old.cut_short && fresh.expiry.is_past(now);
     if fresh.expiry == old.expiry {
         return;

@@ -187,7 +187,7 @@ impl Manager {
 
     fn cancel(&mut self, model: Option<&ModelName>) {
         let now = self.now();
-        for (id, model, _) in self.acts.cancel(model, now) {
+        for (id, model) in self.acts.cancel(model, now) {
             for (_, handle) in self.sent.extract_if(.., |(sent, _)| *sent == id) {
                 handle.abort();
             }

@@ -9,6 +9,9 @@ use crate::residency::host::Runner;
 use crate::residency::name::ModelName;
 use crate::residency::timing::{Moment, Reading};
 
+/// A runner that never was seen is dead when this many looks did not find it: the first may have begun before it did.
+const SURELY: u32 = 2;
+
 /// What happened to which model.
 pub(crate) type Seen = (Option<ModelName>, What);
 
@@ -69,18 +72,8 @@ pub(crate) fn ps(
 
 /// A load that `/api/ps` lists, under whichever name of the same weights, is over.
 fn forget_loads(known: &mut Known, fresh: &BTreeMap<ModelName, Running>) {
-    let over: Vec<ModelName> = known
-        .loading
-        .keys()
-        .filter(|name| {
-            let weights = known.weights(name).map(|blob| &blob.digest);
-            fresh.keys().any(|other| {
-                other == *name
-                    || (weights.is_some() && known.weights(other).map(|blob| &blob.digest) == weights)
-            })
-        })
-        .cloned()
-        .collect();
+    let is_listed = |name: &&ModelName| fresh.keys().any(|other| known.are_one(name, other));
+    let over: Vec<ModelName> = known.loading.keys().filter(is_listed).cloned().collect();
     for name in over {
         known.loading.remove(&name);
     }
@@ -157,28 +150,29 @@ pub(crate) fn runners(known: &mut Known, fresh: Reading<Vec<Runner>>, asked: &As
     let names: Vec<ModelName> = known.installed.keys().cloned().collect();
     for name in names {
         let runner = known.runner(&name).map(|runner| (runner.pid, runner.ready));
+        // Where no runner of this server can be seen, that one is missing says nothing; nor of a model without blobs.
+        let sees = known.demo_scale.is_some() || known.running.values().any(|running| running.pid.is_some());
+        let findable = sees && known.weights(&name).is_some() && known.details(&name).format == "gguf";
         if let Some(running) = known.running.get_mut(&name) {
-            match (running.pid, runner) {
-                (_, Some((pid, _))) => {
+            running.unseen = if runner.is_some() { 0 } else { running.unseen + 1 };
+            let is_dead = running.pid.is_some() || (findable && running.unseen >= SURELY);
+            match runner {
+                Some((pid, _)) => {
                     running.pid = Some(pid);
                     known.ghosts.retain(|ghost| *ghost != name);
                 }
-                (Some(_), None) if !asked.unloads.contains_key(&name) && !known.ghosts.contains(&name) => {
+                None if is_dead && !asked.unloads.contains_key(&name) && !known.ghosts.contains(&name) => {
                     known.ghosts.push(name.clone());
                     seen.push((Some(name), What::RunnerDied));
                 }
-                _ => {}
+                None => {}
             }
             continue;
         }
         let ours = asked.loads.contains(&name);
         match runner {
             Some((_, ready)) if ready == Some(false) && !known.loading.contains_key(&name) => {
-                let shares = known.weights(&name).map(|blob| blob.digest.clone());
-                let other_name_runs = known.running.keys().any(|other| {
-                    shares.is_some() && known.weights(other).map(|blob| &blob.digest) == shares.as_ref()
-                });
-                if !other_name_runs {
+                if known.running_as(&name).is_none() {
                     let from_ram = known.percent_cached(&name);
                     known.loading.insert(name.clone(), Loading { since: at, ours, from_ram });
                     seen.push((Some(name), What::Loading { ours }));
@@ -191,4 +185,95 @@ pub(crate) fn runners(known: &mut Known, fresh: Reading<Vec<Runner>>, asked: &As
         }
     }
     seen
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::residency::bytes::Bytes;
+    use crate::residency::host::LoadMode;
+    use crate::residency::snapshot::{Blob, Details};
+    use crate::residency::tier::Cached;
+
+    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    fn now() -> Moment {
+        Moment { mono: Instant::now(), wall: "2026-11-23T12:00:00Z".parse().unwrap() }
+    }
+
+    fn name(text: &str) -> ModelName {
+        ModelName::parse(text).unwrap()
+    }
+
+    /// Two models that are listed by the server; `format` is that of both.
+    fn known(format: &str) -> Known {
+        let mut known = Known::new(Arc::new(Config::default()), "host".into(), true, None);
+        for text in ["a", "b"] {
+            let details = Details { format: format.to_owned(), ..Details::default() };
+            let installed = Installed { digest: text.into(), size: Bytes(1), details };
+            known.installed.insert(name(text), installed);
+            let blob = Blob {
+                digest: format!("sha256:{text}"),
+                role: "weights",
+                size: Bytes(1),
+                path: None,
+                cached: Cached::Unread,
+            };
+            known.files.insert(name(text), Ok(vec![blob]));
+            let running = Running {
+                digest: text.into(),
+                details: Details::default(),
+                size: Bytes(1),
+                size_vram: Bytes(1),
+                context: None,
+                expiry: Expiry::Never,
+                keep_alive: None,
+                slides: 0,
+                cut_short: false,
+                pid: None,
+                unseen: 0,
+            };
+            known.running.insert(name(text), running);
+        }
+        known
+    }
+
+    fn look(known: &mut Known, alive: &[&str]) -> Vec<Seen> {
+        let runner = |text: &&str| Runner {
+            pid: 7,
+            blob: format!("/blobs/sha256-{text}"),
+            port: None,
+            load_mode: LoadMode::Unknown,
+            context: None,
+            anonymous: Bytes::ZERO,
+            file_backed: Bytes::ZERO,
+            ready: Some(true),
+            busy: None,
+        };
+        let value = alive.iter().map(runner).collect();
+        runners(known, Reading { value, at: now() }, &Asked::default())
+    }
+
+    #[test]
+    fn a_runner_that_was_dead_before_we_looked_is_a_ghost_at_the_second_look() {
+        let mut known = known("gguf");
+        assert_eq!(look(&mut known, &["a"]), []);
+        assert_eq!(look(&mut known, &["a"]), [(Some(name("b")), What::RunnerDied)]);
+        assert_eq!(look(&mut known, &["a"]), []);
+        look(&mut known, &["a", "b"]);
+        assert_eq!(known.ghosts, []);
+    }
+
+    #[test]
+    fn where_no_runner_can_be_seen_a_missing_one_says_nothing() {
+        let mut hidden = known("gguf");
+        let mut other_engine = known("safetensors");
+        for _ in 0..5 {
+            assert_eq!(look(&mut hidden, &[]), []);
+            assert_eq!(look(&mut other_engine, &["a"]), []);
+        }
+    }
 }

@@ -134,6 +134,11 @@ fn model(
         listed: known.config.preload.models.iter().position(|listed| listed == name),
         pinned: running.is_some_and(|running| running.expiry == Expiry::Never),
         loaded: running.map(|running| loaded(running, known.runner(name))),
+        arriving: if facts.loading.is_some() && running.is_none() {
+            on_cards(known, name)
+        } else {
+            Bytes::ZERO
+        },
         blobs: blobs(known, name),
         name: name.clone(),
         details,
@@ -155,6 +160,13 @@ fn loaded(running: &Running, runner: Option<&Runner>) -> Loaded {
         keep_alive: running.keep_alive,
         runner: runner.cloned(),
     }
+}
+
+/// What the model's runner has on all cards.
+fn on_cards(known: &Known, name: &ModelName) -> Bytes {
+    let cards = known.cards.as_ref().map_or(&[][..], |reading| reading.value.list());
+    let Some(runner) = known.runner(name) else { return Bytes::ZERO };
+    cards.iter().map(|card| card.used_by(runner.pid)).sum()
 }
 
 /// Its files with what is known of each in the page cache.
@@ -265,6 +277,7 @@ fn model_differs(old: &Model, new: &Model) -> bool {
         || old.cached != new.cached
         || old.blobs != new.blobs
         || old.shared_with != new.shared_with
+        || old.arriving != new.arriving
         || old.forecast != new.forecast
         || old.details != new.details
         || loaded_differs(old.loaded.as_ref(), new.loaded.as_ref())

@@ -73,6 +73,13 @@ pub struct Card {
     pub unified: bool,
 }
 
+impl Card {
+    /// What a process has on it, where the driver says so.
+    pub fn used_by(&self, pid: u32) -> Bytes {
+        self.processes.iter().filter(|process| process.pid == pid).filter_map(|process| process.used).sum()
+    }
+}
+
 /// A card's PCIe link.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pcie {

@@ -122,12 +122,37 @@ pub struct Model {
     pub cached_at: Option<Moment>,
     /// Where it is loaded.
     pub loaded: Option<Loaded>,
+    /// While it loads: what its runner has on the cards so far, where the driver says so.
+    pub arriving: Bytes,
     /// Its files, as far as they are known.
     pub blobs: Vec<Blob>,
     /// Other names of the same weights.
     pub shared_with: Vec<ModelName>,
     /// What loading it would do (a forecast: shown with `~`); `None` where it cannot be told.
     pub forecast: Option<super::forecast::Forecast>,
+}
+
+impl Model {
+    /// A model of which nothing but its name is known.
+    pub fn named(name: ModelName) -> Model {
+        Model {
+            name,
+            digest: String::new(),
+            size: Bytes::ZERO,
+            details: Details::default(),
+            listed: None,
+            state: State::NotLoaded,
+            pinned: false,
+            tiers: Tiers::default(),
+            cached: Cached::Unread,
+            cached_at: None,
+            loaded: None,
+            arriving: Bytes::ZERO,
+            blobs: Vec::new(),
+            shared_with: Vec::new(),
+            forecast: None,
+        }
+    }
 }
 
 /// What the server says of a model; all of it untrusted and optional.

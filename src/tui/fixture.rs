@@ -58,7 +58,6 @@ fn size(gb: f64) -> Bytes {
 pub(crate) fn model(text: &str, gb: f64) -> Model {
     let size = size(gb);
     Model {
-        name: name(text),
         digest: "845dbda0ea48".repeat(5),
         size,
         details: Details {
@@ -70,16 +69,11 @@ pub(crate) fn model(text: &str, gb: f64) -> Model {
             train_context: Some(32_768),
             remote_host: None,
         },
-        listed: None,
         state: State::OnDisk,
-        pinned: false,
         tiers: Tiers { disk: size, ..Tiers::default() },
         cached: Cached::Exact(Bytes::ZERO),
         cached_at: Some(now()),
-        loaded: None,
-        blobs: Vec::new(),
-        shared_with: Vec::new(),
-        forecast: None,
+        ..Model::named(name(text))
     }
 }
 

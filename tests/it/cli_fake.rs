@@ -40,20 +40,13 @@ pub fn name(text: &str) -> ModelName {
 pub fn on_disk(text: &str, size: u64, cached: u64) -> Model {
     let percent = Bytes(cached).percent_of(Bytes(size));
     Model {
-        name: name(text),
         digest: "ab".repeat(32),
         size: Bytes(size),
         details: Details { format: "gguf".into(), quantisation: "Q4_K_M".into(), ..Details::default() },
-        listed: None,
         state: if percent == 0 { State::OnDisk } else { State::InRam { percent, estimate: false } },
-        pinned: false,
         tiers: Tiers { ram: Bytes(cached), disk: Bytes(size - cached), ..Tiers::default() },
         cached: Cached::Exact(Bytes(cached)),
-        cached_at: None,
-        loaded: None,
-        blobs: Vec::new(),
-        shared_with: Vec::new(),
-        forecast: None,
+        ..Model::named(name(text))
     }
 }
 

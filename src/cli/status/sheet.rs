@@ -1,9 +1,8 @@
 //! The table of `status`: server, memory and cards, then a line for each model, cut to the terminal with a mark.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::time::Duration;
 
-use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
 use super::words::{is_estimate, processor, ram_unknown, state_words};
@@ -13,6 +12,7 @@ use crate::residency::host::{Card, Cards};
 use crate::residency::snapshot::{Model, Reach, Server, Snapshot};
 use crate::residency::text::printable;
 use crate::residency::timing::Moment;
+use crate::tui::format;
 
 /// A column: its head, whether numbers stand right in it, and from which terminal width on it is shown.
 struct Column {
@@ -78,10 +78,16 @@ fn server_line(server: &Server, now: Moment) -> String {
             let _ = write!(text, "  up, {} ms", latency.as_millis());
         }
         Reach::Slow { since } => {
-            let _ = write!(text, "  busy, no answer for {}", countdown(now.since(since.mono)));
+            let _ =
+                write!(text, "  busy, no answer for {}", format::countdown(now.since(since.mono).as_secs()));
         }
         Reach::Down { since, why } => {
-            let _ = write!(text, "  down for {}: {}", countdown(now.since(since.mono)), printable(why));
+            let _ = write!(
+                text,
+                "  down for {}: {}",
+                format::countdown(now.since(since.mono).as_secs()),
+                printable(why)
+            );
         }
     }
     text
@@ -207,7 +213,9 @@ fn left(model: &Model, now: Moment) -> String {
         None => "-".to_owned(),
         Some(Expiry::Never) => "forever".to_owned(),
         Some(Expiry::Unknown) => "?".to_owned(),
-        Some(expiry @ Expiry::At(_)) => countdown(expiry.remaining(now).unwrap_or_default()),
+        Some(expiry @ Expiry::At(_)) => {
+            format::countdown(expiry.remaining(now).unwrap_or_default().as_secs())
+        }
     }
 }
 
@@ -225,57 +233,12 @@ fn split(model: &Model) -> String {
     }
 }
 
-/// `4:07`, `1:02:03`; whole seconds, rounded down.
-fn countdown(time: Duration) -> String {
-    let s = time.as_secs();
-    if s >= 3600 {
-        format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
-    } else {
-        format!("{}:{:02}", s / 60, s % 60)
-    }
-}
-
-/// `text` in at most `columns`; what is cut ends in `…`, and no wide character is halved.
-fn fit(text: &str, columns: usize) -> String {
-    if text.width() <= columns {
-        return text.to_owned();
-    }
-    let mut fitted = String::new();
-    let mut used = 0;
-    for cluster in text.graphemes(true) {
-        used += cluster.width();
-        if used + 1 > columns {
-            break;
-        }
-        fitted.push_str(cluster);
-    }
-    if columns > 0 {
-        fitted.push('…');
-    }
-    fitted
+/// `text` in at most `columns`; what is cut ends in `…`.
+fn fit(text: &str, columns: usize) -> Cow<'_, str> {
+    format::fit(text, u16::try_from(columns).unwrap_or(u16::MAX))
 }
 
 fn pad(text: &str, width: usize, right: bool) -> String {
     let missing = " ".repeat(width.saturating_sub(text.width()));
     if right { format!("{missing}{text}") } else { format!("{text}{missing}") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_cut_has_a_mark_and_no_half_characters() {
-        for (columns, expected) in
-            [(0, ""), (1, "…"), (2, "…"), (3, "日…"), (4, "日…"), (5, "日本…"), (9, "日本語:7b")]
-        {
-            assert_eq!(fit("日本語:7b", columns), expected, "{columns}");
-        }
-    }
-
-    #[test]
-    fn a_countdown_shows_hours_only_when_there_are_some() {
-        let shown = [0, 59, 247, 3600, 3723].map(|s| countdown(Duration::from_secs(s)));
-        assert_eq!(shown, ["0:00", "0:59", "4:07", "1:00:00", "1:02:03"]);
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::known::{Known, Running};
+use crate::engine::known::Known;
 use crate::residency::act::{Act, ActKind};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
@@ -57,7 +57,7 @@ pub(super) fn first_job(
         return Err("it runs in the cloud: there is nothing to load or unload here".to_owned());
     }
     let installed = known.installed.contains_key(&model);
-    let running = known.running.get(&model).or_else(|| by_blob(known, &model));
+    let running = known.running_as(&model);
     if !installed && running.is_none() && known.tags_at.is_some() {
         return Err(format!("not installed; get it with: ollama pull {model}"));
     }
@@ -112,14 +112,4 @@ pub(super) fn load_job(act: &Act, known: &Known) -> Job {
         embed: known.details(&act.model).is_embedding_only(),
         model: act.model.clone(),
     }
-}
-
-/// What runs under another name of the same weights.
-pub(super) fn by_blob<'a>(known: &'a Known, model: &ModelName) -> Option<&'a Running> {
-    let digest = &known.weights(model)?.digest;
-    known
-        .running
-        .iter()
-        .find(|(name, _)| known.weights(name).is_some_and(|blob| blob.digest == *digest))
-        .map(|(_, running)| running)
 }

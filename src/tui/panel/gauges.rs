@@ -32,6 +32,8 @@ enum Label<'a> {
     Word(&'static str, Bytes),
     /// A model and its weights and context on the card.
     Loaded(&'a ModelName, Bytes, Bytes),
+    /// A model that is being loaded, and what of it is on the card.
+    Arriving(&'a ModelName, Bytes),
     /// A model and what of it is in RAM, maybe an estimate.
     Cached(&'a ModelName, Bytes, bool),
 }
@@ -49,6 +51,15 @@ impl Label<'_> {
                 let split = format!("{short} {}+{}", figure(weights), figure(context));
                 let all = vec![split, format!("{short} {whole}"), short.to_owned()];
                 all.into_iter().skip(usize::from(context == Bytes::ZERO)).collect()
+            }
+            Label::Arriving(name, bytes) => {
+                let shown = name.to_string();
+                let short = format::short_name(&shown);
+                vec![
+                    format!("{short} loads {}", figure(bytes)),
+                    format!("{short} {}", figure(bytes)),
+                    short.to_owned(),
+                ]
             }
             Label::Cached(name, bytes, is_estimate) => {
                 let shown = name.to_string();
@@ -204,6 +215,12 @@ fn cards(app: &App, now: Moment) -> Vec<Shown<'_>> {
     }
 }
 
+/// Models that are on their way to the card.
+fn arriving(app: &App) -> impl Iterator<Item = &Model> {
+    let models = app.server().map_or(&[][..], |server| &server.models);
+    models.iter().filter(|model| model.arriving > Bytes::ZERO)
+}
+
 /// The server still counts a dead runner's memory; the driver has it back.
 fn is_gone(model: &Model) -> bool {
     model.state == State::Ghost && model.tiers.vram == Bytes::ZERO
@@ -214,13 +231,14 @@ fn gauge_of<'a>(
     only: bool,
     models: &[(&'a Model, &Loaded)],
     old: Option<&str>,
-    app: &App,
+    app: &'a App,
 ) -> Gauge<'a> {
     let theme = &app.settings.theme;
     let mut segments = Vec::new();
     let mut mine = Bytes::ZERO;
     for (model, loaded) in models {
-        let on_card = if only { loaded.size_vram } else { of_process(card, loaded) };
+        let by_driver = || loaded.runner.as_ref().map_or(Bytes::ZERO, |runner| card.used_by(runner.pid));
+        let on_card = if only { loaded.size_vram } else { by_driver() };
         if on_card == Bytes::ZERO {
             continue;
         }
@@ -230,6 +248,11 @@ fn gauge_of<'a>(
         segments.push(Segment { bytes: weights, glyph: theme::VRAM, style: theme.vram, label });
         let label = Label::None;
         segments.push(Segment { bytes: context, glyph: theme::CONTEXT, style: theme.context, label });
+    }
+    for model in arriving(app).filter(|_| only) {
+        mine += model.arriving;
+        let label = Label::Arriving(&model.name, model.arriving);
+        segments.push(Segment { bytes: model.arriving, glyph: theme::VRAM, style: theme.work, label });
     }
     let other = card.used.minus(mine);
     // Without process ids on several cards nobody can say whose it is.
@@ -245,12 +268,6 @@ fn gauge_of<'a>(
         None => format!("VRAM {name}"),
     };
     Gauge { label, total: card.total, used: card.used.max(mine), segments, marks: Vec::new() }
-}
-
-/// What the runner has on this card, where the driver says so.
-fn of_process(card: &Card, loaded: &Loaded) -> Bytes {
-    let Some(runner) = &loaded.runner else { return Bytes::ZERO };
-    card.processes.iter().filter(|process| process.pid == runner.pid).filter_map(|process| process.used).sum()
 }
 
 /// The model's bytes on the card as weights and the rest, its context: the weights are as large as the file, and of

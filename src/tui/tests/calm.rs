@@ -5,7 +5,9 @@ use std::time::Duration;
 use ratatui::buffer::Buffer;
 
 use crate::residency::act::ActKind;
+use crate::residency::bytes::{Bytes, GIB};
 use crate::residency::expiry::Expiry;
+use crate::residency::host::Cards;
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::snapshot::{Reach, Snapshot, State};
 use crate::residency::tier::Tiers;
@@ -156,4 +158,19 @@ fn a_ghost_has_no_time_and_nothing_on_the_card() {
     assert!(!gauge.contains("qwen"), "{gauge}");
     snapshot.servers[0].models.truncate(2);
     assert!(app(snapshot).next_tick(now()).is_none(), "nothing counts down");
+}
+
+#[test]
+fn what_a_loading_model_has_on_the_card_already_is_its_own_and_not_of_other_programs() {
+    let mut snapshot = usual();
+    snapshot.servers[0].models.iter_mut().for_each(|model| model.loaded = None);
+    let card = snapshot.host.cards.as_mut().unwrap();
+    let Cards::Known(cards) = &mut card.value else { unreachable!() };
+    cards[0].used = Bytes(3 * GIB);
+    let model = &mut snapshot.servers[0].models[0];
+    model.state = State::Loading { since: now(), ours: true };
+    model.arriving = Bytes(2 * GIB);
+    let shown = picture(&app(snapshot), 120, 30);
+    let gauge = shown.lines().find(|line| line.contains("VRAM RTX")).unwrap();
+    assert!(gauge.contains("openthinker 2.0") && gauge.contains("other"), "{gauge}");
 }
