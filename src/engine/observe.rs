@@ -151,8 +151,9 @@ pub(crate) fn runners(known: &mut Known, fresh: Reading<Vec<Runner>>, asked: &As
     for name in names {
         let runner = known.runner(&name).map(|runner| (runner.pid, runner.ready));
         // Where no runner of this server can be seen, that one is missing says nothing; nor of a model without blobs.
-        let sees = known.demo_scale.is_some() || known.running.values().any(|running| running.pid.is_some());
-        let findable = sees && known.weights(&name).is_some() && known.details(&name).format == "gguf";
+        let visible =
+            known.demo_scale.is_some() || known.running.values().any(|running| running.pid.is_some());
+        let findable = visible && known.weights(&name).is_some() && known.details(&name).format == "gguf";
         if let Some(running) = known.running.get_mut(&name) {
             running.unseen = if runner.is_some() { 0 } else { running.unseen + 1 };
             let is_dead = running.pid.is_some() || (findable && running.unseen >= SURELY);
@@ -171,12 +172,12 @@ pub(crate) fn runners(known: &mut Known, fresh: Reading<Vec<Runner>>, asked: &As
         }
         let ours = asked.loads.contains(&name);
         match runner {
-            Some((_, ready)) if ready == Some(false) && !known.loading.contains_key(&name) => {
-                if known.running_as(&name).is_none() {
-                    let from_ram = known.percent_cached(&name);
-                    known.loading.insert(name.clone(), Loading { since: at, ours, from_ram });
-                    seen.push((Some(name), What::Loading { ours }));
-                }
+            Some((_, Some(false)))
+                if !known.loading.contains_key(&name) && known.running_as(&name).is_none() =>
+            {
+                let from_ram = known.percent_cached(&name);
+                known.loading.insert(name.clone(), Loading { since: at, ours, from_ram });
+                seen.push((Some(name), What::Loading { ours }));
             }
             None if known.loading.get(&name).is_some_and(|load| !load.ours) => {
                 known.loading.remove(&name);
