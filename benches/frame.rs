@@ -67,6 +67,7 @@ fn snapshot(now: Moment) -> Snapshot {
         host: Host {
             name: "bench".into(),
             ram: Some(Reading { value: ram, at: now }),
+            holds: Bytes::ZERO,
             cards: Some(Reading { value: Cards::Known(vec![card]), at: now }),
         },
         servers: vec![Server {
@@ -77,6 +78,7 @@ fn snapshot(now: Moment) -> Snapshot {
             demo_scale: None,
             models_dir: None,
             models_dir_unknown: None,
+            files_owner: None,
             models: (0..200).map(|i| model(i, now)).collect(),
             ps_at: Some(now),
             tags_at: Some(now),

@@ -6,6 +6,7 @@
 pub mod act;
 pub mod config;
 pub mod demo;
+pub mod hold;
 pub mod out;
 pub mod ready;
 pub mod screen;
@@ -55,6 +56,9 @@ Examples:
   resident status --json --host 10.0.0.5     the same for scripts, from another machine
   resident load qwen2.5-coder:7b             load, and wait until it is in VRAM
   resident unload --yes qwen2.5-coder:7b     unload, even if it is pinned or busy
+  resident warm --all                        read the preload list into RAM, so that loads do not wait for the disk
+  resident hold qwen2.5-coder:7b             the same, and keep it there until Ctrl-C
+  resident drop --yes deepseek-r1:14b        take its files out of RAM
   resident config --check                    is the config right, and where does each value come from
 
 Exit codes:
@@ -130,6 +134,19 @@ pub enum Sub {
     Unpin(Models),
     /// Restart the countdown of loaded models
     Touch(Models),
+    /// Read models' files into RAM, so that their loads do not wait for the disk
+    Warm(Listed),
+    /// Read models' files into RAM and keep them there until this command ends
+    Hold {
+        /// Which models.
+        #[command(flatten)]
+        listed: Listed,
+        /// For a service: say on stderr what changes, and go on until SIGTERM
+        #[arg(long)]
+        foreground: bool,
+    },
+    /// Take models' files out of RAM; needs --yes
+    Drop(Models),
     /// Print the merged settings and where each comes from
     Config {
         /// Only check: print what is wrong, or that nothing is
@@ -167,15 +184,40 @@ pub struct Models {
     pub timeout: Option<Duration>,
 }
 
+/// Models by name, or those of the preload list.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Listed {
+    /// Names as Ollama writes them, such as qwen2.5-coder:7b
+    #[arg(required_unless_present = "all", value_name = "MODEL", value_parser = model)]
+    pub models: Vec<ModelName>,
+    /// All models of the config's preload list
+    #[arg(long, conflicts_with = "models")]
+    pub all: bool,
+    /// Give up after this long, such as 90s or 5m
+    #[arg(long, value_name = "DURATION", value_parser = timeout)]
+    pub timeout: Option<Duration>,
+}
+
+impl Listed {
+    fn resolved(&self, preload: &[ModelName]) -> Models {
+        let models = if self.all { preload } else { &self.models };
+        Models { models: models.to_vec(), timeout: self.timeout }
+    }
+}
+
 impl Sub {
-    /// The act that this subcommand asks for, and its models; `None` for the others.
-    pub fn act(&self) -> Option<(ActKind, &Models)> {
+    /// The act that this subcommand asks for, and its models, with `preload` as the config's list; `None` for the
+    /// others.
+    pub fn act(&self, preload: &[ModelName]) -> Option<(ActKind, Models)> {
         match self {
-            Sub::Load(models) => Some((ActKind::Load, models)),
-            Sub::Unload(models) => Some((ActKind::Unload, models)),
-            Sub::Pin(models) => Some((ActKind::Pin, models)),
-            Sub::Unpin(models) => Some((ActKind::Unpin, models)),
-            Sub::Touch(models) => Some((ActKind::Touch, models)),
+            Sub::Load(models) => Some((ActKind::Load, models.clone())),
+            Sub::Unload(models) => Some((ActKind::Unload, models.clone())),
+            Sub::Pin(models) => Some((ActKind::Pin, models.clone())),
+            Sub::Unpin(models) => Some((ActKind::Unpin, models.clone())),
+            Sub::Touch(models) => Some((ActKind::Touch, models.clone())),
+            Sub::Warm(listed) => Some((ActKind::Warm, listed.resolved(preload))),
+            Sub::Hold { listed, .. } => Some((ActKind::Hold, listed.resolved(preload))),
+            Sub::Drop(models) => Some((ActKind::Drop, models.clone())),
             Sub::Status { .. } | Sub::Config { .. } | Sub::Demo { .. } => None,
         }
     }
@@ -204,7 +246,7 @@ impl Cli {
         if flags.demo_scale.is_some() && !self.wants_demo() {
             return Some("--demo-scale only means something with --demo or the subcommand demo");
         }
-        if flags.read_only && self.command.as_ref().is_some_and(|sub| sub.act().is_some()) {
+        if flags.read_only && self.command.as_ref().is_some_and(|sub| sub.act(&[]).is_some()) {
             return Some("--read-only changes nothing, and this subcommand would");
         }
         if flags.json && self.command.is_none() {
@@ -295,9 +337,12 @@ mod tests {
             ("pin", ActKind::Pin),
             ("unpin", ActKind::Unpin),
             ("touch", ActKind::Touch),
+            ("warm", ActKind::Warm),
+            ("hold", ActKind::Hold),
+            ("drop", ActKind::Drop),
         ] {
             let cli = read(&format!("resident {verb} qwen:7b me/llama --timeout 1m30s --yes")).unwrap();
-            let (asked, models) = cli.command.as_ref().and_then(Sub::act).unwrap();
+            let (asked, models) = cli.command.as_ref().and_then(|sub| sub.act(&[])).unwrap();
             assert_eq!(asked, kind);
             assert_eq!(asked.verb(), verb);
             assert_eq!(models.models, ["qwen:7b", "me/llama"].map(|name| ModelName::parse(name).unwrap()));

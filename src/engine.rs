@@ -5,12 +5,15 @@ mod acts;
 pub mod answers;
 mod ask;
 pub mod clock;
+mod drop;
 mod due;
+mod hold;
 mod known;
 mod manager;
 mod observe;
 mod poll;
 mod readings;
+mod warm;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::ollama::Client;
 use crate::probe::page_cache::PageCache;
+use crate::probe::watched::Watched;
 use crate::residency::act::{ActId, ActKind};
 use crate::residency::host::{Cards, Ram, Runner};
 use crate::residency::name::ModelName;
@@ -31,6 +35,7 @@ use crate::residency::timing::Clock;
 use known::Known;
 
 pub use manager::Probe;
+pub use warm::{Journals, RamTier};
 
 /// What a front end may ask for.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +56,11 @@ pub enum Command {
     },
     /// Cancel everything.
     CancelAll,
+    /// The preload list is these models from now on.
+    List {
+        /// In this order.
+        models: Vec<ModelName>,
+    },
     /// The user looks at this model: read its residency and details now.
     Look {
         /// Which model.
@@ -119,7 +129,9 @@ pub struct Parts {
     /// The page cache.
     pub pages: Option<PageCache>,
     /// The runner processes.
-    pub runners: Option<Probe<Vec<Runner>>>,
+    pub runners: Option<Watched<Vec<Runner>>>,
+    /// What moves and keeps files in RAM; `None` where the server's files are elsewhere.
+    pub tier: Option<RamTier>,
     /// The one way to stop everything.
     pub stop: CancellationToken,
 }
@@ -144,6 +156,9 @@ pub fn start(parts: Parts) -> Handle {
         readings: parts.pages.as_ref().map(|pages| pages.readings.clone()),
         pages: parts.pages,
         runners: parts.runners,
+        tier: parts.tier,
+        ram_acts: Vec::new(),
+        paused: false,
         commands,
         publish,
         stop: parts.stop,

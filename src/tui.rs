@@ -21,6 +21,7 @@ use crossterm::event::EventStream;
 use crate::config::Config;
 use crate::engine::Handle;
 use crate::residency::bytes::Bytes;
+use crate::residency::name::ModelName;
 use crate::residency::snapshot::Snapshot;
 use crate::residency::timing::Clock;
 
@@ -46,6 +47,9 @@ pub use terminal::can_run;
 
 /// Makes the config that `I` proposes from what is known; or says why it cannot.
 pub type ProposeConfig = Box<dyn Fn(&Snapshot) -> Result<Proposal, String>>;
+
+/// Writes the preload list into the user's config; gives what to say of it, done or not.
+pub type WriteList = Box<dyn Fn(&[ModelName]) -> Result<String, String>>;
 
 /// The one reader of keys: screens come and go, it stays.
 ///
@@ -74,6 +78,10 @@ pub struct Start<'a> {
     pub notice: Option<String>,
     /// Makes the config that `I` proposes.
     pub propose: ProposeConfig,
+    /// The config into which the preload list can be written; `None` where there is none to write.
+    pub list_place: Option<PathBuf>,
+    /// Writes it there.
+    pub write_list: WriteList,
 }
 
 /// A config that could be written.

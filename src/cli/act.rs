@@ -1,5 +1,6 @@
-//! `load`, `unload`, `pin`, `unpin`, `touch`: asks the engine for one act after the other and waits for each one's end.
+//! `load`, `unload`, `pin`, `unpin`, `touch`, `warm`, `drop`: asks the engine for one act after the other and waits for each one's end.
 
+mod bar;
 mod ending;
 mod refusal;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use self::bar::Bar;
 use self::ending::Ending;
 use self::refusal::{lacks_forecast, refusal};
 use super::out::Out;
@@ -18,6 +20,8 @@ use super::{Exit, Flags, Models};
 use crate::config::Confirm;
 use crate::engine::{Command, Handle};
 use crate::residency::act::{ActId, ActKind, ActState};
+use crate::residency::bytes::Bytes;
+use crate::residency::event::What;
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Server, Snapshot, State};
 
@@ -92,12 +96,12 @@ pub async fn run(
 }
 
 /// What ends the waiting before the act does.
-struct Limits<'a, F> {
-    interrupt: Pin<&'a mut F>,
-    deadline: Option<Instant>,
+pub(super) struct Limits<'a, F> {
+    pub interrupt: Pin<&'a mut F>,
+    pub deadline: Option<Instant>,
 }
 
-async fn carry_out<F: Future<Output = ()>>(
+pub(super) async fn carry_out<F: Future<Output = ()>>(
     handle: &mut Handle,
     request: &Request,
     limits: &mut Limits<'_, F>,
@@ -144,6 +148,7 @@ async fn carry_out<F: Future<Output = ()>>(
             *note = match request.kind {
                 ActKind::Unload if was_away => Some("is not loaded".to_owned()),
                 ActKind::Unpin => stays(&handle.snapshot(), model),
+                kind if kind.is_of_ram() => moved(&handle.snapshot(), kind, model),
                 _ => None,
             };
         }
@@ -153,7 +158,38 @@ async fn carry_out<F: Future<Output = ()>>(
             break;
         }
     }
+    if request.kind == ActKind::Warm && exit == Exit::Done {
+        let names: Vec<String> = request.models.iter().map(ToString::to_string).collect();
+        out.remark(&format!("not held: the kernel may take it back; resident hold {} keeps it", names.join(" ")));
+    }
     Ok(exit)
+}
+
+/// What an act of the RAM tier came to, from the latest event of it.
+fn moved(snapshot: &Snapshot, kind: ActKind, model: &ModelName) -> Option<String> {
+    let events = snapshot.events.iter().rev().filter(|event| event.model.as_ref() == Some(model));
+    let mut told = events.filter_map(|event| match (kind, &event.what) {
+        (ActKind::Warm | ActKind::Hold, What::Warmed { took, read, percent, estimate }) => {
+            Some(warmed(*took, *read, *percent, *estimate))
+        }
+        (ActKind::Drop, What::Dropped { was, left }) if left.0 == 0 => Some(format!("dropped from RAM: {was}")),
+        (ActKind::Drop, What::Dropped { was, left }) => {
+            Some(format!("dropped from RAM: {} of {was}, {left} stay", was.minus(*left)))
+        }
+        _ => None,
+    });
+    told.next()
+}
+
+fn warmed(took: Duration, read: Bytes, percent: Option<u8>, estimate: bool) -> String {
+    let about = if estimate { "~" } else { "" };
+    let there = percent.map_or_else(|| "? %".to_owned(), |percent| format!("{about}{percent} %"));
+    if read.0 == 0 {
+        return format!("{there} in RAM, which was there already");
+    }
+    let seconds = took.as_secs_f64();
+    let rate = if seconds > 0.0 { format!(", {:.1} GB/s", read.gb() / seconds) } else { String::new() };
+    format!("{there} in RAM: read {read} in {seconds:.2} s{rate}")
 }
 
 /// Whether there is nothing to unload: neither loaded nor about to be.
@@ -238,6 +274,7 @@ async fn one<F: Future<Output = ()>>(
         return ending;
     }
     let asked = Instant::now();
+    let mut bar = Bar::new(model, request.json);
     let Some(id) = ask(handle, request.kind, model).await else {
         return Ending::Failed {
             why: "too many commands are waiting; try again".to_owned(),
@@ -253,7 +290,7 @@ async fn one<F: Future<Output = ()>>(
     };
     let (stop, otherwise) = tokio::select! {
         biased;
-        ending = end_of(handle, id) => return ending,
+        ending = end_of(handle, id, &mut bar) => return ending,
         () = limits.interrupt.as_mut() => (Command::CancelAll, Ending::Interrupted),
         () = too_late => {
             let why = format!("not done after {:.1} s, cancelled", asked.elapsed().as_secs_f64());
@@ -264,7 +301,7 @@ async fn one<F: Future<Output = ()>>(
         return otherwise;
     }
     // It may still have ended well while the cancel was on its way.
-    match timeout(GRACE, end_of(handle, id)).await {
+    match timeout(GRACE, end_of(handle, id, &mut bar)).await {
         Ok(ending @ Ending::Done { .. }) => ending,
         _ => otherwise,
     }
@@ -281,9 +318,10 @@ async fn ask(handle: &Handle, kind: ActKind, model: &ModelName) -> Option<ActId>
 }
 
 /// Waits for the snapshot that shows the act's end.
-async fn end_of(handle: &mut Handle, id: ActId) -> Ending {
+async fn end_of(handle: &mut Handle, id: ActId, bar: &mut Bar) -> Ending {
     loop {
         let snapshot = Arc::clone(&handle.snapshots.borrow_and_update());
+        bar.show(snapshot.acts.iter().find(|act| act.id == id));
         match snapshot.acts.iter().find(|act| act.id == id).map(|act| &act.state) {
             Some(ActState::Done { took, .. }) => return Ending::Done { took: *took, note: None },
             Some(ActState::Failed { why, cancelled, .. }) => {

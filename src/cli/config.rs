@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use tokio::time::Instant;
@@ -11,6 +11,7 @@ use super::ready::{self, PATIENCE, Ready};
 use super::wire::World;
 use super::{Cli, Exit};
 use crate::config::{self, Loaded, Sources};
+use crate::residency::name::ModelName;
 use crate::residency::snapshot::Snapshot;
 use crate::residency::text::printable;
 use crate::residency::timing::Clock;
@@ -130,6 +131,26 @@ pub fn proposal(sources: &Sources, snapshot: &Snapshot) -> Result<Proposal, Stri
     let usual = config::Config::default().url;
     let url = server.map(|server| server.url.as_str()).filter(|url| *url != usual);
     Ok(Proposal { text: config::proposal(&installed, ram, url), exists: path.exists(), path })
+}
+
+/// The config into which the preload list can be written: the one that was read, else the user's own.
+pub fn list_place(settings: &Settings) -> Option<PathBuf> {
+    settings.loaded.config.file.clone().or_else(|| config::user_path(&settings.sources))
+}
+
+/// Writes the preload list into a config, all else in it stays as it is; says what was done.
+pub fn write_list(path: &Path, models: &[ModelName]) -> Result<String, String> {
+    match std::fs::read_to_string(path) {
+        Ok(old) => {
+            let new = config::edit::with_preload(Some(&old), models)?;
+            config::edit::write_over(path, &old, &new)?;
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            write_new(path, &config::edit::with_preload(None, models)?)?;
+        }
+        Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
+    }
+    Ok(format!("wrote the preload list to {}", path.display()))
 }
 
 /// Writes a config where none is; the error says what to do.

@@ -32,6 +32,9 @@ pub async fn run(cli: &Cli, mut settings: Settings, clock: Clock) -> anyhow::Res
         let engine = world.engine()?;
         let offered = place().ok().filter(|_| world.sim.is_none());
         let sources = settings.sources.clone();
+        // The demo keeps the settings it came with.
+        let list_place = Some(&settings).filter(|_| world.sim.is_none()).and_then(config::list_place);
+        let written = list_place.clone();
         let outcome = tui::run(Start {
             engine: Box::new(|| engine.start()),
             config: &world.config,
@@ -42,6 +45,11 @@ pub async fn run(cli: &Cli, mut settings: Settings, clock: Clock) -> anyhow::Res
             demo_place: offered.and_then(|place| Some((place.dir.clone(), place.to_write().ok()?))),
             notice: notice.take(),
             propose: Box::new(move |snapshot| proposal(&sources, snapshot)),
+            list_place,
+            write_list: Box::new(move |models| match &written {
+                Some(path) => config::write_list(path, models),
+                None => Err("there is no config to write the list into".to_owned()),
+            }),
         })
         .await
         .context("the screen");

@@ -10,21 +10,27 @@ use tokio_util::sync::CancellationToken;
 
 use super::act::Request;
 use super::out::Out;
-use super::{Cli, Exit, Sub, act, demo, screen, status};
+use super::{Cli, Exit, Sub, act, demo, hold, screen, status};
 use crate::config::{Config, Memory};
-use crate::engine::{self, Handle, Parts, clock};
+use crate::engine::{self, Handle, Journals, Parts, RamTier, clock};
+use crate::journal::Journal;
 use crate::ollama::{Client, Options};
 use crate::probe::gpu::{self, CardSource};
+use crate::probe::hold::Holder;
 use crate::probe::page_cache::PageCache;
-use crate::probe::{ram, runner};
+use crate::probe::warm::Warmer;
+use crate::probe::{pressure, ram, runner};
+use crate::residency::budget::{self, Machine};
 use crate::residency::bytes::Bytes;
 use crate::residency::host::{Cards, Ram};
-use crate::residency::timing::Clock;
+use crate::residency::timing::{Clock, Reading};
 use crate::sim::{CardReader, Sim};
 
 /// Between two readings of the runner processes, where a load of another client shows first. Listing `/proc` is a fifth
 /// of what an idle screen costs, so it is not done at every poll.
 const RUNNER_PERIOD: Duration = Duration::from_secs(2);
+/// Reading files into RAM with pauses shorter than this is one spell.
+const SPELL: Duration = Duration::from_secs(5);
 /// Between two readings of the cards.
 const CARD_PERIOD: Duration = Duration::from_secs(2);
 
@@ -108,7 +114,8 @@ impl Engine {
             ram: ram_reader(card.clone()),
             cards: Some(cards.readings),
             pages: local.then(|| PageCache::spawn(Arc::clone(&clock), stop.clone())),
-            runners: runners.map(|runners| runners.readings),
+            runners,
+            tier: local.then(|| ram_tier(&config, Arc::clone(&clock), stop.clone(), card)),
             config,
             client,
             clock,
@@ -117,6 +124,41 @@ impl Engine {
             stop,
         })
     }
+}
+
+/// What moves and keeps files in RAM. Its threads do nothing before they are asked.
+fn ram_tier(config: &Config, clock: Clock, stop: CancellationToken, card: Option<CardReader>) -> RamTier {
+    let limits = config.limits();
+    // Each thread reads memory for itself: an old reading would let it take what is gone.
+    let (mut of_reader, mut of_holder) = (ram_reader(card.clone()), ram_reader(card));
+    let mut before: Option<Reading<Ram>> = None;
+    let now = Arc::clone(&clock);
+    let guard = move || {
+        let at = now();
+        let value = of_reader()?;
+        // Of each spell of reading the first look counts: swapping of an hour ago says nothing.
+        let first = before.filter(|first| first.age(at) < SPELL).unwrap_or(Reading { value, at });
+        before = Some(Reading { value: first.value, at });
+        budget::why_stop(limits, &first.value, &value)
+    };
+    let gate = move || {
+        let ram = of_holder()?;
+        let margin = budget::margin(limits, &Machine { ram, runners: Bytes::ZERO });
+        pressure::why_not(ram.available, margin, pressure::memory(Path::new("/proc")))
+    };
+    RamTier {
+        warmer: Warmer::spawn(Arc::clone(&clock), stop.clone(), Box::new(guard)),
+        holder: Holder::spawn(Arc::clone(&clock), stop.clone(), Box::new(gate)),
+        journal: Journals::new(Box::new(move || journal(&clock, &stop))),
+    }
+}
+
+/// The journal through which instances know of each other; without a place for it each is alone.
+fn journal(clock: &Clock, stop: &CancellationToken) -> Option<Journal> {
+    use etcetera::BaseStrategy;
+    let base = etcetera::choose_base_strategy().ok()?;
+    let path = base.state_dir()?.join("resident").join("journal.sqlite");
+    Journal::open(&path, Arc::clone(clock), stop.clone()).ok().map(|(journal, _)| journal)
 }
 
 /// The demo's budget is as much smaller as its models are.
@@ -208,11 +250,18 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
             };
             status::run(handle, &request, &world.clock, interrupt, &mut out).await
         }
-        Some(sub) => match sub.act() {
+        Some(sub) => match sub.act(&world.config.preload.models) {
+            Some((_, models)) if models.models.is_empty() => {
+                out.remark("the preload list is empty: name models, or write ollama.preload.models in the config");
+                Exit::Usage
+            }
             Some((kind, models)) => {
                 let ui = &world.config.ui;
-                let request = Request::new(kind, models, &cli.flags, ui.confirm, ui.read_only);
-                act::run(handle, &request, interrupt, &mut out).await
+                let request = Request::new(kind, &models, &cli.flags, ui.confirm, ui.read_only);
+                match sub {
+                    Sub::Hold { .. } => hold::run(handle, &request, &world.config, interrupt, &mut out).await,
+                    _ => act::run(handle, &request, interrupt, &mut out).await,
+                }
             }
             None => Exit::Usage,
         },

@@ -75,7 +75,7 @@ impl Acts {
     pub fn take(&mut self, id: ActId, kind: ActKind, model: ModelName, now: Moment) {
         let state = ActState::Queued { why: "about to start".to_owned(), since: now };
         self.list.push(Tracked {
-            act: Act { id, kind, model, state },
+            act: Act { id, kind, model, state, progress: None },
             asked: now,
             step: Step::Waiting,
             victims: Vec::new(),

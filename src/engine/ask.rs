@@ -9,6 +9,7 @@ use super::acts::{Answer, Job};
 use super::known::{Installed, Known, Running, Shown};
 use crate::ollama::store::{Candidates, Store, blob_paths, usual_dirs};
 use crate::ollama::{Client, Error, Kind, Load, wire};
+use crate::probe::evict::Evicted;
 use crate::residency::act::ActId;
 use crate::residency::bytes::Bytes;
 use crate::residency::expiry::Expiry;
@@ -41,12 +42,14 @@ pub(crate) enum Reply {
     Show { digest: String, answer: Option<Shown> },
     Files(Found),
     Act { id: ActId, answer: Answer },
+    Evicted { id: ActId, answer: Vec<Evicted> },
 }
 
 /// Where models lie, and each model's files.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub dir: Result<PathBuf, String>,
+    pub owner: Option<String>,
     pub files: HashMap<ModelName, Result<Vec<Blob>, String>>,
 }
 
@@ -117,12 +120,12 @@ pub(crate) fn files(known: &Known) -> impl Future<Output = Reply> + 'static {
                         (name, blobs)
                     })
                     .collect();
-                Found { dir: Ok(store.dir().to_path_buf()), files }
+                Found { dir: Ok(store.dir().to_path_buf()), owner: store.owner(), files }
             }
             Err(why) => {
                 let why = why.to_string();
                 let files = names.into_iter().map(|name| (name, Err(why.clone()))).collect();
-                Found { dir: Err(why), files }
+                Found { dir: Err(why), owner: None, files }
             }
         };
         // Nobody waits any more when the engine has stopped.
@@ -135,6 +138,7 @@ pub(crate) fn files(known: &Known) -> impl Future<Output = Reply> + 'static {
         };
         Reply::Files(found.unwrap_or_else(|| Found {
             dir: Err("the thread that looks for models could not run".to_owned()),
+            owner: None,
             files: HashMap::new(),
         }))
     }

@@ -16,7 +16,9 @@ pub(crate) struct Due {
     pub files: bool,
     pub files_sent: bool,
     pub pages: Moment,
+    pub runners: Moment,
     pub next_event: u64,
+    pub next_own: u64,
 }
 
 impl Due {
@@ -33,7 +35,9 @@ impl Due {
             files: false,
             files_sent: false,
             pages: now,
+            runners: now,
             next_event: 1,
+            next_own: 0,
         }
     }
 }

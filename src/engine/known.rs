@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::hold::Keeping;
 use crate::config::Config;
 use crate::residency::bytes::Bytes;
 use crate::residency::expiry::Expiry;
 use crate::residency::forecast::Shape;
+use crate::residency::hold::Held;
 use crate::residency::host::{Cards, Ram, Runner};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
@@ -19,6 +21,9 @@ use crate::residency::timing::{Moment, Reading};
 
 /// Page-cache readings by blob digest.
 pub(crate) type Pages = Arc<HashMap<String, Reading<Cached>>>;
+
+/// The holder's readings by blob digest.
+pub(crate) type Holds = Arc<HashMap<String, Reading<Held>>>;
 
 /// All facts.
 pub(crate) struct Known {
@@ -52,6 +57,8 @@ pub(crate) struct Known {
     pub models_dir: Option<PathBuf>,
     /// Why that is unknown.
     pub models_dir_unknown: Option<String>,
+    /// Whose they are, if not ours.
+    pub files_owner: Option<String>,
     /// Files of each model, or why they are unknown.
     pub files: HashMap<ModelName, Result<Vec<Blob>, String>>,
     /// Loads under way that were seen, and whether they are ours.
@@ -62,6 +69,16 @@ pub(crate) struct Known {
     pub ghosts: Vec<ModelName>,
     /// keep_alive before our pin, to restore.
     pub before_pin: HashMap<ModelName, KeepAlive>,
+    /// When each model was last used by anybody, as far as it was seen.
+    pub last_use: HashMap<ModelName, Moment>,
+    /// What this process keeps in RAM.
+    pub kept: BTreeMap<ModelName, Keeping>,
+    /// What the holder says of it, by blob digest.
+    pub held: Holds,
+    /// Percent in RAM that was last told of each watched model.
+    pub told_percent: HashMap<ModelName, u8>,
+    /// When each model was last mended.
+    pub mended: HashMap<ModelName, Moment>,
     /// Main memory.
     pub ram: Option<Reading<Ram>>,
     /// The cards.
@@ -110,6 +127,13 @@ pub(crate) struct Running {
     pub unseen: u32,
 }
 
+impl Running {
+    /// Whether somebody used it since it was `before`: then its time was set anew, or still slides.
+    pub fn was_used_since(&self, before: &Running) -> bool {
+        self.slides > 0 || matches!((before.expiry, self.expiry), (Expiry::At(was), Expiry::At(is)) if is > was)
+    }
+}
+
 /// What `/api/show` adds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Shown {
@@ -153,11 +177,17 @@ impl Known {
             shown: HashMap::new(),
             models_dir: None,
             models_dir_unknown: None,
+            files_owner: None,
             files: HashMap::new(),
             loading: HashMap::new(),
             last_context: HashMap::new(),
             ghosts: Vec::new(),
             before_pin: HashMap::new(),
+            last_use: HashMap::new(),
+            kept: BTreeMap::new(),
+            held: Holds::default(),
+            told_percent: HashMap::new(),
+            mended: HashMap::new(),
             ram: None,
             cards: None,
             pages: Pages::default(),
@@ -227,17 +257,22 @@ impl Known {
                 return (Cached::Unknown("its files are not on this machine".to_owned()), None);
             }
             let Some(reading) = self.pages.get(&blob.digest) else { return (Cached::Unread, None) };
-            match &reading.value {
-                Cached::Unread => return (Cached::Unread, None),
-                Cached::Unknown(why) => return (Cached::Unknown(why.clone()), Some(reading.at)),
-                Cached::Exact(bytes) => sum += *bytes,
-                Cached::Sampled(bytes) => {
+            let mut at = reading.at;
+            match (&reading.value, self.held.get(&blob.digest)) {
+                (Cached::Exact(bytes), _) => sum += *bytes,
+                // What our own mapping has in memory is exact, also of files that the kernel tells nothing of.
+                (_, Some(held)) => {
+                    sum += held.value.resident;
+                    at = held.at;
+                }
+                (Cached::Unread, None) => return (Cached::Unread, None),
+                (Cached::Unknown(why), None) => return (Cached::Unknown(why.clone()), Some(reading.at)),
+                (Cached::Sampled(bytes), None) => {
                     sum += *bytes;
                     estimate = true;
                 }
             }
-            oldest =
-                Some(oldest.map_or(reading.at, |at| if reading.at.mono < at.mono { reading.at } else { at }));
+            oldest = Some(oldest.map_or(at, |old| if at.mono < old.mono { at } else { old }));
         }
         (if estimate { Cached::Sampled(sum) } else { Cached::Exact(sum) }, oldest)
     }

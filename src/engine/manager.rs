@@ -12,10 +12,12 @@ use super::acts::{Acts, Job};
 use super::ask::{self, Reply};
 use super::due::Due;
 use super::known::{Known, Loading, Pages};
-use super::readings::changed;
+use super::readings::{changed, changed_in};
+use super::warm::{ASKED, RamAct, RamTier};
 use super::{Command, observe, poll};
 use crate::ollama::{Client, Error, Kind};
 use crate::probe::page_cache::PageCache;
+use crate::probe::watched::Watched;
 use crate::residency::act::ActId;
 use crate::residency::event::{Event, RING, What};
 use crate::residency::host::{Cards, Ram, Runner};
@@ -29,6 +31,8 @@ const ACT_PERIOD: Duration = Duration::from_millis(250);
 const TAGS_PERIOD: Duration = Duration::from_secs(20);
 /// The same after an answer that was none.
 const TAGS_RETRY: Duration = Duration::from_secs(5);
+/// Between two looks at acts of the RAM tier that wait for something.
+const RAM_TURN: Duration = Duration::from_millis(500);
 /// An answer that takes longer makes the server slow.
 const SLOW: Duration = Duration::from_secs(1);
 
@@ -44,7 +48,11 @@ pub(crate) struct Manager {
     pub cards: Option<Probe<Cards>>,
     pub pages: Option<PageCache>,
     pub readings: Option<watch::Receiver<Pages>>,
-    pub runners: Option<Probe<Vec<Runner>>>,
+    pub runners: Option<Watched<Vec<Runner>>>,
+    pub tier: Option<RamTier>,
+    pub ram_acts: Vec<RamAct>,
+    /// The reading of files waits for another model's load.
+    pub paused: bool,
     pub commands: mpsc::Receiver<Command>,
     pub publish: watch::Sender<Arc<Snapshot>>,
     pub stop: CancellationToken,
@@ -84,24 +92,33 @@ impl Manager {
                     }
                 }
                 () = changed(&mut self.cards) => news = self.see_cards(),
-                () = changed(&mut self.runners) => news = self.see_runners(),
+                () = changed_in(self.runners.as_mut().map(|w| &mut w.readings)) => news = self.see_runners(),
+                () = changed_in(self.tier.as_mut().map(|t| &mut t.warmer.progress)) => news = self.see_warming(),
+                () = changed_in(self.tier.as_mut().map(|t| &mut t.holder.readings)) => news = self.see_held(),
+                () = changed_in(self.tier.as_mut().and_then(|t| Some(&mut t.journal.opened()?.leases))) => {
+                    news = self.see_leases();
+                }
                 () = changed(&mut self.readings) => news = self.see_pages(),
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
         }
     }
 
-    fn now(&self) -> Moment {
+    pub(super) fn now(&self) -> Moment {
         (self.clock)()
     }
 
     /// When the next thing is due by the clock.
-    fn wake(&self) -> std::time::Instant {
-        match self.due.ps_sent {
+    fn wake(&mut self) -> std::time::Instant {
+        let now = self.now();
+        let ps = match self.due.ps_sent {
             None => self.due.ps.mono,
             Some(sent) if matches!(self.known.reach, Reach::Up { .. }) => sent.mono + SLOW,
             Some(sent) => sent.mono + Duration::from_secs(3600),
-        }
+        };
+        // What waits for the RAM tier is looked at again in a while: a verification may have to be given up.
+        let ram = self.moves_ram().then(|| now.mono + RAM_TURN);
+        [Some(ps), ram, self.look_for_loads(now)].into_iter().flatten().min().unwrap_or(ps)
     }
 
     /// Sends what is due; says whether something is to be shown for it.
@@ -143,6 +160,7 @@ impl Manager {
             (self.due.files, self.due.files_sent) = (false, true);
             self.flying.spawn(ask::files(&self.known));
         }
+        self.turn_ram();
         if !self.acts.any_live() {
             return reach != std::mem::discriminant(&self.known.reach);
         }
@@ -162,6 +180,7 @@ impl Manager {
                 let from_ram = self.known.percent_cached(model);
                 self.known.loading.insert(model.clone(), Loading { since: now, ours: true, from_ram });
                 self.due.pages = now;
+                self.mind_the_disk();
                 self.tell(Some(model.clone()), What::Loading { ours: true });
             }
             let handle = self.flying.spawn(ask::job(self.client.clone(), id, job));
@@ -172,9 +191,14 @@ impl Manager {
     fn command(&mut self, command: Command) {
         let now = self.now();
         match command {
+            Command::Act { id, kind, model } if kind.is_of_ram() => self.take_ram_act(id, kind, model, ASKED),
             Command::Act { id, kind, model } => self.acts.take(id, kind, model, now),
             Command::Cancel { model } => self.cancel(Some(&model)),
             Command::CancelAll => self.cancel(None),
+            Command::List { models } => {
+                let preload = &mut Arc::make_mut(&mut self.known.config).preload;
+                (preload.enabled, preload.models) = (true, models);
+            }
             Command::Look { model } => {
                 let blobs = ask::readable(&self.known, &[model]);
                 if let Some(pages) = &self.pages {
@@ -187,6 +211,7 @@ impl Manager {
 
     fn cancel(&mut self, model: Option<&ModelName>) {
         let now = self.now();
+        self.cancel_ram(model);
         for (id, model) in self.acts.cancel(model, now) {
             for (_, handle) in self.sent.extract_if(.., |(sent, _)| *sent == id) {
                 handle.abort();
@@ -217,9 +242,10 @@ impl Manager {
                     Ok(dir) => (Some(dir), None),
                     Err(why) => (None, Some(why)),
                 };
-                self.known.files = found.files;
+                (self.known.files, self.known.files_owner) = (found.files, found.owner);
                 self.due.pages = now;
             }
+            Reply::Evicted { id, answer } => self.evicted(id, &answer),
             Reply::Act { id, answer } => {
                 self.sent.retain(|(sent, _)| *sent != id);
                 let jobs = self.acts.answered(id, answer, &mut self.known, now);
@@ -291,6 +317,7 @@ impl Manager {
                     self.tell(model, what);
                 }
                 self.acts.settle(&self.known, now);
+                self.let_go_what_is_over();
                 self.no_list_is_no_server(now);
             }
             Err(ask::Silence::Slow) => {
@@ -338,7 +365,9 @@ impl Manager {
 
     /// Stores the new snapshot; readers wake only if more than reading times changed.
     fn publish(&mut self) {
-        let fresh = poll::join(&self.known, &self.events, self.acts.list(), self.now());
+        let mut acts = self.acts.list();
+        acts.extend(self.ram_acts.iter().map(|act| act.act.clone()));
+        let fresh = poll::join(&self.known, &self.events, acts, self.now());
         self.publish.send_if_modified(|current| {
             let changed = poll::differs(current, &fresh);
             *current = Arc::new(fresh);

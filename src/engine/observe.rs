@@ -42,6 +42,9 @@ pub(crate) fn ps(
     for (name, running) in &mut fresh {
         let was = old.remove(name);
         learn(running, was.as_ref(), before, now.wall);
+        if !first && was.as_ref().is_none_or(|was| running.was_used_since(was)) {
+            known.last_use.insert(name.clone(), now);
+        }
         if let Some(context) = running.context {
             known.last_context.insert(name.clone(), context);
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::known::{Known, Running};
+use super::warm;
 use crate::residency::act::{Act, ActKind};
 use crate::residency::bytes::Bytes;
 use crate::residency::event::Event;
@@ -32,7 +33,12 @@ pub(crate) fn join(known: &Known, events: &VecDeque<Arc<Event>>, acts: Vec<Act>,
     });
     Snapshot {
         at: now,
-        host: Host { name: known.host_name.clone(), ram: known.ram, cards: known.cards.clone() },
+        host: Host {
+            name: known.host_name.clone(),
+            ram: known.ram,
+            cards: known.cards.clone(),
+            holds: known.holds(),
+        },
         servers: vec![Server {
             url: known.config.url.clone(),
             reach: known.reach.clone(),
@@ -41,6 +47,7 @@ pub(crate) fn join(known: &Known, events: &VecDeque<Arc<Event>>, acts: Vec<Act>,
             demo_scale: known.demo_scale,
             models_dir: known.models_dir.clone(),
             models_dir_unknown: known.models_dir_unknown.clone(),
+            files_owner: known.files_owner.clone(),
             models,
             ps_at: known.ps_at,
             tags_at: known.tags_at,
@@ -86,7 +93,11 @@ fn model(
     let running =
         known.running.get(name).or_else(|| shared_with.iter().find_map(|other| known.running.get(other)));
     let details = known.details(name);
-    let (cached, cached_at) = known.cached(name);
+    let (mut cached, cached_at) = known.cached(name);
+    // What we have read of it ourselves is known sooner than the next look at the page cache.
+    if let Some(progress) = warm::reading(acts, name) {
+        cached = Cached::Exact(cached.bytes().unwrap_or_default().max(progress.done()));
+    }
     let files: Bytes = known.blobs(name).iter().map(|blob| blob.size).sum();
     let size = match installed {
         Some(model) => model.size,
@@ -139,6 +150,7 @@ fn model(
         } else {
             Bytes::ZERO
         },
+        kept: known.kept(name),
         blobs: blobs(known, name),
         name: name.clone(),
         details,
@@ -250,7 +262,7 @@ fn host_differs(old: &Host, new: &Host) -> bool {
         })
     };
     let cards = |host: &Host| host.cards.as_ref().map(|reading| reading.value.clone());
-    ram(old) != ram(new) || cards(old) != cards(new)
+    ram(old) != ram(new) || cards(old) != cards(new) || old.holds.0 >> 26 != new.holds.0 >> 26
 }
 
 fn server_differs(old: &Server, new: &Server) -> bool {
@@ -278,6 +290,7 @@ fn model_differs(old: &Model, new: &Model) -> bool {
         || old.blobs != new.blobs
         || old.shared_with != new.shared_with
         || old.arriving != new.arriving
+        || old.kept != new.kept
         || old.forecast != new.forecast
         || old.details != new.details
         || loaded_differs(old.loaded.as_ref(), new.loaded.as_ref())

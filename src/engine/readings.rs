@@ -22,7 +22,7 @@ const RAM_PERIOD: Duration = Duration::from_millis(1900);
 impl Manager {
     /// Whether something is under way that moves bytes.
     pub(super) fn is_busy(&self) -> bool {
-        self.acts.any_live() || !self.known.loading.is_empty()
+        self.acts.any_live() || self.moves_ram() || !self.known.loading.is_empty()
     }
 
     pub(super) fn ask_pages(&mut self, now: Moment) {
@@ -55,12 +55,17 @@ impl Manager {
         let same = |(digest, reading): (&String, &Reading<Cached>)| {
             old.get(digest).is_some_and(|old| old.value == reading.value)
         };
-        !self.known.pages.iter().all(same)
+        let news = !self.known.pages.iter().all(same);
+        if news {
+            self.watch_fading();
+        }
+        news
     }
 
     /// Takes a reading of the runners; says whether it says anything new.
     pub(super) fn see_runners(&mut self) -> bool {
-        let Some(fresh) = self.runners.as_mut().and_then(|runners| runners.borrow_and_update().clone())
+        let fresh = |runners: &mut Watched<_>| runners.readings.borrow_and_update().clone();
+        let Some(fresh) = self.runners.as_mut().and_then(fresh)
         else {
             return false;
         };
@@ -80,6 +85,14 @@ impl Manager {
         if self.is_busy() || self.known.ram.is_none_or(|ram| ram.age(now) >= RAM_PERIOD) {
             self.known.ram = (self.ram)().map(|value| Reading { value, at: now }).or(self.known.ram);
         }
+    }
+}
+
+/// The same for one that is part of something; it stays when its thread ends.
+pub(super) async fn changed_in<T>(probe: Option<&mut watch::Receiver<T>>) {
+    match probe {
+        Some(probe) if probe.changed().await.is_ok() => {}
+        _ => std::future::pending().await,
     }
 }
 

@@ -119,6 +119,15 @@ impl Store {
         &self.dir
     }
 
+    /// Whose the files are, where they are not ours: the user's name, or `#` and its number as `sudo -u` takes it.
+    pub fn owner(&self) -> Option<String> {
+        use std::os::unix::fs::MetadataExt;
+        let uid = fs::metadata(self.dir.join("blobs")).ok()?.uid();
+        let is_ours = uid == rustix::process::geteuid().as_raw();
+        let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        (!is_ours).then(|| user_of(uid, &users).unwrap_or_else(|| format!("#{uid}")))
+    }
+
     /// The large files a model is made of, each digest once, its weights first. Small layers (template, licence, …)
     /// are left out; a cloud model has none.
     pub fn blobs(&self, model: &ModelName) -> Result<Vec<Blob>, Reason> {
@@ -161,6 +170,15 @@ impl Store {
         let manifest = Manifest::read(&path)?;
         Ok((path, manifest))
     }
+}
+
+/// The name of a user in `/etc/passwd`; users that only a directory service knows are not found.
+fn user_of(uid: u32, users: &str) -> Option<String> {
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        (number.parse() == Ok(uid)).then(|| printable(name).into_owned())
+    })
 }
 
 /// A blob's path in the server's own words.
@@ -267,6 +285,13 @@ mod tests {
         ] {
             assert_eq!(read(bad.clone()), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_user_is_found_by_number() {
+        let users = "root:x:0:0:root:/root:/bin/sh\nollama:x:998:998::/usr/share/ollama:/bin/false\nbroken\n";
+        assert_eq!(user_of(998, users).as_deref(), Some("ollama"));
+        assert_eq!(user_of(5, users), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::keep_alive::KeepAlive;
 use super::name::ModelName;
 use super::timing::Moment;
+use super::warm::Progress;
 
 /// Names one act for as long as the program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +28,14 @@ pub enum ActKind {
     Touch,
     /// Give it another keep_alive.
     KeepAlive(KeepAlive),
+    /// Bring its files into RAM.
+    Warm,
+    /// Keep its files in RAM until they are released.
+    Hold,
+    /// No longer keep its files in RAM; they stay as long as the kernel lets them.
+    Release,
+    /// Take its files out of RAM.
+    Drop,
 }
 
 impl ActKind {
@@ -40,7 +49,16 @@ impl ActKind {
             ActKind::Unpin => "unpin",
             ActKind::Touch => "touch",
             ActKind::KeepAlive(_) => "keep_alive",
+            ActKind::Warm => "warm",
+            ActKind::Hold => "hold",
+            ActKind::Release => "release",
+            ActKind::Drop => "drop",
         }
+    }
+
+    /// Whether it is about files in RAM; the others are about what the server has loaded.
+    pub fn is_of_ram(self) -> bool {
+        matches!(self, ActKind::Warm | ActKind::Hold | ActKind::Release | ActKind::Drop)
     }
 }
 
@@ -55,6 +73,8 @@ pub struct Act {
     pub model: ModelName,
     /// How far it is.
     pub state: ActState,
+    /// How far the reading is, of an act that reads.
+    pub progress: Option<Progress>,
 }
 
 /// How far an act is.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::bytes::Bytes;
 use super::keep_alive::KeepAlive;
 use super::name::ModelName;
 use super::timing::Moment;
@@ -72,6 +73,43 @@ pub enum What {
     Touched {
         /// What it is now, where that is known.
         keep_alive: Option<KeepAlive>,
+    },
+    /// Its files were brought into RAM.
+    Warmed {
+        /// From the first byte asked to the last one there.
+        took: Duration,
+        /// What came from the disk.
+        read: Bytes,
+        /// Percent of it that is in RAM, read again afterwards; `None` where that cannot be read.
+        percent: Option<u8>,
+        /// That is from samples.
+        estimate: bool,
+    },
+    /// Its files were taken out of RAM.
+    Dropped {
+        /// What was there before.
+        was: Bytes,
+        /// What is still there.
+        left: Bytes,
+    },
+    /// Its files are kept in RAM until they are released.
+    Held,
+    /// Its files are no longer kept in RAM.
+    Released {
+        /// Why, if nobody asked for it here.
+        why: Option<String>,
+    },
+    /// The kernel took a part of it out of RAM.
+    Faded {
+        /// Percent that was there.
+        from: u8,
+        /// Percent that is left.
+        to: u8,
+    },
+    /// What keeps it in RAM has trouble.
+    HoldTrouble {
+        /// What, and what to do.
+        why: String,
     },
     /// An act did not work.
     Failed {

@@ -9,6 +9,7 @@ use super::act::Act;
 use super::bytes::Bytes;
 use super::event::Event;
 use super::expiry::Expiry;
+use super::hold::Held;
 use super::host::{Cards, Ram, Runner};
 use super::keep_alive::KeepAlive;
 use super::name::ModelName;
@@ -39,6 +40,8 @@ pub struct Host {
     pub ram: Option<Reading<Ram>>,
     /// Its cards; the moment is when the driver last answered.
     pub cards: Option<Reading<Cards>>,
+    /// Files that this process keeps in RAM; they count as its own memory.
+    pub holds: Bytes,
 }
 
 /// One server and its models.
@@ -58,6 +61,8 @@ pub struct Server {
     pub models_dir: Option<PathBuf>,
     /// Why the models directory is unknown, if it is.
     pub models_dir_unknown: Option<String>,
+    /// Whose the files there are, where they are not ours: a user's name, or `#` and a number.
+    pub files_owner: Option<String>,
     /// All models: the preload list in its order, then by name.
     pub models: Vec<Model>,
     /// When `/api/ps` last answered; `None` before the first.
@@ -124,6 +129,8 @@ pub struct Model {
     pub loaded: Option<Loaded>,
     /// While it loads: what its runner has on the cards so far, where the driver says so.
     pub arriving: Bytes,
+    /// What keeps its files in RAM.
+    pub kept: Option<Kept>,
     /// Its files, as far as they are known.
     pub blobs: Vec<Blob>,
     /// Other names of the same weights.
@@ -132,7 +139,20 @@ pub struct Model {
     pub forecast: Option<super::forecast::Forecast>,
 }
 
+/// From this share of its bytes in RAM on, a load needs (nearly) no disk; the page cache drops a page here and there.
+const PRELOADED_PERCENT: u8 = 95;
+
 impl Model {
+    /// Whether a living runner holds it.
+    pub fn has_runner(&self) -> bool {
+        self.loaded.is_some() && self.state != State::Ghost
+    }
+
+    /// Whether it is loaded, or (nearly) all of it is in RAM, so that its load need not wait for the disk.
+    pub fn needs_no_disk(&self) -> bool {
+        self.has_runner() || self.tiers.ram.percent_of(self.tiers.whole()) >= PRELOADED_PERCENT
+    }
+
     /// A model of which nothing but its name is known.
     pub fn named(name: ModelName) -> Model {
         Model {
@@ -148,6 +168,7 @@ impl Model {
             cached_at: None,
             loaded: None,
             arriving: Bytes::ZERO,
+            kept: None,
             blobs: Vec::new(),
             shared_with: Vec::new(),
             forecast: None,
@@ -197,6 +218,19 @@ pub struct Loaded {
     pub keep_alive: Option<KeepAlive>,
     /// Its process, where that is visible.
     pub runner: Option<Runner>,
+}
+
+/// How a model is kept in RAM by this process, and for how long.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kept {
+    /// Asked for by name: until it is released, whatever its countdown says.
+    pub held: bool,
+    /// When it is let go unless it is used; `None` is never.
+    pub ends: Option<Moment>,
+    /// The whole of that time.
+    pub total: Option<Duration>,
+    /// How, and how much of its files; `None` before the first look.
+    pub files: Option<Held>,
 }
 
 /// One file of a model.

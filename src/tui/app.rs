@@ -11,7 +11,7 @@ use super::action::{Action, Context};
 use super::keymap::Keymap;
 use super::theme::Theme;
 use super::{Outcome, Proposal, ProposeConfig};
-use crate::config::{Config, Confirm, Memory};
+use crate::config::{Config, Confirm, Memory, Preload};
 use crate::residency::act::{Act, ActKind, ActState};
 use crate::residency::bytes::Bytes;
 use crate::residency::expiry::Expiry;
@@ -21,6 +21,7 @@ use crate::residency::timing::Moment;
 
 mod act;
 mod prompt;
+mod ram;
 mod roam;
 
 pub(crate) use prompt::{Asked, Prompt};
@@ -48,6 +49,12 @@ pub struct Settings {
     pub url: String,
     /// The budget whose marks the RAM gauge carries.
     pub memory: Memory,
+    /// How models are to get into RAM.
+    pub preload: Preload,
+    /// What acts by itself.
+    pub may_act: bool,
+    /// Where the preload list can be written.
+    pub list_place: Option<PathBuf>,
     /// Whether the user has a config of any kind.
     pub has_config: bool,
     /// The config that was merely found, so that nothing of it acts by itself.
@@ -72,6 +79,9 @@ impl Settings {
             refresh: config.ui.refresh,
             url: config.url.clone(),
             memory: config.memory,
+            preload: config.preload.clone(),
+            may_act: config.may_act,
+            list_place: None,
             has_config: config.file.is_some(),
             auto_off: config.file.clone().filter(|_| !config.may_act),
             demo_place: None,
@@ -131,6 +141,12 @@ pub(crate) struct Ask {
 pub enum Effect {
     /// Ask the engine for an act.
     Act(ActKind, ModelName),
+    /// Ask the engine for the same act on several models.
+    Acts(ActKind, Vec<ModelName>),
+    /// The preload list is these models from now on.
+    List(Vec<ModelName>),
+    /// Write the preload list into the user's config.
+    WriteList(Vec<ModelName>),
     /// Cancel what runs or waits for a model.
     Cancel(ModelName),
     /// Cancel everything.
@@ -172,13 +188,14 @@ impl App {
             demo_scale: None,
             models_dir: None,
             models_dir_unknown: None,
+            files_owner: None,
             models: Vec::new(),
             ps_at: None,
             tags_at: None,
         };
         let snapshot = Snapshot {
             at: now,
-            host: Host { name: String::new(), ram: None, cards: None },
+            host: Host { name: String::new(), ram: None, cards: None, holds: Bytes::ZERO },
             servers: vec![server],
             events: std::collections::VecDeque::new(),
             acts: Vec::new(),
@@ -317,6 +334,7 @@ impl App {
         }
         let counts = |model: &&Model| {
             matches!(model.state, State::Loading { .. })
+                || model.kept.as_ref().is_some_and(|kept| kept.ends.is_some())
                 || model.loaded.as_ref().is_some_and(|loaded| {
                     model.state != State::Ghost
                         && matches!(loaded.expiry, Expiry::At(_))

@@ -14,7 +14,7 @@ use super::app::{App, Effect, Settings};
 use super::keymap::Keymap;
 use super::view::view;
 use super::{Proposal, theme};
-use crate::config::{Confirm, Memory};
+use crate::config::{Confirm, Memory, Preload};
 use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::bytes::{Bytes, GIB, MIB};
 use crate::residency::event::{Event, What};
@@ -135,6 +135,7 @@ pub(crate) fn server(models: Vec<Model>) -> Server {
         demo_scale: None,
         models_dir: Some("/models".into()),
         models_dir_unknown: None,
+        files_owner: None,
         models,
         ps_at: Some(now()),
         tags_at: Some(now()),
@@ -165,6 +166,7 @@ pub(crate) fn snapshot(server: Server) -> Snapshot {
         host: Host {
             name: "workshop".into(),
             ram: Some(Reading { value: ram, at: now() }),
+            holds: Bytes::ZERO,
             cards: Some(Reading { value: Cards::Known(vec![card]), at: now() }),
         },
         servers: vec![server],
@@ -247,7 +249,7 @@ pub(crate) fn many(count: usize) -> Snapshot {
 /// An act of ours that began so many seconds ago.
 pub(crate) fn running(kind: ActKind, model: &str, seconds: i64) -> Act {
     let state = ActState::Running { stage: "loading", since: after(-seconds) };
-    Act { id: ActId(1), kind, model: name(model), state }
+    Act { id: ActId(1), kind, model: name(model), state, progress: None }
 }
 
 /// A screen without colours' worries: dark theme, UTC, no config.
@@ -263,6 +265,9 @@ pub(crate) fn app(snapshot: Snapshot) -> App {
         refresh: Duration::from_secs(1),
         url: "http://127.0.0.1:11434".into(),
         memory: Memory::Auto,
+        preload: Preload::default(),
+        may_act: false,
+        list_place: None,
         has_config: true,
         auto_off: None,
         demo_place: None,

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::app::{App, Effect, Settings};
 use super::terminal::{Screen, give_back};
 use super::view::view;
-use super::{Outcome, Start, theme};
+use super::{Outcome, Start, WriteList, theme};
 use crate::engine::{Command, Handle};
 use crate::residency::name::ModelName;
 use crate::residency::timing::{Clock, Moment};
@@ -25,12 +25,13 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Shows the screen until the user leaves it. The first frame is drawn before the engine is started.
 pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
-    let Start { engine, config, keymap, keys, clock, read_only, demo_place, notice, propose } = start;
+    let Start { engine, config, keymap, keys, clock, read_only, demo_place, notice, propose, list_place, write_list } = start;
     let no_color = std::env::var("NO_COLOR").ok();
     let theme = theme::choose(&config.ui.theme, no_color.as_deref());
     let mut settings = Settings::of(config, theme, jiff::tz::TimeZone::system(), propose);
     settings.read_only |= read_only;
     settings.demo_place = demo_place;
+    settings.list_place = list_place;
     let mut signals = Signals::new()?;
     let now = clock();
     let mut session = Session {
@@ -41,6 +42,7 @@ pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
         alive: now,
         due: None,
         looked: None,
+        write_list,
     };
     if let Some(keys) = &mut keys.0 {
         forget(keys).await;
@@ -83,6 +85,8 @@ struct Session {
     due: Option<Instant>,
     /// The model that the engine was told to look at.
     looked: Option<ModelName>,
+    /// Writes the preload list into the user's config.
+    write_list: WriteList,
 }
 
 impl Session {
@@ -148,6 +152,19 @@ impl Session {
                     if let Err(busy) = handle.act(kind, model) {
                         self.app.notice = Some(busy.to_string());
                     }
+                }
+                Some(Effect::Acts(kind, models)) => {
+                    for model in models {
+                        if let Err(busy) = handle.act(kind, model) {
+                            self.app.notice = Some(busy.to_string());
+                            break;
+                        }
+                    }
+                }
+                Some(Effect::List(models)) => self.send(&handle, Command::List { models }),
+                Some(Effect::WriteList(models)) => {
+                    let said = (self.write_list)(&models);
+                    self.app.notice = Some(said.unwrap_or_else(|why| why));
                 }
                 Some(Effect::Cancel(model)) => self.send(&handle, Command::Cancel { model }),
                 Some(Effect::CancelAll) => self.send(&handle, Command::CancelAll),

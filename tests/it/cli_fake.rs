@@ -90,6 +90,7 @@ pub fn snapshot(at: Moment, models: Vec<Model>) -> Snapshot {
         host: Host {
             name: "box".into(),
             ram: Some(Reading { value: ram, at }),
+            holds: Bytes::ZERO,
             cards: Some(Reading { value: Cards::Known(vec![card]), at }),
         },
         servers: vec![Server {
@@ -100,6 +101,7 @@ pub fn snapshot(at: Moment, models: Vec<Model>) -> Snapshot {
             demo_scale: None,
             models_dir: Some("/models".into()),
             models_dir_unknown: None,
+            files_owner: None,
             models,
             ps_at: Some(at),
             tags_at: Some(at),
@@ -139,7 +141,7 @@ impl FakeEngine {
     pub fn show(&self, (id, kind, model): &(ActId, ActKind, ModelName), state: ActState) {
         self.change(|snapshot| {
             snapshot.acts.retain(|act| act.id != *id);
-            snapshot.acts.push(Act { id: *id, kind: *kind, model: model.clone(), state });
+            snapshot.acts.push(Act { id: *id, kind: *kind, model: model.clone(), state, progress: None });
         });
     }
 }

@@ -49,9 +49,15 @@ impl World {
             cards: None,
             pages: None,
             runners: None,
+            tier: None,
             stop: stop.clone(),
         });
         World { handle, url: url.to_owned(), stop }
+    }
+
+    /// An engine that was started otherwise.
+    pub fn of(handle: Handle, url: String, stop: CancellationToken) -> World {
+        World { handle, url, stop }
     }
 
     /// Waits for a snapshot in which `found` finds what it looks for.

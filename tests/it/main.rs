@@ -6,6 +6,8 @@ mod arrows;
 mod cli_act;
 mod cli_fake;
 mod cli_process;
+#[cfg(target_os = "linux")]
+mod cli_ram;
 mod cli_status;
 mod config_load;
 mod engine_behaviour;
@@ -18,6 +20,8 @@ mod probe_nvml;
 mod probe_page_cache;
 #[cfg(target_os = "linux")]
 mod probe_runner;
+#[cfg(target_os = "linux")]
+mod ram_tier;
 mod rust_text;
 mod sim_children;
 mod sim_contract;

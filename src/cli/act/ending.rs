@@ -120,6 +120,10 @@ fn past(kind: ActKind) -> &'static str {
         ActKind::Unpin => "unpinned",
         ActKind::Touch => "touched",
         ActKind::KeepAlive(_) => "given another keep_alive",
+        ActKind::Warm => "warmed",
+        ActKind::Hold => "held",
+        ActKind::Release => "released",
+        ActKind::Drop => "dropped",
     }
 }
 

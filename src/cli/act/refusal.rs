@@ -9,6 +9,7 @@ use crate::residency::snapshot::{Model, Server, State};
 pub(super) fn refusal(server: &Server, kind: ActKind, name: &ModelName, confirm: Confirm) -> Option<String> {
     match confirm {
         Confirm::Never => None,
+        _ if kind == ActKind::Drop => Some("its next load would have to read the disk".to_owned()),
         Confirm::Always => Some("the config asks before every act (ui.confirm: always)".to_owned()),
         Confirm::Risky => risk(server, kind, server.model(name)?),
     }

@@ -6,9 +6,10 @@ use super::words::{is_estimate, preloaded, processor, ram_unknown, state_key, vr
 use super::{SCHEMA_VERSION, age, script_name, seconds};
 use crate::residency::expiry::Expiry;
 use crate::residency::forecast::Forecast;
+use crate::residency::hold::How;
 use crate::residency::host::{Card, Cards, LoadMode, Pcie, Ram, Runner};
 use crate::residency::keep_alive::KeepAlive;
-use crate::residency::snapshot::{Host, Loaded, Model, Reach, Server, Snapshot, State};
+use crate::residency::snapshot::{Host, Kept, Loaded, Model, Reach, Server, Snapshot, State};
 use crate::residency::timing::{Moment, Reading};
 
 /// The whole status at `now`. `keep_alive` is the config's.
@@ -55,6 +56,7 @@ fn host(host: &Host, now: Moment) -> Value {
         Some(Cards::Known(cards)) => (Some(cards.iter().map(card).collect::<Vec<_>>()), ""),
     };
     put(&mut map, "cards", cards, why);
+    map.insert("holds_bytes".to_owned(), host.holds.0.into());
     map.insert(
         "cards_age_seconds".to_owned(),
         host.cards.as_ref().map(|reading| age(now, reading.at)).into(),
@@ -157,6 +159,7 @@ fn model(server: &Server, model: &Model, now: Moment) -> Value {
     }
     say("pinned", model.pinned.into());
     say("tiers", tiers(model));
+    say("kept", model.kept.as_ref().map(|one| kept(one, now)).into());
     say("cached_age_seconds", model.cached_at.map(|at| age(now, at)).into());
     say("shared_with", model.shared_with.iter().map(script_name).collect());
     say("forecast", model.forecast.as_ref().map(forecast).into());
@@ -178,6 +181,20 @@ fn tiers(model: &Model) -> Value {
     put(&mut map, "disk_bytes", known(tiers.disk.0), why.unwrap_or_default());
     map.insert("estimate".to_owned(), is_estimate(model).into());
     map.into()
+}
+
+/// What keeps it in RAM, in this process; another instance's holds are not seen here.
+fn kept(kept: &Kept, now: Moment) -> Value {
+    let files = kept.files.as_ref();
+    object!({
+        "held": kept.held,
+        "remaining_seconds": kept.ends.map(|ends| seconds(ends.mono.saturating_duration_since(now.mono))),
+        "how": files.map(|files| match files.how { How::Map => "map", How::Lock => "mlock" }),
+        "resident_bytes": files.map(|files| files.resident),
+        "locked_bytes": files.map(|files| files.locked),
+        "fading": files.and_then(|files| files.fading.clone()),
+        "trouble": files.and_then(|files| files.trouble.clone()),
+    })
 }
 
 fn forecast(forecast: &Forecast) -> Value {

@@ -4,9 +4,6 @@ use crate::residency::bytes::Bytes;
 use crate::residency::snapshot::{Loaded, Model, Snapshot, State};
 use crate::residency::tier::Cached;
 
-/// From this share of its bytes in RAM on, a model counts as preloaded; the page cache drops a page here and there.
-const PRELOADED_PERCENT: u8 = 95;
-
 /// A state's name for scripts.
 pub(super) fn state_key(state: State) -> &'static str {
     match state {
@@ -83,7 +80,7 @@ pub(super) fn processor(loaded: &Loaded) -> Option<String> {
 /// The model that is in VRAM; of several the one with most bytes there.
 pub(super) fn vram_model(snapshot: &Snapshot) -> Option<&Model> {
     let on_card =
-        |model: &&Model| is_held(model) && model.loaded.as_ref().is_some_and(|l| l.size_vram > Bytes::ZERO);
+        |model: &&Model| model.has_runner() && model.loaded.as_ref().is_some_and(|l| l.size_vram > Bytes::ZERO);
     // `max_by_key` takes the last of equals: reversed, that is the first in the table.
     models(snapshot)
         .filter(on_card)
@@ -95,16 +92,9 @@ pub(super) fn vram_model(snapshot: &Snapshot) -> Option<&Model> {
 
 /// The models that a load need not fetch from disk: loaded, or (nearly) all in RAM.
 pub(super) fn preloaded(snapshot: &Snapshot) -> impl Iterator<Item = &Model> {
-    models(snapshot).filter(|model| {
-        is_held(model) || model.tiers.ram.percent_of(model.tiers.whole()) >= PRELOADED_PERCENT
-    })
+    models(snapshot).filter(|model| model.needs_no_disk())
 }
 
 fn models(snapshot: &Snapshot) -> impl Iterator<Item = &Model> {
     snapshot.servers.iter().flat_map(|server| &server.models)
-}
-
-/// Whether a living runner holds it.
-fn is_held(model: &Model) -> bool {
-    model.loaded.is_some() && model.state != State::Ghost
 }

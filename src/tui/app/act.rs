@@ -23,6 +23,9 @@ impl App {
                 return self.move_model(action);
             }
             Action::KeepAlive => self.ask_keep_alive(),
+            Action::Warm | Action::Hold | Action::Drop => return self.move_in_ram(action),
+            Action::WarmAll => return self.warm_all(),
+            Action::Listed => return self.relist(),
             Action::Cancel => return self.cancel(),
             Action::CancelAll => return self.cancel_all(),
             Action::Sort => self.turn_sort(),
@@ -49,12 +52,12 @@ impl App {
         None
     }
 
-    fn say(&mut self, text: impl Into<String>) {
+    pub(super) fn say(&mut self, text: impl Into<String>) {
         self.notice = Some(text.into());
     }
 
     /// The selected model, if it may be moved at all; says why not otherwise.
-    fn movable(&mut self) -> Option<Model> {
+    pub(super) fn movable(&mut self) -> Option<Model> {
         if self.settings.read_only {
             self.say("read-only: nothing is changed here; start without --read-only to act");
             return None;
@@ -131,7 +134,7 @@ impl App {
     }
 
     /// The question an act asks first, if it asks.
-    fn asks(&self, kind: ActKind, model: &Model) -> Option<String> {
+    pub(super) fn asks(&self, kind: ActKind, model: &Model) -> Option<String> {
         let name = &model.name;
         let precious = |model: &Model| model.pinned || is_busy(model.state);
         let risky = match kind {
@@ -154,6 +157,8 @@ impl App {
                 .then(|| self.plan(kind, model))
                 .flatten()
                 .map(|plan| format!("{plan}   go on?")),
+            ActKind::Drop => Some(self.drop_question(model)),
+            ActKind::Hold => self.lock_question(model),
             _ => None,
         };
         match self.settings.confirm {
@@ -275,6 +280,9 @@ impl App {
                 "{verb} {model} runs for {}; leaving aborts it. leave?",
                 format::running(now.since(since.mono))
             ),
+            ActState::Running { .. } if act.kind.is_of_ram() => {
+                format!("{verb} {model} is under way; leaving ends it, what is in RAM stays. leave?")
+            }
             ActState::Running { .. } => format!("{verb} {model} is under way. leave without seeing its end?"),
             _ => format!("{verb} {model} still waits and will not be done. leave?"),
         };

@@ -6,6 +6,7 @@ use ratatui::style::Style;
 
 use super::table;
 use crate::residency::expiry::Expiry;
+use crate::residency::hold::How;
 use crate::residency::host::LoadMode;
 use crate::residency::snapshot::{Model, State};
 use crate::residency::text::printable;
@@ -98,6 +99,10 @@ fn lines(model: &Model, app: &App, now: Moment, width: u16) -> Vec<Line> {
             add("RAM", format!("{about}{percent} % of its files   {how}{age}"), theme.ram);
         }
     }
+    if let Some(owner) = owner_to_be(model, app) {
+        add("", format!("exact, as the files' owner: sudo -u {} resident", printable(owner)), theme.faint);
+    }
+    kept(model, app, now, width, &mut add);
     if let Some(forecast) = &model.forecast
         && model.loaded.is_none()
     {
@@ -117,6 +122,48 @@ fn lines(model: &Model, app: &App, now: Moment, width: u16) -> Vec<Line> {
     add("digest", printable(&model.digest).into_owned(), theme.faint);
     blobs(model, app, &mut add);
     lines
+}
+
+/// Who may count this model's pages, where we may not.
+fn owner_to_be<'a>(model: &Model, app: &'a App) -> Option<&'a str> {
+    let hidden = model.cached.is_estimate() || matches!(model.cached, Cached::Unknown(_));
+    let here = !model.blobs.is_empty() && model.blobs.iter().all(|blob| blob.path.is_some());
+    app.server()?.files_owner.as_deref().filter(|_| hidden && here)
+}
+
+/// What keeps it in RAM, how well, and until when.
+fn kept(
+    model: &Model,
+    app: &App,
+    now: Moment,
+    width: u16,
+    add: &mut impl FnMut(&'static str, String, Style),
+) {
+    let theme = &app.settings.theme;
+    let Some(kept) = &model.kept else { return };
+    let until = match kept.ends {
+        None if kept.held => "until it is released".to_owned(),
+        None => "for ever: keep_alive is -1".to_owned(),
+        Some(ends) => {
+            let left = ends.mono.saturating_duration_since(now.mono).as_secs();
+            format!("for {}, then it is let go", format::countdown(left))
+        }
+    };
+    let Some(files) = &kept.files else {
+        add("kept", until, theme.ram);
+        return;
+    };
+    let how = match files.how {
+        How::Lock if files.locked < files.size => format!("locked {} of {}", files.locked, files.size),
+        How::Lock => format!("locked {}", files.locked),
+        How::Map => format!("mapped, {} there", files.resident),
+    };
+    add("kept", format!("{how}   {until}"), theme.ram);
+    for trouble in files.fading.iter().chain(&files.trouble) {
+        for line in format::wrap(&printable(trouble), width.saturating_sub(WORDS + 2), 4) {
+            add("", line, theme.warn);
+        }
+    }
 }
 
 fn loaded(model: &Model, app: &App, add: &mut impl FnMut(&'static str, String, Style)) {

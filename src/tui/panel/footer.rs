@@ -4,6 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::welcome;
+use crate::residency::bytes::Bytes;
 use crate::residency::snapshot::{Reach, State};
 use crate::tui::action::{Action, Context};
 use crate::tui::app::{App, Layer, Panel};
@@ -36,6 +37,7 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App) {
 
 fn word(action: Action, app: &App) -> &'static str {
     match action {
+        Action::Hold if app.model().and_then(|model| model.kept.as_ref()).is_some_and(|kept| kept.held) => "release",
         Action::Pin if app.model().is_some_and(|model| model.pinned) => "unpin",
         Action::Choose if matches!(&app.layer, Layer::Setup(proposal, _) if proposal.exists) => {
             "(there already)"
@@ -101,6 +103,16 @@ fn for_model(app: &App) -> Vec<Action> {
         }
         Some(_) => actions.extend([Action::Unload, Action::Pin, Action::Touch, Action::KeepAlive]),
         None => actions.extend([Action::Swap, Action::Load]),
+    }
+    if app.server().is_some_and(|server| server.local) && !model.blobs.is_empty() {
+        let whole = model.cached.bytes().is_some_and(|bytes| bytes.percent_of(model.tiers.whole()) == 100);
+        if !whole {
+            actions.push(Action::Warm);
+        }
+        actions.push(Action::Hold);
+        if model.cached.bytes() != Some(Bytes::ZERO) {
+            actions.push(Action::Drop);
+        }
     }
     actions
 }

@@ -69,9 +69,29 @@ fn left(app: &App, now: Moment) -> Vec<Piece> {
     pieces
 }
 
+/// How many models of the preload list need no disk, of how many; `None` without a list or where RAM cannot be read.
+fn preloaded(app: &App) -> Option<(usize, usize)> {
+    let server = app.server().filter(|server| server.local)?;
+    let listed = server.models.iter().filter(|model| model.listed.is_some());
+    let all = listed.clone().count();
+    (all > 0).then(|| (listed.filter(|model| model.needs_no_disk()).count(), all))
+}
+
 fn right(app: &App, now: Moment) -> Vec<Piece> {
     let theme = &app.settings.theme;
     let mut pieces = Vec::new();
+    if let Some((there, all)) = preloaded(app) {
+        let style = if there == all { theme.ram } else { theme.faint };
+        pieces.push(Piece { text: format!("preload {there}/{all} in RAM"), style, rank: 3 });
+    }
+    let holds = app.snapshot.host.holds;
+    if holds.0 > 0 {
+        pieces.push(Piece { text: format!("holds {holds}"), style: theme.ram, rank: 6 });
+    }
+    let preload = &app.settings.preload;
+    if app.settings.may_act && preload.enabled && preload.auto_refresh {
+        pieces.push(Piece { text: "auto: refresh".into(), style: theme.faint, rank: 7 });
+    }
     if let Some(path) = &app.settings.auto_off {
         let text = format!("auto off: {}", printable(&path.to_string_lossy()));
         pieces.push(Piece { text, style: theme.faint, rank: 7 });

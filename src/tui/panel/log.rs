@@ -94,6 +94,27 @@ fn words(event: &Event, app: &App) -> (String, Style) {
         What::PinOverridden { to } => (format!("pin overridden by another client: {to}"), theme.warn),
         What::Touched { keep_alive: Some(keep_alive) } => (format!("keep_alive {keep_alive}"), theme.text),
         What::Touched { keep_alive: None } => ("keep_alive restarted".into(), theme.text),
+        What::Warmed { took, read, percent, estimate } => {
+            let mut words = match read.0 {
+                0 => "in RAM already".to_owned(),
+                _ => format!("read {read} into RAM in {}", format::took(*took)),
+            };
+            if let Some(rate) = rate(*read, took.as_secs_f64()) {
+                words = format!("{words}   {rate}");
+            }
+            let about = if *estimate { "~" } else { "" };
+            let there = percent.map_or_else(|| "?".to_owned(), |percent| format!("{about}{percent}"));
+            (format!("{words}   {there} % in RAM"), theme.ram)
+        }
+        What::Dropped { was, left } if left.0 == 0 => (format!("dropped from RAM: {was}"), theme.text),
+        What::Dropped { was, left } => {
+            (format!("dropped from RAM: {} of {was}, {left} stay", was.minus(*left)), theme.warn)
+        }
+        What::Held => ("held in RAM until it is released".into(), theme.ram),
+        What::Released { why: None } => ("no longer held in RAM".into(), theme.text),
+        What::Released { why: Some(why) } => (format!("no longer held in RAM: {}", printable(why)), theme.text),
+        What::Faded { from, to } => (format!("fading: {from} → {to} % in RAM"), theme.warn),
+        What::HoldTrouble { why } => (format!("held only in part: {}", printable(why)), theme.warn),
         What::Failed { verb, why } => (format!("{verb} failed: {}", printable(why)), theme.bad),
         What::Cancelled { verb } => (format!("{verb} cancelled"), theme.warn),
         What::ServerGone { why } => (format!("server gone: {}", printable(why)), theme.bad),

@@ -5,11 +5,12 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::log;
-use crate::residency::act::ActState;
+use crate::residency::act::{Act, ActState};
 use crate::residency::bytes::Bytes;
 use crate::residency::snapshot::{Model, Reach};
 use crate::residency::text::printable;
 use crate::residency::timing::Moment;
+use crate::residency::warm::Progress;
 use crate::tui::action::Action;
 use crate::tui::app::{App, Asked, Layer, Prompt, counted_once};
 use crate::tui::format;
@@ -76,8 +77,13 @@ fn words(app: &App, now: Moment) -> Option<(String, Style)> {
     if let Some(notice) = &app.notice {
         return Some((printable(notice).into_owned(), theme.warn));
     }
-    if let Some(act) = app.live_acts().last() {
+    // What moves says more than what waits.
+    let act = app.live_acts().filter(|act| act.is_running()).last().or_else(|| app.live_acts().last());
+    if let Some(act) = act {
         let (verb, model) = (act.kind.verb(), &act.model);
+        if let Some(progress) = act.progress.filter(|_| act.is_running()) {
+            return Some((reading(act, &progress, app), theme.work));
+        }
         let words = match &act.state {
             ActState::Queued { why, .. } => format!("{verb} {model}   queued: {}", printable(why)),
             ActState::Running { stage, since } => {
@@ -88,6 +94,36 @@ fn words(app: &App, now: Moment) -> Option<(String, Style)> {
         return Some((words, theme.work));
     }
     hint(app).map(|words| (words, theme.faint))
+}
+
+/// How far a reading is; with several, also how far all are.
+fn reading(act: &Act, progress: &Progress, app: &App) -> String {
+    let unit = |bytes: Bytes| bytes.to_string();
+    let mut words = format!(
+        "{} {}   {} of {}   {} %",
+        act.kind.verb(),
+        act.model,
+        unit(progress.done()),
+        unit(progress.total),
+        progress.percent()
+    );
+    if let ActState::Running { stage, .. } = &act.state
+        && *stage != "reading"
+    {
+        words = format!("{words}   {stage}");
+    } else if let Some(rate) = progress.rate.filter(|rate| rate.0 > 0) {
+        words = format!("{words}   {:.1} GB/s", rate.gb());
+        if let Some(left) = progress.time_left() {
+            words = format!("{words}   {} left", format::running(left));
+        }
+    }
+    let waiting: Vec<&Act> = app.live_acts().filter(|other| other.kind == act.kind && other.id != act.id).collect();
+    if waiting.is_empty() {
+        return words;
+    }
+    let size = |act: &&Act| app.server().and_then(|server| server.model(&act.model)).map(|model| model.size);
+    let more: Bytes = waiting.iter().filter_map(size).sum();
+    format!("{words}   then {} more, {more}", waiting.len())
 }
 
 /// Without a config: what could be kept near, and the key that proposes it.

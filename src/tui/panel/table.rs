@@ -192,7 +192,7 @@ fn stays(strip: &mut Strip, columns: &Columns, model: &Model, app: &App, now: Mo
     let meter = if columns.meter > 0 { columns.meter + 1 } else { 0 };
     // A ghost's time means nothing: nothing is left that could go.
     let Some(loaded) = model.loaded.as_ref().filter(|_| model.state != State::Ghost) else {
-        strip.skip(meter + columns.time);
+        stays_in_ram(strip, columns, model, app, now);
         return;
     };
     match loaded.expiry {
@@ -220,6 +220,33 @@ fn stays(strip: &mut Strip, columns: &Columns, model: &Model, app: &App, now: Mo
             strip.cell_right(&format::countdown(left), columns.time, style);
         }
     }
+}
+
+/// How long what is not loaded is kept in RAM.
+fn stays_in_ram(strip: &mut Strip, columns: &Columns, model: &Model, app: &App, now: Moment) {
+    /// `RAM` and a blank before the bar: without colours too it is not taken for a time in VRAM.
+    const WORD: u16 = 4;
+    let theme = &app.settings.theme;
+    let meter = if columns.meter > 0 { columns.meter + 1 } else { 0 };
+    let Some(kept) = &model.kept else {
+        strip.skip(meter + columns.time);
+        return;
+    };
+    let Some(ends) = kept.ends else {
+        strip.skip(meter).cell_right("held", columns.time, theme.ram);
+        return;
+    };
+    let left = ends.mono.saturating_duration_since(now.mono).as_secs();
+    let total = kept.total.map_or(left, |total| total.as_secs()).max(1);
+    if columns.meter > WORD + 4 {
+        let width = columns.meter - WORD;
+        let lit = share_out(&[left], total.max(left), width)[0];
+        strip.cell("RAM", WORD, theme.ram);
+        strip.fill("━", lit, theme.ram).fill("─", width - lit, theme.faint).skip(1);
+    } else if columns.meter > 0 {
+        strip.cell("RAM", meter, theme.ram);
+    }
+    strip.cell_right(&format::countdown(left), columns.time, theme.ram);
 }
 
 /// What a model is doing, or what is being done to it.
@@ -270,6 +297,10 @@ fn doing(act: &Act, now: Moment) -> String {
         ActKind::KeepAlive(_) => "change",
         kind => kind.verb(),
     };
+    if let Some(progress) = act.progress.filter(|_| act.is_running()) {
+        let pause = if progress.paused { " paused" } else { "" };
+        return format!("{verb} {}%{pause}", progress.percent());
+    }
     match act.state {
         ActState::Queued { since, .. } => format!("queued {}", format::running(now.since(since.mono))),
         ActState::Running { since, .. } => format!("{verb} {}", format::running(now.since(since.mono))),

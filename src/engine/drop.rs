@@ -1,0 +1,106 @@
+//! Dropping a model from RAM: this process lets go first, then others are asked to, then the kernel.
+
+use std::time::Duration;
+
+use super::ask::Reply;
+use super::manager::Manager;
+use super::warm::{Next, Step};
+use crate::probe::evict::{self, Evicted};
+use crate::residency::act::ActId;
+use crate::residency::bytes::Bytes;
+use crate::residency::event::What;
+use crate::residency::name::ModelName;
+use crate::residency::timing::Moment;
+
+/// How long another instance may take to let go.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What may stay and still count as dropped: one percent of it.
+const REST: u8 = 1;
+
+impl Manager {
+    /// Why a model cannot be dropped, in words for the user.
+    pub(super) fn why_not_drop(&self, model: &ModelName) -> Option<String> {
+        if !self.known.local || self.tier.is_none() {
+            return Some("the server is on another machine: its RAM cannot be reached from here".to_owned());
+        }
+        match self.known.files.get(model) {
+            None => Some(format!("no files of {model} are known here")),
+            Some(Err(why)) => Some(format!("its files cannot be read here: {why}")),
+            Some(Ok(blobs)) if blobs.iter().any(|blob| blob.path.is_none()) => {
+                Some("its files are not on this machine".to_owned())
+            }
+            Some(Ok(_)) => None,
+        }
+    }
+
+    /// Lets go here, asks other instances to, and goes on when nobody holds it any more.
+    pub(super) fn ask_others(
+        &mut self,
+        at: usize,
+        model: &ModelName,
+        since: Moment,
+        now: Moment,
+    ) -> Option<Next> {
+        let id = self.ram_acts[at].act.id;
+        let own: Vec<ModelName> =
+            self.known.kept.keys().filter(|kept| self.known.are_one(kept, model)).cloned().collect();
+        for kept in own {
+            self.let_go(&kept, Some("it is dropped".to_owned()));
+        }
+        // A warm of the same files would bring back what is dropped.
+        let rival = self.ram_acts.iter().find(|other| {
+            other.act.id != id && other.act.progress.is_some() && other.act.is_live() && self.known.are_one(&other.act.model, model)
+        });
+        if let Some(rival) = rival {
+            let rival = rival.act.model.clone();
+            return Some(Next::Fail(format!("{rival} is being read into RAM: cancel that first")));
+        }
+        let files = self.sources(model);
+        if let Some(journal) = self.tier.as_mut().and_then(|tier| tier.journal.get()) {
+            let me = std::process::id();
+            let digests: Vec<String> = files.iter().map(|file| file.digest.clone()).collect();
+            let leases = std::sync::Arc::clone(&journal.leases.borrow());
+            let mut holders = leases.iter().filter(|lease| lease.pid != me && digests.contains(&lease.digest));
+            if let Some(holder) = holders.next() {
+                if now.since(since.mono) >= PATIENCE {
+                    return Some(Next::Fail(format!("held by pid {}, which did not let go", holder.pid)));
+                }
+                journal.watch(true);
+                let _ = journal.ask_release(digests);
+                return None;
+            }
+        }
+        let clock = self.clock.clone();
+        let files = files.into_iter().map(|file| (file.digest, file.path, file.size)).collect();
+        self.flying.spawn(async move {
+            let answer = evict::spawn(files, clock).await;
+            Reply::Evicted { id, answer: answer.unwrap_or_default() }
+        });
+        Some(Next::Step(Step::Evicting, "dropping"))
+    }
+
+    /// Takes what became of the pages.
+    pub(super) fn evicted(&mut self, id: ActId, files: &[Evicted]) {
+        let now = self.now();
+        let Some(at) = self.ram_acts.iter().position(|act| act.act.id == id && act.act.is_live()) else { return };
+        let model = self.ram_acts[at].act.model.clone();
+        let sum = |part: fn(&Evicted) -> Option<Bytes>| -> Bytes { files.iter().filter_map(part).sum() };
+        let was = sum(|file| file.before.bytes());
+        let left = sum(|file| file.after.bytes());
+        let whole: Bytes = self.known.blobs(&model).iter().map(|blob| blob.size).sum();
+        self.known.told_percent.insert(model.clone(), left.percent_of(whole));
+        self.tell(Some(model.clone()), What::Dropped { was, left });
+        let stays = files.iter().find_map(|file| file.why_stays.clone());
+        let act = &mut self.ram_acts[at];
+        match stays {
+            Some(why) if left.percent_of(whole) >= REST => {
+                let why = format!("{left} stay in RAM: {why}");
+                act.fail(why.clone(), false, now);
+                self.tell(Some(model.clone()), What::Failed { verb: "drop", why });
+            }
+            _ => act.done(now),
+        }
+        self.look_at(&model);
+    }
+}

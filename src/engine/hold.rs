@@ -1,0 +1,255 @@
+//! What this process keeps in RAM: until when, how it fades, when it is let go, and what other instances are told of it.
+
+use std::time::Duration;
+
+use super::known::Known;
+use super::manager::Manager;
+use super::warm::MENDING;
+use crate::residency::act::ActKind;
+use crate::residency::budget::Kept as Claim;
+use crate::residency::bytes::Bytes;
+use crate::residency::event::What;
+use crate::residency::hold::{Held, How};
+use crate::residency::keep_alive::KeepAlive;
+use crate::residency::name::ModelName;
+use crate::residency::snapshot::Kept;
+use crate::residency::timing::Moment;
+
+/// A fade is told when one of these percentages is crossed.
+const LEVELS: [u8; 4] = [95, 75, 50, 5];
+
+/// A model that faded is not mended again sooner than this.
+const MEND_AGAIN: Duration = Duration::from_secs(120);
+
+/// One model that is kept.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Keeping {
+    /// Until it is released.
+    pub held: bool,
+    /// By a mapping, or locked.
+    pub how: How,
+    /// When it was last used, or warmed.
+    pub used: Moment,
+}
+
+impl Known {
+    /// What keeps a model in RAM here, for the snapshot.
+    pub(super) fn kept(&self, model: &ModelName) -> Option<Kept> {
+        let keeping = self.kept.get(model)?;
+        let total = self.ram_time().filter(|_| !keeping.held);
+        let ends = total.map(|total| Moment {
+            mono: keeping.used.mono + total,
+            wall: keeping.used.wall.saturating_add(total).unwrap_or(keeping.used.wall),
+        });
+        Some(Kept { held: keeping.held, ends, total, files: self.held(model, keeping.how) })
+    }
+
+    /// How long a model stays in RAM after its last use; `None` is for ever.
+    fn ram_time(&self) -> Option<Duration> {
+        match self.config.ram_keep_alive() {
+            KeepAlive::Forever => None,
+            KeepAlive::For(time) => Some(time),
+        }
+    }
+
+    /// All its files together, as the holder sees them.
+    fn held(&self, model: &ModelName, how: How) -> Option<Held> {
+        let mut all = Held {
+            how,
+            size: Bytes::ZERO,
+            resident: Bytes::ZERO,
+            locked: Bytes::ZERO,
+            fading: None,
+            trouble: None,
+        };
+        for blob in self.blobs(model) {
+            let held = &self.held.get(&blob.digest)?.value;
+            all.size += held.size;
+            all.resident += held.resident;
+            all.locked += held.locked;
+            all.fading = all.fading.or_else(|| held.fading.clone());
+            all.trouble = all.trouble.or_else(|| held.trouble.clone());
+        }
+        (all.size > Bytes::ZERO).then_some(all)
+    }
+
+    /// Bytes that this process keeps in RAM.
+    pub(super) fn holds(&self) -> Bytes {
+        self.held.values().map(|reading| reading.value.resident).sum()
+    }
+
+    /// Whether somebody wants it in RAM: its fading is told.
+    fn is_watched(&self, model: &ModelName) -> bool {
+        self.kept.contains_key(model) || (self.config.preload.enabled && self.config.preload.models.contains(model))
+    }
+}
+
+impl Manager {
+    /// Models that are in RAM on purpose, beside `but`: what the budget is spent on.
+    pub(super) fn in_ram_on_purpose(&self, but: &ModelName) -> Vec<Claim> {
+        let now = self.now();
+        let mut claims: Vec<Claim> = Vec::new();
+        for name in self.known.installed.keys() {
+            let counted = claims.iter().any(|claim| self.known.are_one(&claim.model, name));
+            if counted || self.known.are_one(name, but) || !self.known.is_watched(name) {
+                continue;
+            }
+            let keeping = self.known.kept.get(name);
+            // What is being read is counted as a whole: it will be.
+            let whole = self.known.blobs(name).iter().map(|blob| blob.size).sum();
+            let is_read = self.ram_acts.iter().any(|a| a.act.is_live() && a.act.model == *name && a.act.progress.is_some());
+            let bytes = if is_read { whole } else { self.known.cached(name).0.bytes().unwrap_or_default() };
+            if bytes == Bytes::ZERO && keeping.is_none() {
+                continue;
+            }
+            let used = keeping.map(|keeping| keeping.used).or_else(|| self.known.last_use.get(name).copied());
+            claims.push(Claim {
+                model: name.clone(),
+                bytes,
+                idle: used.map_or(Duration::MAX, |used| now.since(used.mono)),
+                in_vram: self.known.running_as(name).is_some(),
+                held: keeping.is_some_and(|keeping| keeping.held),
+                listed: self.known.config.preload.models.contains(name),
+            });
+        }
+        claims
+    }
+
+    /// No longer keeps a model; the files stay as long as the kernel lets them.
+    pub(super) fn let_go(&mut self, model: &ModelName, why: Option<String>) {
+        if self.known.kept.remove(model).is_none() {
+            return;
+        }
+        for source in self.sources(model) {
+            let shared = self.known.kept.keys().any(|other| {
+                self.known.blobs(other).iter().any(|blob| blob.digest == source.digest)
+            });
+            if let Some(tier) = self.tier.as_ref().filter(|_| !shared) {
+                tier.holder.release(&source.digest);
+            }
+        }
+        self.tell_others();
+        self.tell(Some(model.clone()), What::Released { why });
+    }
+
+    /// Lets go what has not been used for its time.
+    pub(super) fn let_go_what_is_over(&mut self) {
+        let now = self.now();
+        let Some(time) = self.known.ram_time() else { return };
+        let known = &mut self.known;
+        for (model, keeping) in &mut known.kept {
+            if let Some(used) = known.last_use.get(model)
+                && used.mono > keeping.used.mono
+            {
+                keeping.used = *used;
+            }
+        }
+        let over = |(model, keeping): (&ModelName, &Keeping)| {
+            (!keeping.held && now.since(keeping.used.mono) >= time).then(|| model.clone())
+        };
+        let over: Vec<ModelName> = self.known.kept.iter().filter_map(over).collect();
+        for model in over {
+            self.let_go(&model, Some("its time in RAM is over".to_owned()));
+        }
+    }
+
+    /// Says in the journal what is kept here, so that other instances can ask for it.
+    pub(super) fn tell_others(&mut self) {
+        let digests: Vec<String> = self
+            .known
+            .kept
+            .keys()
+            .flat_map(|model| self.known.blobs(model))
+            .map(|blob| blob.digest.clone())
+            .collect();
+        let Some(journal) = self.tier.as_mut().and_then(|tier| tier.journal.get()) else { return };
+        // A full queue is said by the journal itself; nobody waits for it here.
+        let _ = journal.release_all();
+        journal.watch(!digests.is_empty());
+        let _ = journal.hold(digests);
+    }
+
+    /// Another instance wants to drop what is kept here: it goes.
+    pub(super) fn see_leases(&mut self) -> bool {
+        let Some(journal) = self.tier.as_mut().and_then(|tier| tier.journal.opened()) else { return false };
+        let leases = std::sync::Arc::clone(&journal.leases.borrow_and_update());
+        let me = std::process::id();
+        let asked: Vec<&String> = leases
+            .iter()
+            .filter(|lease| lease.pid == me && lease.asked_to_let_go)
+            .map(|lease| &lease.digest)
+            .collect();
+        let wanted = |model: &&ModelName| {
+            self.known.blobs(model).iter().any(|blob| asked.contains(&&blob.digest))
+        };
+        let models: Vec<ModelName> = self.known.kept.keys().filter(wanted).cloned().collect();
+        for model in &models {
+            self.let_go(model, Some("another resident asked for it".to_owned()));
+        }
+        !models.is_empty()
+    }
+
+    /// Takes the holder's readings; says whether there is something new to show.
+    pub(super) fn see_held(&mut self) -> bool {
+        let Some(tier) = &mut self.tier else { return false };
+        let fresh = std::sync::Arc::clone(&tier.holder.readings.borrow_and_update());
+        let old = std::mem::replace(&mut self.known.held, fresh);
+        let troubled: Vec<(ModelName, String)> = self
+            .known
+            .kept
+            .keys()
+            .filter_map(|model| {
+                let trouble = |held: &super::known::Holds| {
+                    self.known.blobs(model).iter().find_map(|blob| held.get(&blob.digest)?.value.trouble.clone())
+                };
+                let now = trouble(&self.known.held)?;
+                (Some(&now) != trouble(&old).as_ref()).then(|| (model.clone(), now))
+            })
+            .collect();
+        for (model, why) in troubled {
+            self.tell(Some(model), What::HoldTrouble { why });
+        }
+        let same = |(digest, reading): (&String, &crate::residency::timing::Reading<Held>)| {
+            old.get(digest).is_some_and(|old| old.value == reading.value)
+        };
+        old.len() != self.known.held.len() || !self.known.held.iter().all(same)
+    }
+
+    /// Tells what the kernel took back, and mends it where the user has asked for that.
+    pub(super) fn watch_fading(&mut self) {
+        let names: Vec<ModelName> =
+            self.known.installed.keys().filter(|name| self.known.is_watched(name)).cloned().collect();
+        for name in names {
+            let Some(percent) = self.known.percent_cached(&name) else { continue };
+            let told = self.known.told_percent.entry(name.clone()).or_insert(percent);
+            if percent >= *told {
+                *told = percent;
+            } else if LEVELS.iter().any(|level| *told >= *level && percent < *level) {
+                let from = std::mem::replace(told, percent);
+                self.tell(Some(name.clone()), What::Faded { from, to: percent });
+            }
+            self.mend(&name, percent);
+        }
+    }
+
+    /// Reads again what faded of a model of the preload list, in idle time, while it is in use.
+    fn mend(&mut self, name: &ModelName, percent: u8) {
+        let now = self.now();
+        let config = &self.known.config;
+        let preload = &config.preload;
+        let may = config.may_act && preload.enabled && preload.auto_refresh && preload.models.contains(name);
+        if !may || percent >= preload.mend_below || self.is_busy() {
+            return;
+        }
+        let in_use = self.known.last_use.get(name).is_some_and(|used| {
+            self.known.ram_time().is_none_or(|time| now.since(used.mono) < time)
+        });
+        let lately = |at: &Moment| now.since(at.mono) < MEND_AGAIN;
+        if !in_use || self.known.mended.get(name).is_some_and(lately) {
+            return;
+        }
+        self.known.mended.insert(name.clone(), now);
+        let id = self.own_id();
+        self.take_ram_act(id, ActKind::Warm, name.clone(), MENDING);
+    }
+}
