@@ -53,6 +53,7 @@ fn model(i: usize, now: Moment) -> Model {
         tiers: Tiers { ram: half, disk: half, ..Tiers::default() },
         cached: Cached::Exact(half),
         cached_at: Some(now),
+        ram_history: Arc::default(),
         loaded: is_loaded.then_some(loaded),
         blobs: Vec::new(),
         shared_with: Vec::new(),

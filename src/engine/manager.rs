@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::acts::{Acts, Job};
 use super::ask::{self, Reply};
 use super::due::Due;
-use super::known::{Known, Loading, Pages};
+use super::known::{Known, Loading, PageReadings};
 use super::readings::changed;
 use super::{Command, observe, poll};
 use crate::ollama::{Client, Error, Kind};
@@ -43,7 +43,7 @@ pub(crate) struct Manager {
     pub ram: Box<dyn FnMut() -> Option<Ram> + Send>,
     pub cards: Option<Probe<Cards>>,
     pub pages: Option<PageCache>,
-    pub readings: Option<watch::Receiver<Pages>>,
+    pub readings: Option<watch::Receiver<PageReadings>>,
     pub runners: Option<Probe<Vec<Runner>>>,
     pub commands: mpsc::Receiver<Command>,
     pub publish: watch::Sender<Arc<Snapshot>>,

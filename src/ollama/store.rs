@@ -149,6 +149,7 @@ impl Store {
             size: Bytes(length.unwrap_or(layer.size)),
             path: length.map(|_| path),
             cached: Cached::Unread,
+            map: None,
         }
     }
 

@@ -11,6 +11,7 @@ use super::event::Event;
 use super::expiry::Expiry;
 use super::host::{Cards, Ram, Runner};
 use super::keep_alive::KeepAlive;
+use super::map::Map;
 use super::name::ModelName;
 use super::tier::{Cached, Tiers};
 use super::timing::{Moment, Reading};
@@ -120,6 +121,8 @@ pub struct Model {
     pub cached: Cached,
     /// When that was read.
     pub cached_at: Option<Moment>,
+    /// How much it was, in whole percents, oldest first; empty while that never changed.
+    pub ram_history: Arc<[u8]>,
     /// Where it is loaded.
     pub loaded: Option<Loaded>,
     /// Its files, as far as they are known.
@@ -187,6 +190,8 @@ pub struct Blob {
     pub path: Option<PathBuf>,
     /// How much of it is in the page cache.
     pub cached: Cached,
+    /// Which parts of it, where that is known.
+    pub map: Option<Map>,
 }
 
 /// What state a model is in.

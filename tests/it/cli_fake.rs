@@ -50,6 +50,7 @@ pub fn on_disk(text: &str, size: u64, cached: u64) -> Model {
         tiers: Tiers { ram: Bytes(cached), disk: Bytes(size - cached), ..Tiers::default() },
         cached: Cached::Exact(Bytes(cached)),
         cached_at: None,
+        ram_history: Arc::default(),
         loaded: None,
         blobs: Vec::new(),
         shared_with: Vec::new(),
