@@ -9,6 +9,7 @@ use resident::engine::answers::Answers;
 use resident::ollama::wire;
 use resident::residency::bytes::{Bytes, GIB};
 use resident::residency::host::{Card, Cards};
+use resident::residency::map::Map;
 use resident::residency::name::ModelName;
 use resident::residency::snapshot::{Blob, Snapshot};
 use resident::residency::tier::Cached;
@@ -67,6 +68,7 @@ fn answers(now: Moment) -> Answers {
             role: "weights",
             size: Bytes(size(i)),
             cached: Cached::Exact(Bytes(size(i) / 2)),
+            map: Some(Map::of((0..64).map(|cell| (u64::from(cell < 32), 1)))),
         };
         answers.files(ModelName::from_server(&name(i)), vec![blob], now);
     }

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::ollama::wire;
 use crate::residency::event::Event;
 use crate::residency::host::Cards;
+use crate::residency::map::Pages;
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Blob, Reach, Snapshot};
 use crate::residency::timing::{Moment, Reading};
@@ -49,9 +50,10 @@ impl Answers {
     /// Takes in a model's files, each with how much of it is in the page cache.
     pub fn files(&mut self, name: ModelName, blobs: Vec<Blob>, at: Moment) {
         let pages = Arc::make_mut(&mut self.known.pages);
-        pages.extend(
-            blobs.iter().map(|blob| (blob.digest.clone(), Reading { value: blob.cached.clone(), at })),
-        );
+        pages.extend(blobs.iter().map(|blob| {
+            let value = Pages { cached: blob.cached.clone(), map: blob.map };
+            (blob.digest.clone(), Reading { value, at })
+        }));
         self.known.files.insert(name, Ok(blobs));
     }
 

@@ -11,16 +11,18 @@ use crate::config::Config;
 use crate::residency::bytes::Bytes;
 use crate::residency::expiry::Expiry;
 use crate::residency::forecast::Shape;
+use crate::residency::history::History;
 use crate::residency::hold::Held;
 use crate::residency::host::{Cards, Ram, Runner};
 use crate::residency::keep_alive::KeepAlive;
+use crate::residency::map::Pages;
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Blob, Details, Reach};
 use crate::residency::tier::Cached;
 use crate::residency::timing::{Moment, Reading};
 
 /// Page-cache readings by blob digest.
-pub(crate) type Pages = Arc<HashMap<String, Reading<Cached>>>;
+pub(crate) type PageReadings = Arc<HashMap<String, Reading<Pages>>>;
 
 /// The holder's readings by blob digest.
 pub(crate) type Holds = Arc<HashMap<String, Reading<Held>>>;
@@ -84,7 +86,9 @@ pub(crate) struct Known {
     /// The cards.
     pub cards: Option<Reading<Cards>>,
     /// Page-cache readings.
-    pub pages: Pages,
+    pub pages: PageReadings,
+    /// How much of each installed model was in RAM.
+    pub histories: HashMap<ModelName, History>,
     /// The runners, where they can be seen.
     pub runners: Option<Reading<Vec<Runner>>>,
 }
@@ -190,7 +194,8 @@ impl Known {
             mended: HashMap::new(),
             ram: None,
             cards: None,
-            pages: Pages::default(),
+            pages: PageReadings::default(),
+            histories: HashMap::new(),
             runners: None,
         }
     }
@@ -258,7 +263,7 @@ impl Known {
             }
             let Some(reading) = self.pages.get(&blob.digest) else { return (Cached::Unread, None) };
             let mut at = reading.at;
-            match (&reading.value, self.held.get(&blob.digest)) {
+            match (&reading.value.cached, self.held.get(&blob.digest)) {
                 (Cached::Exact(bytes), _) => sum += *bytes,
                 // What our own mapping has in memory is exact, also of files that the kernel tells nothing of.
                 (_, Some(held)) => {
@@ -281,6 +286,20 @@ impl Known {
     pub fn percent_cached(&self, name: &ModelName) -> Option<u8> {
         let whole: Bytes = self.blobs(name).iter().map(|blob| blob.size).sum();
         self.cached(name).0.bytes().map(|bytes| bytes.percent_of(whole))
+    }
+
+    /// Keeps what was read of the page cache, model by model; says whether a line of it is another one.
+    pub fn keep_history(&mut self) -> bool {
+        let mut histories = std::mem::take(&mut self.histories);
+        histories.retain(|name, _| self.installed.contains_key(name));
+        let mut news = false;
+        for name in self.installed.keys() {
+            if let (Some(percent), Some(at)) = (self.percent_cached(name), self.cached(name).1) {
+                news |= histories.entry(name.clone()).or_default().note(percent, at);
+            }
+        }
+        self.histories = histories;
+        news
     }
 
     /// The runner that holds a model's weights, if it can be seen.

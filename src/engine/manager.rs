@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::acts::{Acts, Job};
 use super::ask::{self, Reply};
 use super::due::Due;
-use super::known::{Known, Loading, Pages};
+use super::known::{Known, Loading, PageReadings};
 use super::readings::{changed, changed_in};
 use super::warm::{ASKED, RamAct, RamTier};
 use super::{Command, observe, poll};
@@ -47,7 +47,7 @@ pub(crate) struct Manager {
     pub ram: Box<dyn FnMut() -> Option<Ram> + Send>,
     pub cards: Option<Probe<Cards>>,
     pub pages: Option<PageCache>,
-    pub readings: Option<watch::Receiver<Pages>>,
+    pub readings: Option<watch::Receiver<PageReadings>>,
     pub runners: Option<Watched<Vec<Runner>>>,
     pub tier: Option<RamTier>,
     pub ram_acts: Vec<RamAct>,

@@ -10,6 +10,7 @@ use crate::residency::bytes::Bytes;
 use crate::residency::event::Event;
 use crate::residency::expiry::Expiry;
 use crate::residency::forecast::{Forecast, Resident, Room, Shape, forecast};
+use crate::residency::history::History;
 use crate::residency::host::{Cards, Runner};
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Blob, Host, Loaded, Model, Reach, Server, Snapshot};
@@ -151,6 +152,7 @@ fn model(
             Bytes::ZERO
         },
         kept: known.kept(name),
+        ram_history: known.histories.get(name).map(History::line).unwrap_or_default(),
         blobs: blobs(known, name),
         name: name.clone(),
         details,
@@ -185,7 +187,9 @@ fn on_cards(known: &Known, name: &ModelName) -> Bytes {
 fn blobs(known: &Known, name: &ModelName) -> Vec<Blob> {
     let mut blobs = known.blobs(name).to_vec();
     for blob in &mut blobs {
-        blob.cached = known.pages.get(&blob.digest).map_or(Cached::Unread, |reading| reading.value.clone());
+        let pages = known.pages.get(&blob.digest).map(|reading| &reading.value);
+        blob.cached = pages.map_or(Cached::Unread, |pages| pages.cached.clone());
+        blob.map = pages.and_then(|pages| pages.map);
     }
     blobs
 }
@@ -287,6 +291,7 @@ fn model_differs(old: &Model, new: &Model) -> bool {
         || facts(old) != facts(new)
         || old.digest != new.digest
         || old.cached != new.cached
+        || old.ram_history != new.ram_history
         || old.blobs != new.blobs
         || old.shared_with != new.shared_with
         || old.arriving != new.arriving
@@ -317,4 +322,89 @@ pub(crate) fn lacks_shape(known: &Known) -> Option<ModelName> {
         .iter()
         .find(|(_, model)| model.details.remote_host.is_none() && !known.shown.contains_key(&model.digest))
         .map(|(name, _)| name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::engine::known::Installed;
+    use crate::residency::map::{Map, Pages};
+    use crate::residency::snapshot::Details;
+    use crate::residency::timing::Reading;
+
+    const SIZE: Bytes = Bytes(1000);
+
+    #[expect(clippy::disallowed_methods, reason = "some moment to count from")]
+    fn start() -> Moment {
+        Moment { mono: std::time::Instant::now(), wall: jiff::Timestamp::UNIX_EPOCH }
+    }
+
+    /// One installed model of one file.
+    fn known() -> Known {
+        let mut known = Known::new(Arc::new(Config::default()), String::new(), true, None);
+        let name = ModelName::from_server("a:1b");
+        let blob = Blob {
+            digest: "sha256:a".to_owned(),
+            role: "weights",
+            size: SIZE,
+            path: Some("/a".into()),
+            cached: Cached::Unread,
+            map: None,
+        };
+        let model = Installed { digest: "m".to_owned(), size: SIZE, details: Details::default() };
+        known.files.insert(name.clone(), Ok(vec![blob]));
+        known.installed.insert(name, model);
+        known
+    }
+
+    /// Takes in a reading of its file so many seconds after `start`; says whether a line of the history moved.
+    fn read(known: &mut Known, start: Moment, second: u64, there: u64, cells: [u64; 2]) -> bool {
+        let at = Moment { mono: start.mono + Duration::from_secs(second), ..start };
+        let map = Some(Map::of(cells.map(|there| (there, 500))));
+        let value = Pages { cached: Cached::Exact(Bytes(there)), map };
+        known.pages = Arc::new([("sha256:a".to_owned(), Reading { value, at })].into());
+        known.keep_history()
+    }
+
+    fn joined(known: &Known, at: Moment) -> Snapshot {
+        join(known, &VecDeque::new(), Vec::new(), at)
+    }
+
+    #[test]
+    fn the_same_map_read_again_is_no_news_and_another_one_is() {
+        let (start, mut known) = (start(), known());
+        assert!(!read(&mut known, start, 0, 500, [500, 0]));
+        let first = joined(&known, start);
+        assert!(!read(&mut known, start, 100, 500, [500, 0]));
+        assert!(!differs(&first, &joined(&known, start)));
+        assert!(!read(&mut known, start, 105, 500, [0, 500]));
+        let other = joined(&known, start);
+        assert!(differs(&first, &other));
+        let cells: Vec<_> = other.servers[0].models[0].blobs[0].map.unwrap().cells().collect();
+        assert_eq!(cells, [Some(0), Some(100)]);
+    }
+
+    #[test]
+    fn a_model_that_fades_has_a_history_and_it_goes_with_the_model() {
+        let (start, mut known) = (start(), known());
+        assert!(!read(&mut known, start, 0, 1000, [500, 500]));
+        assert!(read(&mut known, start, 5, 400, [400, 0]));
+        let faded = joined(&known, start);
+        assert_eq!(*faded.servers[0].models[0].ram_history, [100, 40]);
+        assert!(!read(&mut known, start, 10, 400, [400, 0]), "it is not time yet");
+        assert!(!differs(&faded, &joined(&known, start)));
+        assert!(read(&mut known, start, 35, 400, [400, 0]));
+        assert!(differs(&faded, &joined(&known, start)));
+        known.installed.clear();
+        assert!(!known.keep_history() && known.histories.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_read_has_no_history() {
+        let mut known = known();
+        assert!(!known.keep_history() && known.histories.is_empty());
+    }
 }

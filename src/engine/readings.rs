@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use super::manager::Manager;
 use super::{ask, observe};
 use crate::residency::host::Cards;
+use crate::residency::map::Pages;
 use crate::residency::name::ModelName;
-use crate::residency::tier::Cached;
 use crate::residency::timing::{Moment, Reading};
 
 /// Between two rounds of page-cache questions; the probe has its own, slower pace where reading disturbs.
@@ -45,21 +45,21 @@ impl Manager {
         news
     }
 
-    /// Takes the page cache's readings; says whether any size differs.
+    /// Takes the page cache's readings; says whether any size or map differs, or a line of their history.
     pub(super) fn see_pages(&mut self) -> bool {
         let Some(fresh) = self.readings.as_mut().map(|readings| Arc::clone(&readings.borrow_and_update()))
         else {
             return false;
         };
         let old = std::mem::replace(&mut self.known.pages, fresh);
-        let same = |(digest, reading): (&String, &Reading<Cached>)| {
+        let same = |(digest, reading): (&String, &Reading<Pages>)| {
             old.get(digest).is_some_and(|old| old.value == reading.value)
         };
         let news = !self.known.pages.iter().all(same);
         if news {
             self.watch_fading();
         }
-        news
+        self.known.keep_history() || news
     }
 
     /// Takes a reading of the runners; says whether it says anything new.

@@ -158,6 +158,7 @@ impl Store {
             size: Bytes(length.unwrap_or(layer.size)),
             path: length.map(|_| path),
             cached: Cached::Unread,
+            map: None,
         }
     }
 

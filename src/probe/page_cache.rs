@@ -1,4 +1,4 @@
-//! How much of each blob is in the page cache, read on a thread of its own: a network file system may hang.
+//! How much of each blob is in the page cache and which parts of it, read on a thread of its own: a network file system may hang.
 
 mod method;
 #[cfg_attr(not(target_os = "linux"), path = "page_cache/elsewhere.rs")]
@@ -18,12 +18,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::residency::bytes::Bytes;
-use crate::residency::tier::Cached;
+use crate::residency::map::{Map, Pages};
 use crate::residency::timing::{Clock, Reading};
 use schedule::{Blob, MOST, Schedule};
 
 /// The latest reading of each blob, by digest.
-pub type Residency = HashMap<String, Reading<Cached>>;
+pub type Residency = HashMap<String, Reading<Pages>>;
 
 /// With nothing to do the thread looks this often whether it should end.
 const IDLE: Duration = Duration::from_secs(5);
@@ -132,10 +132,10 @@ impl Reader {
         while !self.stop.is_cancelled() {
             let began = (self.clock)();
             let Some((digest, path)) = self.schedule.next(began.mono) else { break };
-            let outcome = read::read(&path, privileged, &self.clock);
+            let outcome = read::read(&path, privileged, self.was_mixed(&digest), &self.clock);
             let at = (self.clock)();
             self.schedule.done(&digest, at.mono, at.since(began.mono), outcome.method);
-            self.residency.insert(digest, Reading { value: outcome.cached, at });
+            self.residency.insert(digest, Reading { value: outcome.pages, at });
             if !outcome.missed.is_empty() {
                 self.sweeps.push(Sweep { due: at.mono + SETTLE, path, missed: outcome.missed });
             }
@@ -151,6 +151,12 @@ impl Reader {
         if news {
             self.publish.send_replace(Arc::new(self.residency.clone()));
         }
+    }
+
+    /// Whether its last map was mixed: then its parts are counted at once, not first the whole.
+    fn was_mixed(&self, digest: &str) -> bool {
+        let map = self.residency.get(digest).and_then(|reading| reading.value.map.as_ref());
+        map.is_some_and(Map::is_mixed)
     }
 
     /// Takes what was asked; true if a blob was forgotten.

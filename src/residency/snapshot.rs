@@ -12,6 +12,7 @@ use super::expiry::Expiry;
 use super::hold::Held;
 use super::host::{Cards, Ram, Runner};
 use super::keep_alive::KeepAlive;
+use super::map::Map;
 use super::name::ModelName;
 use super::tier::{Cached, Tiers};
 use super::timing::{Moment, Reading};
@@ -125,6 +126,8 @@ pub struct Model {
     pub cached: Cached,
     /// When that was read.
     pub cached_at: Option<Moment>,
+    /// How much it was, in whole percents, oldest first; empty while that never changed.
+    pub ram_history: Arc<[u8]>,
     /// Where it is loaded.
     pub loaded: Option<Loaded>,
     /// While it loads: what its runner has on the cards so far, where the driver says so.
@@ -168,6 +171,7 @@ impl Model {
             cached_at: None,
             loaded: None,
             arriving: Bytes::ZERO,
+            ram_history: Arc::default(),
             kept: None,
             blobs: Vec::new(),
             shared_with: Vec::new(),
@@ -246,6 +250,8 @@ pub struct Blob {
     pub path: Option<PathBuf>,
     /// How much of it is in the page cache.
     pub cached: Cached,
+    /// Which parts of it, where that is known.
+    pub map: Option<Map>,
 }
 
 /// What state a model is in.

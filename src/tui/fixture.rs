@@ -22,6 +22,7 @@ use crate::residency::expiry::Expiry;
 use crate::residency::forecast::Forecast;
 use crate::residency::host::{Card, Cards, LoadMode, Ram, Runner};
 use crate::residency::keep_alive::KeepAlive;
+use crate::residency::map::{CELLS, Map};
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Blob, Details, Host, Loaded, Model, Reach, Server, Snapshot, State};
 use crate::residency::tier::{Cached, Tiers};
@@ -117,6 +118,7 @@ pub(crate) fn loaded(mut model: Model, expiry: Expiry, keep_alive: KeepAlive) ->
         size: model.size,
         path: Some("/models/blobs/sha256-60e05f21".into()),
         cached: Cached::Exact(model.size),
+        map: Some(Map::of([(1, 1); CELLS])),
     }];
     model
 }

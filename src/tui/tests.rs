@@ -3,5 +3,6 @@
 mod acts;
 mod calm;
 mod figures;
+mod near;
 mod pictures;
 mod sizes;

@@ -106,6 +106,8 @@ pub(crate) const VRAM: &str = "█";
 pub(crate) const RAM: &str = "▒";
 /// Disk's glyph.
 pub(crate) const DISK: &str = "░";
+/// Partly in RAM, as a column of a map.
+pub(crate) const PARTLY: &str = "▄";
 /// What nobody can place.
 pub(crate) const UNKNOWN: &str = "?";
 /// A runner's context, and the system's own memory.
@@ -116,7 +118,7 @@ pub(crate) const OTHER: &str = "▚";
 pub(crate) const CACHE: &str = "·";
 
 /// The second glyph of each drawn one, for terminals that have ASCII only.
-const ASCII: [(&str, &str); 15] = [
+const ASCII: [(&str, &str); 22] = [
     (VRAM, "#"),
     (RAM, "="),
     (DISK, "."),
@@ -132,6 +134,13 @@ const ASCII: [(&str, &str); 15] = [
     ("○", "o"),
     ("…", "~"),
     ("→", ">"),
+    ("▁", "_"),
+    ("▂", "."),
+    ("▃", ":"),
+    (PARTLY, "-"),
+    ("▅", "="),
+    ("▆", "+"),
+    ("▇", "*"),
 ];
 
 /// Replaces every glyph of ours by its ASCII twin.

@@ -12,7 +12,8 @@ use resident::residency::expiry::Expiry;
 use resident::residency::forecast::Forecast;
 use resident::residency::host::Cards;
 use resident::residency::keep_alive::KeepAlive;
-use resident::residency::snapshot::{Model, Reach, Snapshot, State};
+use resident::residency::map::Map;
+use resident::residency::snapshot::{Blob, Model, Reach, Snapshot, State};
 use resident::residency::tier::{Cached, Tiers};
 use resident::residency::timing::Moment;
 use serde_json::{Value, json};
@@ -68,6 +69,7 @@ fn a_loaded_model_is_told_whole() {
             "pinned": false,
             "tiers": { "vram_bytes": 4_700_000_000_u64, "ram_bytes": 0, "disk_bytes": 0, "estimate": false },
             "cached_age_seconds": null,
+            "blobs": [],
             "shared_with": [],
             "forecast": null,
             "loaded": true,
@@ -81,6 +83,44 @@ fn a_loaded_model_is_told_whole() {
             "runner": null,
             "runner_unknown": "its process is not visible",
         })
+    );
+}
+
+#[test]
+fn each_file_has_its_bytes_and_its_map_or_the_reason_why_not() {
+    let blob = |of: char, role, cached, map| Blob {
+        digest: format!("sha256:{of}"),
+        role,
+        size: Bytes(1000),
+        path: Some(format!("/models/blobs/sha256-{of}").into()),
+        cached,
+        map,
+    };
+    let mut model = on_disk("half:1b", 3000, 500);
+    model.blobs = vec![
+        blob('a', "weights", Cached::Sampled(Bytes(500)), Some(Map::of([(4, 4), (1, 4), (0, 4), (0, 0)]))),
+        blob('b', "projector", Cached::Unknown("the kernel hides it".into()), None),
+        Blob { path: None, ..blob('c', "adapter", Cached::Unread, None) },
+    ];
+    let not_here = "the file is not on this machine";
+    assert_eq!(
+        json(&snapshot(noon(), vec![model]), None, noon())["models"][0]["blobs"],
+        json!([
+            {
+                "digest": "sha256:a", "role": "weights", "size_bytes": 1000, "path": "/models/blobs/sha256-a",
+                "ram_bytes": 500, "estimate": true, "map": [100, 25, 0, null],
+            },
+            {
+                "digest": "sha256:b", "role": "projector", "size_bytes": 1000, "path": "/models/blobs/sha256-b",
+                "ram_bytes": null, "ram_bytes_unknown": "the kernel hides it", "estimate": false,
+                "map": null, "map_unknown": "the kernel hides it",
+            },
+            {
+                "digest": "sha256:c", "role": "adapter", "size_bytes": 1000, "path": null, "path_unknown": not_here,
+                "ram_bytes": null, "ram_bytes_unknown": not_here, "estimate": false,
+                "map": null, "map_unknown": not_here,
+            },
+        ])
     );
 }
 

@@ -66,7 +66,7 @@ fn name(text: &str) -> ModelName {
 }
 
 fn blob(of: char, role: &'static str, size: u64, path: Option<PathBuf>) -> Blob {
-    Blob { digest: digest(of), role, size: Bytes(size), path, cached: Cached::Unread }
+    Blob { digest: digest(of), role, size: Bytes(size), path, cached: Cached::Unread, map: None }
 }
 
 #[test]

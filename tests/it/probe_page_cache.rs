@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use resident::probe::page_cache::PageCache;
 use resident::residency::bytes::Bytes;
+use resident::residency::map::Pages;
 use resident::residency::tier::Cached;
 use resident::residency::timing::{Clock, Moment};
 use rustix::fs::{Advice, fadvise};
@@ -34,8 +35,8 @@ fn cold(directory: &TempDir, digest: &str) -> (String, PathBuf, Bytes) {
     (digest.to_owned(), path, Bytes(SIZE))
 }
 
-fn percent(cached: &Cached) -> Option<u8> {
-    cached.bytes().map(|bytes| bytes.percent_of(Bytes(SIZE)))
+fn percent(pages: &Pages) -> Option<u8> {
+    pages.cached.bytes().map(|bytes| bytes.percent_of(Bytes(SIZE)))
 }
 
 #[tokio::test]
@@ -49,7 +50,8 @@ async fn blobs_are_read_when_asked_and_forgotten_when_off_the_list() {
     // Where the build itself lies in RAM, nothing is ever cold.
     let in_ram = rustix::fs::statfs(&a.1).unwrap().f_type == 0x0102_1994;
     assert!(in_ram || percent(&all["a"].value).is_some_and(|percent| percent <= 5), "{all:?}");
-    assert_eq!(all["c"].value, Cached::Unknown("the file is not on this machine".to_owned()));
+    let why = Cached::Unknown("the file is not on this machine".to_owned());
+    assert_eq!(all["c"].value, Pages { cached: why, map: None });
 
     // Read it, and ask at once: urgent does not wait for the two seconds to pass.
     fs::read(&a.1).unwrap();

@@ -9,7 +9,8 @@ use crate::residency::forecast::Forecast;
 use crate::residency::hold::How;
 use crate::residency::host::{Card, Cards, LoadMode, Pcie, Ram, Runner};
 use crate::residency::keep_alive::KeepAlive;
-use crate::residency::snapshot::{Host, Kept, Loaded, Model, Reach, Server, Snapshot, State};
+use crate::residency::snapshot::{Blob, Host, Kept, Loaded, Model, Reach, Server, Snapshot, State};
+use crate::residency::tier::Cached;
 use crate::residency::timing::{Moment, Reading};
 
 /// The whole status at `now`. `keep_alive` is the config's.
@@ -161,6 +162,7 @@ fn model(server: &Server, model: &Model, now: Moment) -> Value {
     say("tiers", tiers(model));
     say("kept", model.kept.as_ref().map(|one| kept(one, now)).into());
     say("cached_age_seconds", model.cached_at.map(|at| age(now, at)).into());
+    say("blobs", model.blobs.iter().map(blob).collect());
     say("shared_with", model.shared_with.iter().map(script_name).collect());
     say("forecast", model.forecast.as_ref().map(forecast).into());
     say("loaded", model.loaded.is_some().into());
@@ -195,6 +197,27 @@ fn kept(kept: &Kept, now: Moment) -> Value {
         "fading": files.and_then(|files| files.fading.clone()),
         "trouble": files.and_then(|files| files.trouble.clone()),
     })
+}
+
+/// One file. What is in RAM of it is in the page cache, whether its model is loaded or not.
+fn blob(blob: &Blob) -> Value {
+    let mut map = Map::new();
+    map.insert("digest".to_owned(), blob.digest.as_str().into());
+    map.insert("role".to_owned(), blob.role.into());
+    map.insert("size_bytes".to_owned(), blob.size.0.into());
+    let not_here = "the file is not on this machine";
+    let why = match &blob.cached {
+        Cached::Unknown(why) => why,
+        Cached::Unread if blob.path.is_none() => not_here,
+        Cached::Unread => "not read yet",
+        Cached::Exact(_) | Cached::Sampled(_) => "only how much was read",
+    };
+    put(&mut map, "path", blob.path.as_ref().map(|path| path.to_string_lossy()), not_here);
+    put(&mut map, "ram_bytes", blob.cached.bytes().map(|bytes| bytes.0), why);
+    map.insert("estimate".to_owned(), blob.cached.is_estimate().into());
+    // Equal stretches from the beginning on, each in whole percents.
+    put(&mut map, "map", blob.map.map(|map| map.cells().map(Value::from).collect::<Value>()), why);
+    map.into()
 }
 
 fn forecast(forecast: &Forecast) -> Value {

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use super::method::Method;
+use crate::residency::map::Pages;
 use crate::residency::tier::Cached;
 use crate::residency::timing::Clock;
 
 /// What was read, and how.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    pub(crate) cached: Cached,
+    pub(crate) pages: Pages,
     /// The way that answered last.
     pub(crate) method: Method,
     /// Always empty here.
@@ -17,9 +18,10 @@ pub(crate) struct Outcome {
 }
 
 /// Says why nothing is known.
-pub(crate) fn read(_path: &Path, _privileged: bool, _clock: &Clock) -> Outcome {
+pub(crate) fn read(_path: &Path, _privileged: bool, _was_mixed: bool, _clock: &Clock) -> Outcome {
     let why = "this system does not tell what is cached";
-    Outcome { cached: Cached::Unknown(why.to_owned()), method: Method::Unknown(why), missed: Vec::new() }
+    let pages = Pages { cached: Cached::Unknown(why.to_owned()), map: None };
+    Outcome { pages, method: Method::Unknown(why), missed: Vec::new() }
 }
 
 /// Nothing was brought in.

@@ -1,7 +1,8 @@
-//! How much of one file is in the page cache, by the best way that can be trusted.
+//! How much of one file is in the page cache, and which parts, by the best way that can be trusted.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use super::method::{Facts, Fs, Method, Tried, choose};
 use super::sample;
 use crate::probe::sys;
 use crate::residency::bytes::Bytes;
+use crate::residency::map::{Map, Pages, stretches};
 use crate::residency::tier::Cached;
 use crate::residency::timing::Clock;
 
@@ -20,7 +22,7 @@ const BUDGET: Duration = Duration::from_secs(2);
 /// What was read, and how.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    pub(crate) cached: Cached,
+    pub(crate) pages: Pages,
     /// The way that answered last.
     pub(crate) method: Method,
     /// The places that sampling made the kernel read, to be swept a moment later.
@@ -29,12 +31,22 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     fn unknown(why: &'static str) -> Outcome {
-        Outcome { cached: Cached::Unknown(why.to_owned()), method: Method::Unknown(why), missed: Vec::new() }
+        let pages = Pages { cached: Cached::Unknown(why.to_owned()), map: None };
+        Outcome { pages, method: Method::Unknown(why), missed: Vec::new() }
+    }
+
+    /// The count is the map's own sum, so that the two cannot disagree.
+    fn counted(cells: Cells, size: u64, method: Method) -> Outcome {
+        let there: u64 = cells.iter().map(|(there, _)| there).sum();
+        let bytes = Bytes(there.saturating_mul(page_size()).min(size));
+        let pages = Pages { cached: Cached::Exact(bytes), map: Some(Map::of(cells)) };
+        Outcome { pages, method, missed: Vec::new() }
     }
 }
 
-/// Reads how much of the file is cached.
-pub(crate) fn read(path: &Path, privileged: bool, clock: &Clock) -> Outcome {
+/// Reads how much of the file is cached, and which parts. `was_mixed`: at the last reading some of it was there and
+/// some was not.
+pub(crate) fn read(path: &Path, privileged: bool, was_mixed: bool, clock: &Clock) -> Outcome {
     let (file, size, facts) = match open(path, privileged) {
         Ok(opened) => opened,
         Err(error) => {
@@ -46,7 +58,7 @@ pub(crate) fn read(path: &Path, privileged: bool, clock: &Clock) -> Outcome {
             });
         }
     };
-    ask(&file, size, facts, clock)
+    ask(&file, size, facts, was_mixed, clock)
 }
 
 /// Drops the pages that only the asking brought in. The kernel reads them meanwhile, so this works a moment later.
@@ -84,27 +96,26 @@ fn open(path: &Path, privileged: bool) -> io::Result<(File, u64, Facts)> {
 }
 
 /// Tries one way after the other until one answers.
-fn ask(file: &File, size: u64, mut facts: Facts, clock: &Clock) -> Outcome {
+fn ask(file: &File, size: u64, mut facts: Facts, was_mixed: bool, clock: &Clock) -> Outcome {
+    let pages = size.div_ceil(page_size());
     loop {
         let method = choose(facts);
         let (answer, tried) = match method {
             Method::Unknown(why) => return Outcome::unknown(why),
-            Method::All => return Outcome { cached: Cached::Exact(Bytes(size)), method, missed: Vec::new() },
-            Method::Cachestat => (sys::cachestat(file, 0, 0), &mut facts.cachestat),
+            Method::All => return Outcome::counted(uniform(pages, pages), size, method),
+            Method::Cachestat => (cachestat(file, pages, was_mixed), &mut facts.cachestat),
             Method::Mincore => (mincore(file, size, clock), &mut facts.mincore),
             Method::Sample => match sample::take(file, size) {
                 Ok(sample) => {
                     let cached = Cached::Sampled(Bytes(sample.of(size)));
-                    return Outcome { cached, method, missed: sample.missed };
+                    let pages = Pages { cached, map: Some(sample.map) };
+                    return Outcome { pages, method, missed: sample.missed };
                 }
                 Err(error) => (Err(error), &mut facts.sampling),
             },
         };
         match answer {
-            Ok(pages) => {
-                let bytes = pages.saturating_mul(rustix::param::page_size() as u64).min(size);
-                return Outcome { cached: Cached::Exact(Bytes(bytes)), method, missed: Vec::new() };
-            }
+            Ok(cells) => return Outcome::counted(cells, size, method),
             Err(error) => *tried = how(&error),
         }
     }
@@ -118,21 +129,58 @@ fn how(error: &io::Error) -> Tried {
     }
 }
 
-/// Counts the cached pages window by window; an error when that takes too long.
-fn mincore(file: &File, size: u64, clock: &Clock) -> io::Result<u64> {
+fn page_size() -> u64 {
+    rustix::param::page_size() as u64
+}
+
+/// Cached pages and all pages, cell by cell.
+type Cells = Vec<(u64, u64)>;
+
+/// The cells of a file of which nothing is there, or all.
+fn uniform(there: u64, pages: u64) -> Cells {
+    stretches(pages).map(|cell| cell.end - cell.start).map(|all| (all.min(there), all)).collect()
+}
+
+/// Counts the cached pages of each cell. Asking for 64 ranges costs what asking for all at once does, but for the 20 µs
+/// of the calls; most files are all there or not at all, of which one call tells.
+fn cachestat(file: &File, pages: u64, was_mixed: bool) -> io::Result<Cells> {
+    if !was_mixed {
+        let there = sys::cachestat(file, 0, 0)?;
+        if there == 0 || there >= pages {
+            return Ok(uniform(there, pages));
+        }
+    }
+    let count = |cell: Range<u64>| {
+        let all = cell.end - cell.start;
+        Ok((sys::cachestat(file, cell.start * page_size(), all * page_size())?, all))
+    };
+    stretches(pages).map(count).collect()
+}
+
+/// Counts the cached pages of each cell window by window; an error when that takes too long.
+fn mincore(file: &File, size: u64, clock: &Clock) -> io::Result<Cells> {
     let began = clock();
     let mut marks = Vec::new();
-    let mut pages = 0;
+    let mut cells: Vec<(Range<u64>, u64)> =
+        stretches(size.div_ceil(page_size())).map(|cell| (cell, 0)).collect();
     let mut offset = 0;
     while offset < size {
         if clock().since(began.mono) > BUDGET {
             return Err(ErrorKind::TimedOut.into());
         }
         let length = usize::try_from(WINDOW.min(size - offset)).unwrap_or(usize::MAX);
-        pages += sys::mincore(file, offset, length, &mut marks)?;
+        sys::mincore(file, offset, length, &mut marks)?;
+        let first = offset / page_size();
+        let place = |page: u64| {
+            usize::try_from(page.saturating_sub(first)).map_or(marks.len(), |at| at.min(marks.len()))
+        };
+        for (cell, there) in &mut cells {
+            let part = &marks[place(cell.start)..place(cell.end)];
+            *there += part.iter().map(|mark| u64::from(mark & 1)).sum::<u64>();
+        }
         offset += WINDOW;
     }
-    Ok(pages)
+    Ok(cells.into_iter().map(|(cell, there)| (there, cell.end - cell.start)).collect())
 }
 
 /// Whether this process holds `CAP_FOWNER` over the files of all users: in a user namespace of its own it holds it
@@ -206,18 +254,18 @@ mod tests {
         }
 
         fn asked(&self, facts: Facts) -> Outcome {
-            ask(&File::open(&self.path).unwrap(), SIZE, facts, &clock())
+            ask(&File::open(&self.path).unwrap(), SIZE, facts, false, &clock())
         }
     }
 
     /// Next to nothing and next to all: other programs and the kernel move pages too.
-    fn assert_cold_then_warm(of: impl Fn(&Blob) -> Cached) {
+    fn assert_cold_then_warm(of: impl Fn(&Blob) -> Pages) {
         let Some(blob) = blob() else { return };
         blob.drop_pages();
-        let cold = of(&blob).bytes().unwrap();
+        let cold = of(&blob).cached.bytes().unwrap();
         assert!(cold.percent_of(Bytes(SIZE)) <= 5, "{cold:?}");
         blob.read_all();
-        let warm = of(&blob).bytes().unwrap();
+        let warm = of(&blob).cached.bytes().unwrap();
         assert!(warm.percent_of(Bytes(SIZE)) >= 95 && warm <= Bytes(SIZE), "{warm:?}");
     }
 
@@ -234,9 +282,9 @@ mod tests {
     #[test]
     fn a_file_of_ours_is_counted_exactly() {
         assert_cold_then_warm(|blob| {
-            let outcome = read(&blob.path, false, &clock());
-            assert!(matches!(outcome.cached, Cached::Exact(_)), "{outcome:?}");
-            outcome.cached
+            let outcome = read(&blob.path, false, false, &clock());
+            assert!(matches!(outcome.pages.cached, Cached::Exact(_)), "{outcome:?}");
+            outcome.pages
         });
     }
 
@@ -245,7 +293,7 @@ mod tests {
         let Some(blob) = blob() else { return };
         blob.read_all();
         let pages = SIZE.div_ceil(rustix::param::page_size() as u64);
-        let by_mincore = mincore(&blob.file, SIZE, &clock()).unwrap();
+        let by_mincore = total(&mincore(&blob.file, SIZE, &clock()).unwrap());
         assert!(by_mincore * 100 >= pages * 95 && by_mincore <= pages, "{by_mincore} of {pages}");
         match sys::cachestat(&blob.file, 0, 0) {
             Ok(counted) => assert!(counted.abs_diff(by_mincore) * 100 <= pages * 5, "{counted} {by_mincore}"),
@@ -259,7 +307,7 @@ mod tests {
         assert_cold_then_warm(|blob| {
             let outcome = blob.asked(old_kernel(blob));
             assert_eq!(outcome.method, Method::Mincore);
-            outcome.cached
+            outcome.pages
         });
     }
 
@@ -267,20 +315,88 @@ mod tests {
     fn a_file_that_is_not_ours_is_sampled_and_says_so() {
         assert_cold_then_warm(|blob| {
             let outcome = blob.asked(not_mine(blob));
-            assert!(outcome.cached.is_estimate(), "{outcome:?}");
-            outcome.cached
+            assert!(outcome.pages.cached.is_estimate(), "{outcome:?}");
+            outcome.pages
         });
     }
 
-    #[test]
-    fn a_half_read_file_is_sampled_as_about_half() {
-        let Some(blob) = blob() else { return };
+    fn total(cells: &[(u64, u64)]) -> u64 {
+        cells.iter().map(|(there, _)| there).sum()
+    }
+
+    /// All cells of a map of which each is known.
+    fn shares(pages: &Pages) -> Vec<u8> {
+        pages.map.unwrap().cells().map(Option::unwrap).collect()
+    }
+
+    /// Reads the first half of a cold file and nothing else, and asks.
+    fn half_warm(of: impl Fn(&Blob) -> Outcome) -> Option<(Cached, Vec<u8>)> {
+        let blob = blob()?;
         blob.drop_pages();
         let mut half = vec![0; usize::try_from(SIZE / 2).unwrap()];
         fadvise(&blob.file, 0, None, Advice::Random).unwrap();
         std::os::unix::fs::FileExt::read_exact_at(&blob.file, &mut half, 0).unwrap();
-        let percent = blob.asked(not_mine(&blob)).cached.bytes().unwrap().percent_of(Bytes(SIZE));
-        assert!((45..=60).contains(&percent), "{percent}");
+        let pages = of(&blob).pages;
+        Some((pages.cached.clone(), shares(&pages)))
+    }
+
+    /// The first half of the map is full and the second empty, and the map's mean is what was counted.
+    fn assert_half(cached: &Cached, shares: &[u8]) {
+        let mean = |shares: &[u8]| {
+            shares.iter().map(|share| usize::from(*share)).sum::<usize>() / shares.len().max(1)
+        };
+        assert_eq!(shares.len(), 64);
+        let (first, second) = shares.split_at(32);
+        assert!(mean(first) >= 95 && mean(second) <= 5, "{shares:?}");
+        let counted = usize::from(cached.bytes().unwrap().percent_of(Bytes(SIZE)));
+        assert!(counted.abs_diff(mean(shares)) <= 2, "{counted} {shares:?}");
+    }
+
+    #[test]
+    fn a_half_read_file_is_sampled_as_about_half() {
+        let Some((cached, shares)) = half_warm(|blob| blob.asked(not_mine(blob))) else { return };
+        assert!(cached.is_estimate());
+        assert_half(&cached, &shares);
+    }
+
+    #[test]
+    fn a_half_read_file_has_a_map_of_two_halves_whether_it_was_mixed_before_or_not() {
+        for was_mixed in [false, true] {
+            let asked = |blob: &Blob| ask(&blob.file, SIZE, blob.facts(), was_mixed, &clock());
+            let Some((cached, shares)) = half_warm(asked) else { return };
+            assert_half(&cached, &shares);
+        }
+    }
+
+    #[test]
+    fn mincore_draws_the_same_map() {
+        let Some((cached, shares)) = half_warm(|blob| blob.asked(old_kernel(blob))) else { return };
+        assert_half(&cached, &shares);
+    }
+
+    #[test]
+    fn a_map_is_right_across_the_windows_of_mincore() {
+        let Some(blob) = blob() else { return };
+        let (file, page) = (File::create(&blob.path).unwrap(), page_size());
+        // Sparse and two windows and a half long; only its last page is there.
+        let pages = WINDOW / page * 5 / 2 + 1;
+        file.set_len(pages * page).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &[1], (pages - 1) * page).unwrap();
+        let cells = mincore(&blob.file, pages * page, &clock()).unwrap();
+        let (last, others) = cells.split_last().unwrap();
+        assert_eq!((last.0, total(others)), (1, 0), "{cells:?}");
+        assert_eq!(cells.iter().map(|(_, all)| all).sum::<u64>(), pages);
+    }
+
+    #[test]
+    fn a_file_of_few_pages_has_a_cell_for_each() {
+        let Some(blob) = blob() else { return };
+        std::fs::write(&blob.path, vec![1; usize::try_from(page_size()).unwrap() * 2 + 1]).unwrap();
+        let size = page_size() * 2 + 1;
+        for facts in [blob.facts(), old_kernel(&blob), not_mine(&blob)] {
+            let pages = ask(&blob.file, size, facts, true, &clock()).pages;
+            assert_eq!((pages.cached.bytes(), shares(&pages)), (Some(Bytes(size)), vec![100; 3]));
+        }
     }
 
     #[test]
@@ -291,7 +407,7 @@ mod tests {
         assert!(missed.len() >= 240, "{}", missed.len());
         // The kernel reads the missed pages in its own time; only then can they be dropped.
         let (_never, pause) = mpsc::channel::<()>();
-        let pages = || mincore(&blob.file, SIZE, &clock()).unwrap();
+        let pages = || total(&mincore(&blob.file, SIZE, &clock()).unwrap());
         let within_seconds = |is_so: &dyn Fn() -> bool| {
             (0..500).any(|_| {
                 let _ = pause.recv_timeout(Duration::from_millis(20));
@@ -322,10 +438,12 @@ mod tests {
     fn a_file_in_ram_is_always_there_and_one_in_the_arc_is_unknown() {
         let Some(blob) = blob() else { return };
         blob.drop_pages();
-        let all = blob.asked(Facts { fs: Fs::Ram, ..blob.facts() }).cached;
-        assert_eq!(all, Cached::Exact(Bytes(SIZE)));
-        let arc = blob.asked(Facts { fs: Fs::Zfs, ..blob.facts() }).cached;
-        assert_eq!(arc, Cached::Unknown("ZFS keeps it in the ARC, not the page cache".to_owned()));
+        let all = blob.asked(Facts { fs: Fs::Ram, ..blob.facts() }).pages;
+        assert_eq!(all.cached, Cached::Exact(Bytes(SIZE)));
+        assert_eq!(shares(&all), [100; 64]);
+        let arc = blob.asked(Facts { fs: Fs::Zfs, ..blob.facts() }).pages;
+        let why = "ZFS keeps it in the ARC, not the page cache".to_owned();
+        assert_eq!(arc, Pages { cached: Cached::Unknown(why), map: None });
     }
 
     #[test]
@@ -334,7 +452,7 @@ mod tests {
         let fifo = directory.path().join("fifo");
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
             .unwrap();
-        let of = |path: &Path| read(path, false, &clock()).cached;
+        let of = |path: &Path| read(path, false, false, &clock()).pages.cached;
         let unknown = |why: &str| Cached::Unknown(why.to_owned());
         assert_eq!(of(&fifo), unknown("not a regular file"));
         assert_eq!(of(directory.path()), unknown("not a regular file"));
@@ -344,7 +462,10 @@ mod tests {
     #[test]
     fn an_empty_file_has_nothing_cached() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        assert_eq!(read(file.path(), false, &clock()).cached, Cached::Exact(Bytes(0)));
+        for was_mixed in [false, true] {
+            let pages = read(file.path(), false, was_mixed, &clock()).pages;
+            assert_eq!(pages, Pages { cached: Cached::Exact(Bytes(0)), map: Some(Map::of([])) });
+        }
     }
 
     #[test]

@@ -9,15 +9,18 @@ use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use crate::probe::sys;
+use crate::residency::map::{Map, stretches};
 
 /// How many places are read: enough for some ±6 % at worst, and 1 ms.
 const SAMPLES: u64 = 256;
 
 /// What the samples said.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sample {
     /// Pages that were in the page cache.
     pub(crate) hits: u64,
+    /// Which of them, from the same samples: four for each cell of a large file.
+    pub(crate) map: Map,
     /// Places of those that were not. Asking made the kernel begin to read them: see [`sweep`].
     pub(crate) missed: Vec<u64>,
 }
@@ -55,22 +58,32 @@ pub(crate) fn take(file: &File, size: u64) -> io::Result<Sample> {
     fadvise(file, 0, None, Advice::Random)?;
     let page_size = rustix::param::page_size() as u64;
     let seed = RandomState::new().hash_one(size);
-    let mut sample = Sample::default();
-    for page in places(size.div_ceil(page_size), seed) {
+    let pages = size.div_ceil(page_size);
+    let (mut hits, mut missed) = (0, Vec::new());
+    let mut cells: Vec<_> = stretches(pages).map(|stretch| (stretch.end, (0, 0))).collect();
+    for page in places(pages, seed) {
+        let cell = cells.partition_point(|(end, _)| *end <= page);
+        let Some((_, (there, asked))) = cells.get_mut(cell) else { break };
         let offset = page * page_size;
         let mut byte = [0];
         let before = sys::blocks_read();
         match preadv2(file, &mut [io::IoSliceMut::new(&mut byte)], offset, ReadWriteFlags::NOWAIT) {
             // Nothing there: the file has shrunk.
             Ok(0) => {}
+            Ok(_) if sys::blocks_read() == before => {
+                hits += 1;
+                *there += 1;
+                *asked += 1;
+            }
             // A quick disk answers within the call: then it was not there.
-            Ok(_) if sys::blocks_read() != before => sample.missed.push(offset),
-            Ok(_) => sample.hits += 1,
-            Err(Errno::AGAIN) => sample.missed.push(offset),
+            Ok(_) | Err(Errno::AGAIN) => {
+                missed.push(offset);
+                *asked += 1;
+            }
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(sample)
+    Ok(Sample { hits, map: Map::of(cells.into_iter().map(|(_, asked)| asked)), missed })
 }
 
 /// Drops the pages that only the asking brought in. The kernel reads them meanwhile, so this works a moment later.
@@ -106,7 +119,7 @@ mod tests {
 
     #[test]
     fn the_estimate_is_the_share_of_hits() {
-        let sample = |hits, missed| Sample { hits, missed: vec![0; missed] };
+        let sample = |hits, missed| Sample { hits, map: Map::of([]), missed: vec![0; missed] };
         assert_eq!(sample(64, 192).of(1 << 40), 1 << 38);
         assert_eq!(sample(256, 0).of(u64::MAX), u64::MAX);
         assert_eq!(sample(0, 0).of(4096), 0);

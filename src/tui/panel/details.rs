@@ -14,13 +14,13 @@ use crate::residency::tier::Cached;
 use crate::residency::timing::Moment;
 use crate::tui::app::{App, Panel};
 use crate::tui::format::{self, Unit};
+use crate::tui::widget::near;
 use crate::tui::widget::strip::{Strip, row};
 
-/// One line: a word at the left, then text.
+/// One line: a word at the left, then text in one style or several.
 struct Line {
     word: &'static str,
-    text: String,
-    style: Style,
+    parts: Vec<(String, Style)>,
 }
 
 /// Columns of the words at the left.
@@ -50,18 +50,22 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
     let down = app.details_down.min(lines.len().saturating_sub(rows));
     for (i, line) in lines.iter().skip(down).take(rows).enumerate() {
         let mut strip = Strip::new(buffer, row(area, i + 2));
-        strip.skip(1).cell(line.word, WORDS, theme.faint).skip(1).put(&line.text, line.style);
+        strip.skip(1).cell(line.word, WORDS, theme.faint).skip(1);
+        for (text, style) in &line.parts {
+            strip.put(text, *style);
+        }
     }
+}
+
+/// A line, if there is anything to say.
+fn line(word: &'static str, text: String, style: Style) -> Option<Line> {
+    (!text.is_empty()).then(|| Line { word, parts: vec![(text, style)] })
 }
 
 fn lines(model: &Model, app: &App, now: Moment, width: u16) -> Vec<Line> {
     let theme = &app.settings.theme;
     let mut lines = Vec::new();
-    let mut add = |word: &'static str, text: String, style: Style| {
-        if !text.is_empty() {
-            lines.push(Line { word, text, style });
-        }
-    };
+    let mut add = |word, text, style| lines.extend(line(word, text, style));
     let details = &model.details;
     let kind = [&details.parameters, &details.quantisation, &details.family, &details.format];
     let kind: Vec<_> = kind.iter().filter(|text| !text.is_empty()).map(|text| printable(text)).collect();
@@ -102,6 +106,13 @@ fn lines(model: &Model, app: &App, now: Moment, width: u16) -> Vec<Line> {
     if let Some(owner) = owner_to_be(model, app) {
         add("", format!("exact, as the files' owner: sudo -u {} resident", printable(owner)), theme.faint);
     }
+    let columns = width.saturating_sub(WORDS + 2);
+    let map = near::map(model, columns, theme);
+    if !map.is_empty() {
+        lines.push(Line { word: "map", parts: map });
+    }
+    let mut add = |word, text, style| lines.extend(line(word, text, style));
+    add("RAM was", near::history(model, columns), theme.ram);
     kept(model, app, now, width, &mut add);
     if let Some(forecast) = &model.forecast
         && model.loaded.is_none()

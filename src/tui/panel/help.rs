@@ -6,6 +6,7 @@ use ratatui::style::Style;
 
 use crate::tui::action::{ACTIONS, Context};
 use crate::tui::app::App;
+use crate::tui::theme;
 use crate::tui::widget::strip::{Strip, row};
 
 /// A line: keys (or a glyph), a name, a sentence.
@@ -61,6 +62,7 @@ fn lines(app: &App) -> Vec<Line> {
         ("█", "vram", "on the card", theme.vram),
         ("▒", "ram", "in RAM: page cache, or the runner's own memory", theme.ram),
         ("░", "disk", "only on disk", theme.disk),
+        (theme::PARTLY, "partly", "partly in RAM, in the map of a model's files", theme.ram),
         ("?", "unknown", "nobody can say: RAM or disk", theme.unknown),
         ("▓", "context", "a runner's context; in the RAM row: the system", theme.context),
         ("▚", "other", "other programs; in the RAM row: runners' memory", theme.other),

@@ -64,10 +64,10 @@ fn from_140_columns_the_details_are_at_the_right() {
                                                                                                                  runner     pid 4711   port 40123   own memory 300 …
                                                                                                                  load mode  mmap: mapped; what is in RAM loads fast
                                                                                                                  RAM        100 % of its files   counted by the ker…
+                                                                                                                 map        ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
                                                                                                                  digest     845dbda0ea48845dbda0ea48845dbda0ea48845…
                                                                                                                  weights    4.7 GB   100 % in RAM
                                                                                                                             /models/blobs/sha256-60e05f21
-
 
 
 
@@ -151,10 +151,10 @@ fn on_a_narrow_screen_the_details_are_a_panel_of_their_own() {
      runner     pid 4711   port 40123   own memory 300 MiB
      load mode  mmap: mapped; what is in RAM loads fast
      RAM        100 % of its files   counted by the kernel
+     map        ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
      digest     845dbda0ea48845dbda0ea48845dbda0ea48845dbda0ea48845dbda0ea48
      weights    4.7 GB   100 % in RAM
                 /models/blobs/sha256-60e05f21
-
 
 
      12:04:31  qwen2.5-coder:7b    loaded in 0.61 s   from RAM 100 %   7.7 GB/s

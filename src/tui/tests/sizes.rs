@@ -82,6 +82,7 @@ fn hostile() -> Snapshot {
         size: one.size,
         path: Some(HOSTILE.into()),
         cached: Cached::Unread,
+        map: None,
     }];
     let mut snapshot = snapshot(server(vec![one]));
     snapshot.host.name = evil();
