@@ -87,8 +87,8 @@ async fn watch(handle: &mut Handle, out: &mut Out<'_>) {
     let mut told = handle.snapshot().events.back().map_or(0, |event| event.number);
     while handle.snapshots.changed().await.is_ok() {
         let snapshot = handle.snapshots.borrow_and_update().clone();
-        for event in snapshot.events.iter().filter(|event| event.number > told) {
-            told = event.number;
+        let known = std::mem::replace(&mut told, snapshot.events.back().map_or(0, |event| event.number));
+        for event in snapshot.events.iter().filter(|event| event.number > known) {
             let Some(model) = &event.model else { continue };
             let words = match &event.what {
                 What::Faded { from, to } => format!("fading: {from} -> {to} % in RAM"),

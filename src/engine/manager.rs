@@ -12,7 +12,7 @@ use super::acts::{Acts, Job};
 use super::ask::{self, Reply};
 use super::due::Due;
 use super::known::{Known, Loading, PageReadings};
-use super::readings::{changed, changed_in};
+use super::readings::{changed, changed_in, changed_tier};
 use super::warm::{ASKED, RamAct, RamTier};
 use super::{Command, observe, poll};
 use crate::ollama::{Client, Error, Kind};
@@ -93,11 +93,7 @@ impl Manager {
                 }
                 () = changed(&mut self.cards) => news = self.see_cards(),
                 () = changed_in(self.runners.as_mut().map(|w| &mut w.readings)) => news = self.see_runners(),
-                () = changed_in(self.tier.as_mut().map(|t| &mut t.warmer.progress)) => news = self.see_warming(),
-                () = changed_in(self.tier.as_mut().map(|t| &mut t.holder.readings)) => news = self.see_held(),
-                () = changed_in(self.tier.as_mut().and_then(|t| Some(&mut t.journal.opened()?.leases))) => {
-                    news = self.see_leases();
-                }
+                from = changed_tier(self.tier.as_mut()) => news = self.see_tier(&from),
                 () = changed(&mut self.readings) => news = self.see_pages(),
                 () = tokio::time::sleep_until(wake.into()) => {}
             }

@@ -225,6 +225,7 @@ mod tests {
                 size: Bytes(1),
                 path: None,
                 cached: Cached::Unread,
+                map: None,
             };
             known.files.insert(name(text), Ok(vec![blob]));
             let running = Running {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::manager::Manager;
+use super::warm::RamTier;
+use crate::probe::watched::Watched;
 use super::{ask, observe};
 use crate::residency::host::Cards;
 use crate::residency::map::Pages;
@@ -88,11 +90,30 @@ impl Manager {
     }
 }
 
-/// The same for one that is part of something; it stays when its thread ends.
+/// The same for one that is part of something; when its thread has ended nothing comes any more.
 pub(super) async fn changed_in<T>(probe: Option<&mut watch::Receiver<T>>) {
-    match probe {
-        Some(probe) if probe.changed().await.is_ok() => {}
-        _ => std::future::pending().await,
+    if let Some(probe) = probe
+        && probe.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
+/// Who has news of the RAM tier.
+pub(super) enum FromTier {
+    Warmer,
+    Holder,
+    Journal,
+}
+
+/// Waits for news of the RAM tier.
+pub(super) async fn changed_tier(tier: Option<&mut RamTier>) -> FromTier {
+    let Some(RamTier { warmer, holder, journal }) = tier else { return std::future::pending().await };
+    tokio::select! {
+        () = changed_in(Some(&mut warmer.progress)) => FromTier::Warmer,
+        () = changed_in(Some(&mut holder.readings)) => FromTier::Holder,
+        () = changed_in(journal.opened().map(|journal| &mut journal.leases)) => FromTier::Journal,
     }
 }
 

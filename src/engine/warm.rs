@@ -7,6 +7,7 @@ use super::ask;
 use super::hold::Keeping;
 use super::known::Known;
 use super::manager::Manager;
+use super::readings::FromTier;
 use crate::config::Hold;
 use crate::journal::Journal;
 use crate::probe::hold::Holder;
@@ -29,7 +30,7 @@ const VERIFY: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(200);
 
 /// The priority of what a person asked for.
-const ASKED: u32 = 10;
+pub(super) const ASKED: u32 = 10;
 /// The priority of what is mended in idle time.
 pub(super) const MENDING: u32 = 100;
 
@@ -123,7 +124,7 @@ impl RamAct {
 }
 
 /// What an act goes on to, or how it ends.
-enum Next {
+pub(super) enum Next {
     Step(Step, &'static str),
     Wait(String),
     Done,
@@ -304,8 +305,17 @@ impl Manager {
         budget::verdict(self.known.config.limits(), &machine, &kept, want, self.known.config.preload.make_room)
     }
 
+    /// Takes what is new of the RAM tier; says whether there is something to show.
+    pub(super) fn see_tier(&mut self, from: &FromTier) -> bool {
+        match from {
+            FromTier::Warmer => self.see_warming(),
+            FromTier::Holder => self.see_held(),
+            FromTier::Journal => self.see_leases(),
+        }
+    }
+
     /// Takes what the reader says.
-    pub(super) fn see_warming(&mut self) -> bool {
+    fn see_warming(&mut self) -> bool {
         let Some(tier) = &mut self.tier else { return false };
         let all = std::sync::Arc::clone(&tier.warmer.progress.borrow_and_update());
         let mut news = false;

@@ -94,6 +94,7 @@ pub(super) fn first_job(
         }
         (ActKind::KeepAlive(keep_alive), Some(_)) => touch(Some(keep_alive)),
         (ActKind::Touch, Some(_)) => touch(None),
+        (ActKind::Warm | ActKind::Hold | ActKind::Release | ActKind::Drop, _) => return Ok(None),
         (ActKind::Unpin | ActKind::KeepAlive(_) | ActKind::Touch, None) => {
             return Err("it is not loaded".to_owned());
         }
