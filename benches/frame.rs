@@ -9,7 +9,7 @@ use criterion::Criterion;
 use jiff::tz::TimeZone;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use resident::config::{Confirm, Memory};
+use resident::config::Config;
 use resident::residency::bytes::{Bytes, GIB};
 use resident::residency::event::{Event, What};
 use resident::residency::expiry::Expiry;
@@ -19,6 +19,7 @@ use resident::residency::name::ModelName;
 use resident::residency::snapshot::{Details, Host, Loaded, Model, Reach, Server, Snapshot, State};
 use resident::residency::tier::{Cached, Tiers};
 use resident::residency::timing::{Moment, Reading};
+use resident::tui::ProposeConfig;
 use resident::tui::app::{App, Settings};
 use resident::tui::keymap::Keymap;
 use resident::tui::theme;
@@ -90,20 +91,8 @@ fn snapshot(now: Moment) -> Snapshot {
 
 fn main() {
     let now = now();
-    let settings = Settings {
-        read_only: false,
-        confirm: Confirm::Risky,
-        ascii: false,
-        refresh: Duration::from_secs(1),
-        url: "http://127.0.0.1:11434".into(),
-        memory: Memory::Auto,
-        has_config: true,
-        auto_off: None,
-        demo_place: None,
-        zone: TimeZone::UTC,
-        theme: theme::choose("dark", None),
-        propose: Box::new(|_| Err("not here".into())),
-    };
+    let propose: ProposeConfig = Box::new(|_| Err("not here".into()));
+    let settings = Settings::of(&Config::default(), theme::choose("dark", None), TimeZone::UTC, propose);
     let mut app = App::new(settings, Keymap::default(), None, now);
     app.see(Arc::new(snapshot(now)));
     let mut buffer = Buffer::empty(Rect::new(0, 0, 160, 50));
