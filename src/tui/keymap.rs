@@ -226,10 +226,10 @@ mod tests {
 
     #[test]
     fn a_setting_replaces_the_default_keys() {
-        let keymap = Keymap::new(&[setting(1, "unload", &["x", "f8"])]).unwrap();
+        let keymap = Keymap::new(&[setting(1, "unload", &["X", "f8"])]).unwrap();
         let means = |code| keymap.action(KeyEvent::new(code, KeyModifiers::NONE), Context::Main);
         assert_eq!(
-            [means(KeyCode::Char('x')), means(KeyCode::F(8)), means(KeyCode::Char('u'))],
+            [means(KeyCode::Char('X')), means(KeyCode::F(8)), means(KeyCode::Char('u'))],
             [Some(Action::Unload), Some(Action::Unload), None]
         );
     }

@@ -82,7 +82,7 @@ fn right(app: &App, now: Moment) -> Vec<Piece> {
     let mut pieces = Vec::new();
     if let Some((there, all)) = preloaded(app) {
         let style = if there == all { theme.ram } else { theme.faint };
-        pieces.push(Piece { text: format!("preload {there}/{all} in RAM"), style, rank: 3 });
+        pieces.push(Piece { text: format!("preload {there}/{all} in RAM"), style, rank: 5 });
     }
     let holds = app.snapshot.host.holds;
     if holds.0 > 0 {
