@@ -47,13 +47,13 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
 
 fn left(app: &App, now: Moment) -> Vec<Piece> {
     let theme = &app.settings.theme;
-    let mut pieces = vec![Piece { text: "resident".into(), style: theme.title, rank: 8 }];
+    let mut pieces = vec![Piece { text: "resident".into(), style: theme.title, rank: 10 }];
     let Some(server) = app.server() else { return pieces };
     let url = format::address(&server.url).to_owned();
     pieces.push(Piece { text: printable(&url).into_owned(), style: theme.text, rank: 4 });
     if let Some(version) = &server.version {
         let text = format!("ollama {}", format::fit(version, 16));
-        pieces.push(Piece { text, style: theme.faint, rank: 6 });
+        pieces.push(Piece { text, style: theme.faint, rank: 7 });
     }
     let time = |moment: Moment| format::clock_seconds(moment.wall, &app.settings.zone);
     let (text, style) = match &server.reach {
@@ -82,19 +82,19 @@ fn right(app: &App, now: Moment) -> Vec<Piece> {
     let mut pieces = Vec::new();
     if let Some((there, all)) = preloaded(app) {
         let style = if there == all { theme.ram } else { theme.faint };
-        pieces.push(Piece { text: format!("preload {there}/{all} in RAM"), style, rank: 5 });
+        pieces.push(Piece { text: format!("preload {there}/{all} in RAM"), style, rank: 6 });
     }
     let holds = app.snapshot.host.holds;
     if holds.0 > 0 {
-        pieces.push(Piece { text: format!("holds {holds}"), style: theme.ram, rank: 6 });
+        pieces.push(Piece { text: format!("holds {holds}"), style: theme.ram, rank: 8 });
     }
     let preload = &app.settings.preload;
     if app.settings.may_act && preload.enabled && preload.auto_refresh {
-        pieces.push(Piece { text: "auto: refresh".into(), style: theme.faint, rank: 7 });
+        pieces.push(Piece { text: "auto: refresh".into(), style: theme.faint, rank: 9 });
     }
     if let Some(path) = &app.settings.auto_off {
         let text = format!("auto off: {}", printable(&path.to_string_lossy()));
-        pieces.push(Piece { text, style: theme.faint, rank: 7 });
+        pieces.push(Piece { text, style: theme.faint, rank: 9 });
     }
     if app.settings.read_only {
         pieces.push(Piece { text: "read-only".into(), style: theme.warn, rank: 2 });
@@ -104,7 +104,7 @@ fn right(app: &App, now: Moment) -> Vec<Piece> {
     }
     let host = &app.snapshot.host.name;
     if !host.is_empty() {
-        pieces.push(Piece { text: format::fit(host, 24).into_owned(), style: theme.faint, rank: 9 });
+        pieces.push(Piece { text: format::fit(host, 24).into_owned(), style: theme.faint, rank: 11 });
     }
     let text = format::clock(now.wall, &app.settings.zone);
     pieces.push(Piece { text, style: theme.text, rank: 5 });
