@@ -158,6 +158,11 @@ pub(super) async fn carry_out<F: Future<Output = ()>>(
             break;
         }
     }
+    for event in &handle.snapshot().events {
+        if let What::Warned { why } = &event.what {
+            out.remark(why);
+        }
+    }
     if request.kind == ActKind::Warm && exit == Exit::Done {
         let names: Vec<String> = request.models.iter().map(ToString::to_string).collect();
         out.remark(&format!("not held: the kernel may take it back; resident hold {} keeps it", names.join(" ")));

@@ -79,6 +79,8 @@ pub(crate) struct Known {
     pub held: Holds,
     /// Percent in RAM that was last told of each watched model.
     pub told_percent: HashMap<ModelName, u8>,
+    /// The user has been told that the server counts page cache as used memory.
+    pub warned: bool,
     /// When each model was last mended.
     pub mended: HashMap<ModelName, Moment>,
     /// Main memory.
@@ -191,6 +193,7 @@ impl Known {
             kept: BTreeMap::new(),
             held: Holds::default(),
             told_percent: HashMap::new(),
+            warned: false,
             mended: HashMap::new(),
             ram: None,
             cards: None,

@@ -255,6 +255,7 @@ mod tests {
             context: None,
             anonymous: Bytes::ZERO,
             file_backed: Bytes::ZERO,
+            contained: false,
             ready: Some(true),
             busy: None,
         };

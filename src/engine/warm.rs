@@ -378,7 +378,21 @@ impl Manager {
         if kind == ActKind::Hold {
             self.tell(Some(model.clone()), What::Held);
         }
+        self.warn_of_containers();
         Next::Done
+    }
+
+    /// An Ollama in a container takes page cache for used memory; said once.
+    fn warn_of_containers(&mut self) {
+        let of_runner = |runner: &Runner| runner.contained;
+        let contained = self.known.ram.is_some_and(|ram| ram.value.contained)
+            || self.known.runners.iter().flat_map(|reading| &reading.value).any(of_runner);
+        if contained && !std::mem::replace(&mut self.known.warned, true) {
+            let why = "Ollama runs in a container and counts page cache as used memory: what is warmed inside of it may \
+                       look like too little memory to load; raise the container's limit, or warm from outside"
+                .to_owned();
+            self.tell(None, What::Warned { why });
+        }
     }
 
     /// Ends an act with the one that reads for both.

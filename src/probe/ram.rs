@@ -40,6 +40,8 @@ pub fn read(state: &mut State) -> Option<Ram> {
         swap_total: Bytes(state.system.total_swap()),
         swap_used: Bytes(state.system.used_swap()),
         cgroup_limit: None,
+        // The root group of a whole machine has no such file.
+        contained: state.root.join("sys/fs/cgroup/memory.current").exists(),
     };
     Some(limited(machine, &groups(&state.root, total)))
 }

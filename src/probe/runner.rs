@@ -110,6 +110,7 @@ fn known(pid: u32, process: &Path, otherwise: What) -> What {
         None => otherwise,
         Some(mut runner) => {
             (runner.anonymous, runner.file_backed) = resident_memory(process);
+            runner.contained = is_contained(&fs::read_to_string(process.join("cgroup")).unwrap_or_default());
             What::Runner(line, Box::new(runner))
         }
     }
@@ -123,6 +124,16 @@ fn command_line(process: &Path) -> Vec<u8> {
         let _ = file.take(ARGV_MOST).read_to_end(&mut line);
     }
     line
+}
+
+/// Whether the control groups of a process are those of a container.
+fn is_contained(groups: &str) -> bool {
+    let engines = ["docker", "libpod", "lxc", "kubepods", "containerd", "crio"];
+    let path = |line: &str| line.splitn(3, ':').nth(2).map(str::to_owned).unwrap_or_default();
+    groups.lines().map(path).any(|path| {
+        let mut parts = path.split(['/', '-', '.', ':']);
+        parts.any(|part| engines.contains(&part))
+    })
 }
 
 /// `RssAnon` and `RssFile` of a process.
@@ -184,6 +195,23 @@ mod tests {
     }
 
     #[test]
+    fn a_container_is_told_by_its_control_groups() {
+        for (groups, contained) in [
+            ("0::/system.slice/ollama.service\n", false),
+            ("0::/user.slice/user-1000.slice/session-2.scope\n", false),
+            ("0::/system.slice/docker-0123abcd.scope\n", true),
+            ("11:memory:/docker/0123abcd\n", true),
+            ("0::/kubepods.slice/kubepods-burstable.slice/x\n", true),
+            ("0::/machine.slice/libpod-0123.scope/container\n", true),
+            ("0::/lxc/ollama\n", true),
+            ("0::/\n", false),
+            ("", false),
+        ] {
+            assert_eq!(is_contained(groups), contained, "{groups}");
+        }
+    }
+
+    #[test]
     fn runners_come_and_grow_and_go() {
         let root = Proc::new();
         let mut scanner = root.scanner();
@@ -211,6 +239,7 @@ mod tests {
             context: None,
             anonymous: Bytes(100 << 10),
             file_backed: Bytes(7 << 10),
+            contained: false,
             ready: None,
             busy: None,
         };

@@ -106,6 +106,11 @@ pub enum What {
         /// Percent that is left.
         to: u8,
     },
+    /// Something that the user should know of the server before relying on what is in RAM.
+    Warned {
+        /// What, and what to do.
+        why: String,
+    },
     /// What keeps it in RAM has trouble.
     HoldTrouble {
         /// What, and what to do.

@@ -21,6 +21,8 @@ pub struct Ram {
     pub swap_used: Bytes,
     /// The cgroup's limit, if one is lower than the machine.
     pub cgroup_limit: Option<Bytes>,
+    /// We are in a container ourselves: an Ollama beside us counts page cache as used memory.
+    pub contained: bool,
 }
 
 /// The cards, or why there are none to show.
@@ -119,6 +121,8 @@ pub struct Runner {
     pub anonymous: Bytes,
     /// File-backed memory of the process (`RssFile`).
     pub file_backed: Bytes,
+    /// It runs in a container, whose server counts page cache as used memory (discover/cpu_linux.go:64-74).
+    pub contained: bool,
     /// Its `/health`: ready or still loading; `None` where it was not asked.
     pub ready: Option<bool>,
     /// Its `/slots`: working on a request; `None` where it was not asked.

@@ -108,6 +108,7 @@ pub(crate) fn loaded(mut model: Model, expiry: Expiry, keep_alive: KeepAlive) ->
             context: Some(4096),
             anonymous: Bytes(300 * MIB),
             file_backed: Bytes::ZERO,
+            contained: false,
             ready: Some(true),
             busy: Some(false),
         }),

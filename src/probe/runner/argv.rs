@@ -25,6 +25,7 @@ pub(super) fn parse(pid: u32, line: &[u8]) -> Option<Runner> {
         context: value(&words, &["-c", "--ctx-size"]).and_then(|context| context.parse().ok()),
         anonymous: Bytes::ZERO,
         file_backed: Bytes::ZERO,
+        contained: false,
         ready: None,
         busy: None,
     })

@@ -206,6 +206,7 @@ mod tests {
             context: None,
             anonymous: Bytes::ZERO,
             file_backed: Bytes::ZERO,
+            contained: false,
             ready: None,
             busy: None,
         }
