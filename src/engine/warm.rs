@@ -27,7 +27,7 @@ use crate::residency::warm::{Progress, Warming};
 const VERIFY: Duration = Duration::from_secs(3);
 
 /// Between two looks for runners while files are read: another client's load must not wait for the disk behind us.
-const LOOK: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The priority of what a person asked for.
 pub(super) const ASKED: u32 = 10;
