@@ -134,11 +134,7 @@ fn model(
         listed: known.config.preload.models.iter().position(|listed| listed == name),
         pinned: running.is_some_and(|running| running.expiry == Expiry::Never),
         loaded: running.map(|running| loaded(running, known.runner(name))),
-        arriving: if facts.loading.is_some() && running.is_none() {
-            on_cards(known, name)
-        } else {
-            Bytes::ZERO
-        },
+        arriving: if running.is_none() { on_cards(known, name) } else { Bytes::ZERO },
         blobs: blobs(known, name),
         name: name.clone(),
         details,

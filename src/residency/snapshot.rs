@@ -92,6 +92,8 @@ pub enum Reach {
     Down {
         /// Since when.
         since: Moment,
+        /// Something answers there, but not as an Ollama server does.
+        answers: bool,
         /// Why.
         why: String,
     },
@@ -122,7 +124,7 @@ pub struct Model {
     pub cached_at: Option<Moment>,
     /// Where it is loaded.
     pub loaded: Option<Loaded>,
-    /// While it loads: what its runner has on the cards so far, where the driver says so.
+    /// While it comes or goes: what its runner has on the cards, where the driver says so.
     pub arriving: Bytes,
     /// Its files, as far as they are known.
     pub blobs: Vec<Blob>,

@@ -1,4 +1,5 @@
 //! Reusable pieces of the screen.
 
 pub(crate) mod bar;
+pub(crate) mod page;
 pub(crate) mod strip;
