@@ -109,12 +109,12 @@ impl Options {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Its port is taken, or cannot be had.
-    #[error("the embedded server cannot listen on 127.0.0.1:{port}: {source}")]
+    #[error("the embedded server cannot listen on 127.0.0.1:{port}: {why}; name another with --port")]
     Listen {
         /// Which port.
         port: u16,
         /// Why not.
-        source: std::io::Error,
+        why: std::io::Error,
     },
     /// Its files are not as they should be.
     #[error(transparent)]
@@ -136,7 +136,7 @@ pub struct Sim {
 /// Starts the embedded server; it answers when this returns. Needs a tokio runtime.
 pub async fn start(options: Options) -> Result<Sim, StartError> {
     let port = options.port;
-    let listen = |source| StartError::Listen { port, source };
+    let listen = |why| StartError::Listen { port, why };
     let models = Arc::new(installed(&options)?);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;

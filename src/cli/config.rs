@@ -11,6 +11,7 @@ use super::ready::{self, PATIENCE, Ready};
 use super::wire::World;
 use super::{Cli, Exit};
 use crate::config::{self, Loaded, Sources};
+use crate::residency::bytes::Bytes;
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::Snapshot;
 use crate::residency::text::printable;
@@ -77,10 +78,25 @@ fn checked(loaded: &Loaded) -> String {
     for note in &loaded.notes {
         let _ = writeln!(text, "{}", printable(note));
     }
+    let unused = unused(&loaded.config);
+    if !unused.is_empty() {
+        let _ = writeln!(text, "read, but not used by this version yet: {}", unused.join(", "));
+    }
     for section in &loaded.ignored {
         let _ = writeln!(text, "ignored: section {}, which is not ours", printable(section));
     }
     text
+}
+
+/// Settings that later versions act on.
+fn unused(config: &config::Config) -> Vec<&'static str> {
+    let all = [
+        ("ollama.preload.on_startup", config.preload.on_startup),
+        ("ollama.preload.auto_refresh", config.preload.auto_refresh),
+        ("workflows", !config.workflows.is_empty()),
+        ("pins", !config.pins.is_empty()),
+    ];
+    all.into_iter().filter_map(|(name, is_set)| is_set.then_some(name)).collect()
 }
 
 /// `--init`: asks the server what is installed, writes the proposal to the user's own path, and never over a file.
@@ -117,11 +133,20 @@ async fn propose_file(settings: Settings, clock: Clock) -> anyhow::Result<Exit> 
 pub fn proposal(sources: &Sources, snapshot: &Snapshot) -> Result<Proposal, String> {
     let path = config::user_path(sources).ok_or("no home directory: set XDG_CONFIG_HOME")?;
     let models = snapshot.servers.first().map(|server| server.models.as_slice()).unwrap_or_default();
-    let installed: Vec<_> = models
+    let mut installed: Vec<_> = models
         .iter()
         .filter(|model| model.details.remote_host.is_none() && !model.digest.is_empty())
+        .filter(|model| !model.details.is_embedding_only())
         .map(|model| (model.name.clone(), model.size))
         .collect();
+    // The first one is the primary model: the largest that fits on the card with room for its context.
+    let cards = snapshot.host.cards.as_ref().map_or(&[][..], |reading| reading.value.list());
+    let room = cards.iter().map(|card| Bytes(card.total.0 / 5 * 4)).max();
+    let fits = |size: Bytes| room.is_none_or(|room| size <= room);
+    let primary = (0..installed.len()).filter(|&i| fits(installed[i].1)).max_by_key(|&i| installed[i].1);
+    if let Some(primary) = primary.filter(|_| room.is_some()) {
+        installed[..=primary].rotate_right(1);
+    }
     if installed.is_empty() {
         return Err("no models are known yet: start the server, or get one with: ollama pull NAME".to_owned());
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use crate::residency::bytes::Bytes;
+use crate::residency::bytes::{Bytes, GB};
 use crate::residency::name::ModelName;
 use crate::residency::timing::Clock;
 use crate::sim::catalogue::{self, Spec};
@@ -23,10 +23,22 @@ pub struct Place {
     pub scale: u64,
 }
 
+/// More than this is not written without `--yes`.
+const UNASKED: Bytes = Bytes(8 * GB);
+
 impl Place {
     /// In the user's cache directory.
     pub fn new(scale: u64) -> anyhow::Result<Place> {
         Ok(Place { dir: files::demo_dir(&cache()?, scale), scale })
+    }
+
+    /// Why the files are not made unasked: they are much more than a demo is expected to write.
+    pub fn is_too_much(&self) -> Option<String> {
+        let write = self.to_write().ok().filter(|write| *write > UNASKED)?;
+        let place = self.dir.display();
+        Some(format!(
+            "the demo would write {write} of model files to {place}: --yes does it, a larger --demo-scale needs less"
+        ))
     }
 
     /// What making the files would write; nothing if they are there.
@@ -116,20 +128,22 @@ pub async fn interrupted() -> std::io::Result<()> {
     }
 }
 
-/// `resident demo --clean`: removes the demo's files of every scale, and nothing else.
-pub fn clean() -> anyhow::Result<()> {
+/// `resident demo --clean`: removes the demo's files of that scale, or of every one, and nothing else.
+pub fn clean(scale: Option<u64>) -> anyhow::Result<()> {
     let mut freed = Bytes::ZERO;
     let mut problems = Vec::new();
-    for dir in files::demo_dirs(&cache()?) {
+    let chosen = scale.map(|scale| cache().map(|cache| files::demo_dir(&cache, scale))).transpose()?;
+    let dirs = chosen.map_or_else(|| cache().map(|cache| files::demo_dirs(&cache)), |dir| Ok(vec![dir]))?;
+    for dir in dirs {
         match files::clean(&dir) {
             Ok(bytes) => freed += bytes,
             Err(problem) => problems.push(problem.to_string()),
         }
     }
+    writeln!(std::io::stdout(), "removed {freed} of demo models")?;
     if !problems.is_empty() {
         bail!("{}", problems.join("\n"));
     }
-    writeln!(std::io::stdout(), "removed {freed} of demo models")?;
     Ok(())
 }
 

@@ -85,12 +85,17 @@ fn knows_models(server: &Server) -> bool {
 /// Why the server cannot be used, in a sentence with what to do; `None` if it is not known to be down.
 pub(crate) fn down(snapshot: &Snapshot) -> Option<String> {
     let server = snapshot.servers.first()?;
-    let Reach::Down { why, .. } = &server.reach else { return None };
-    Some(format!(
-        "no server at {}: {}; start it with `ollama serve`, name another with --host, or try --demo",
-        printable(&server.url),
-        printable(why)
-    ))
+    let Reach::Down { why, answers, .. } = &server.reach else { return None };
+    let (url, why) = (printable(&server.url), printable(why));
+    Some(if *answers {
+        format!(
+            "no Ollama server at {url}: {why}; something else answers there: name another with --host, or try --demo"
+        )
+    } else {
+        format!(
+            "no server at {url}: {why}; start it with `ollama serve`, name another with --host, or try --demo"
+        )
+    })
 }
 
 fn late(snapshot: &Snapshot) -> String {

@@ -202,9 +202,15 @@ pub fn run(cli: &Cli) -> Exit {
 async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     let clock = clock::system();
     let place = demo::Place::new(cli.flags.demo_scale.unwrap_or(demo::SCALE));
+    let too_much = place.as_ref().ok().filter(|_| cli.wants_demo() && !cli.flags.yes);
+    let cleans = matches!(cli.command, Some(Sub::Demo { clean: true, .. }));
+    if let Some(why) = too_much.filter(|_| !cleans).and_then(demo::Place::is_too_much) {
+        let _ = writeln!(std::io::stderr(), "resident: {why}");
+        return Ok(Exit::Refused);
+    }
     if let Some(Sub::Demo { serve, port, models, clean }) = &cli.command {
         if *clean {
-            return demo::clean().map(|()| Exit::Done);
+            return demo::clean(cli.flags.demo_scale).map(|()| Exit::Done);
         }
         if *serve {
             return demo::serve(&place?, port.unwrap_or(0), usize::from(models.unwrap_or(0)), clock)

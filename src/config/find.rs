@@ -155,8 +155,19 @@ impl From<io::Error> for Unread {
     }
 }
 
+/// Whether it is a named pipe. What a shell hands over (`<(…)`) lies in `/dev/fd` and has a writer.
+fn is_pipe(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    let by_shell = path.starts_with("/dev/fd") || path.starts_with("/proc");
+    !by_shell && fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
+}
+
 fn read(path: &Path) -> Result<String, Unread> {
     let mut bytes = Vec::new();
+    if is_pipe(path) {
+        let message = "a named pipe, which may never answer; write the settings into a file".to_owned();
+        return Err(Unread { message, line: 0, column: 0, absent: false });
+    }
     File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
     let unread =
         |message: &str, line, column| Unread { message: message.to_owned(), line, column, absent: false };

@@ -40,8 +40,7 @@ pub fn proposal(installed: &[(ModelName, Bytes)], ram_total: Option<Bytes>, url:
         let _ = writeln!(text, "  model: {}  # the primary model", quoted(&name.to_string()));
     }
     text.push_str(
-        "  keep_alive: 60m  # in VRAM after the last use; -1 is for ever\n\n  preload:\n    enabled: true\n    \
-         on_startup: true  # read the list into RAM when resident starts; false: only by key\n",
+        "  keep_alive: 60m  # in VRAM after the last use; -1 is for ever\n\n  preload:\n    enabled: true\n",
     );
     text.push_str(if chosen.is_empty() { "    models: []\n" } else { "    models:\n" });
     for (name, size) in &chosen {
@@ -54,10 +53,9 @@ pub fn proposal(installed: &[(ModelName, Bytes)], ram_total: Option<Bytes>, url:
             quoted(&name.to_string())
         );
     }
-    text.push_str("    auto_refresh: true  # renew keep_alive of listed models while they are in use\n");
-    text.push_str("    refresh_interval: 30m\n\n");
+    text.push('\n');
     text.push_str(&budget.map_or_else(|| "memory: auto\n".to_owned(), |budget| budget.text()));
-    text.push_str("\n# Which model each phase of your work needs; keys 1 to 9 make it ready.\n");
+    text.push_str("\n# Which model each phase of your work needs, and the context it is loaded with.\n");
     match chosen.first() {
         Some((name, _)) => {
             let name = quoted(&name.to_string());

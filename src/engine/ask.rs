@@ -29,8 +29,8 @@ pub(crate) type TagsAnswer = Result<BTreeMap<ModelName, Installed>, Error>;
 pub(crate) enum Silence {
     /// Connected, but nothing within the time: busy with a load or an unload.
     Slow,
-    /// Not there, or not an Ollama server: the words for the user.
-    Gone(String),
+    /// Nobody is there, or what `answers` there is no Ollama server: the words for the user.
+    Gone { answers: bool, why: String },
 }
 
 /// What comes back to the manager.
@@ -53,15 +53,20 @@ pub(crate) struct Found {
     pub files: HashMap<ModelName, Result<Vec<Blob>, String>>,
 }
 
-pub(crate) async fn ps(client: Client, clock: Clock) -> Reply {
+/// Asks what is loaded; `patient` with a server that has just not answered in time.
+pub(crate) async fn ps(client: Client, clock: Clock, patient: bool) -> Reply {
     let at = clock();
-    let answer = match client.ps().await {
+    let asked = if patient { client.ps_patiently().await } else { client.ps().await };
+    let answer = match asked {
         Ok(models) => {
             let now = clock();
             Ok(models.iter().map(|model| running(model, now)).collect())
         }
         Err(Error { kind: Kind::Timeout { .. }, .. }) => Err(Silence::Slow),
-        Err(error) => Err(Silence::Gone(error.to_string())),
+        Err(error) => Err(Silence::Gone {
+            answers: !matches!(error.kind, Kind::Unreachable(_) | Kind::BadAddress(_) | Kind::BrokenOff(_)),
+            why: error.to_string(),
+        }),
     };
     Reply::Ps { answer, at }
 }
@@ -101,10 +106,18 @@ pub(crate) async fn job(client: Client, id: ActId, job: Job) -> Reply {
 
 /// Looks for the models' files, on a thread of its own: a network file system may hang for ever.
 pub(crate) fn files(known: &Known) -> impl Future<Output = Reply> + 'static {
-    let argv = known.runners.iter().flat_map(|reading| &reading.value).map(|runner| runner.blob.clone());
-    let shown = known.shown.values().filter_map(|shown| shown.weights.clone());
+    // What the server itself says; a runner may be another server's, so it is asked only where the server is silent.
+    let mut hints: Vec<String> = known.shown.values().filter_map(|shown| shown.weights.clone()).collect();
+    if hints.is_empty() {
+        hints = known
+            .runners
+            .iter()
+            .flat_map(|reading| &reading.value)
+            .map(|runner| runner.blob.clone())
+            .collect();
+    }
     let candidates = Candidates {
-        hints: argv.chain(shown).collect(),
+        hints,
         named: known.config.models_dir.iter().cloned().collect(),
         usual: usual_dirs(known.home.as_deref()),
     };

@@ -1,7 +1,7 @@
 //! What the engine knows of its server and its machine: facts as they came, before they are joined.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -305,15 +305,26 @@ impl Known {
         news
     }
 
-    /// The runner that holds a model's weights, if it can be seen.
+    /// The runner that holds a model's weights, if it can be seen and is the only one with that file: two servers may
+    /// share a models directory, and then nobody can say whose each is.
     pub fn runner(&self, name: &ModelName) -> Option<&Runner> {
-        let runners = &self.runners.as_ref()?.value;
-        if runners.is_empty() {
-            return None;
-        }
-        // `sha256:HEX` is the file `sha256-HEX`.
-        let hex = self.weights(name)?.digest.rsplit(':').next()?;
-        runners.iter().find(|runner| runner.blob.rsplit('-').next() == Some(hex))
+        let mut runners = self.runners_of(name);
+        runners.next().filter(|_| runners.next().is_none())
+    }
+
+    /// All runners that hold the file which this server names as the model's weights. The same digest in another
+    /// directory is another server's.
+    pub fn runners_of(&self, name: &ModelName) -> impl Iterator<Item = &Runner> {
+        let runners = self.runners.as_ref().map_or(&[][..], |reading| &reading.value);
+        // A server in a container names a path of its own; its runner's command line has that one too.
+        let (here, named) = if runners.is_empty() {
+            (None, None)
+        } else {
+            let shown = self.installed.get(name).and_then(|model| self.shown.get(&model.digest));
+            let here = self.weights(name).and_then(|blob| blob.path.as_deref()).and_then(Path::to_str);
+            (here, shown.and_then(|shown| shown.weights.as_deref()))
+        };
+        runners.iter().filter(move |runner| [here, named].contains(&Some(runner.blob.as_str())))
     }
 
     /// Whether a load is known to be pending for anybody: then nothing but a load may be sent (#17408).

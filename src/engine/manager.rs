@@ -125,7 +125,9 @@ impl Manager {
             None if now.mono >= self.due.ps.mono => {
                 self.read_ram(now);
                 self.due.ps_sent = Some(now);
-                self.flying.spawn(ask::ps(self.client.clone(), Arc::clone(&self.clock)));
+                // A server that takes longer than is usual still answers in the end.
+                let patient = self.due.ps_late;
+                self.flying.spawn(ask::ps(self.client.clone(), Arc::clone(&self.clock), patient));
                 self.ask_pages(now);
             }
             Some(sent) if now.since(sent.mono) >= SLOW && matches!(self.known.reach, Reach::Up { .. }) => {
@@ -288,13 +290,14 @@ impl Manager {
                 Reach::Down { since, .. } => *since,
                 _ => now,
             };
-            self.known.reach = Reach::Down { since, why };
+            self.known.reach = Reach::Down { since, answers: true, why };
         }
     }
 
     fn ps(&mut self, answer: ask::PsAnswer, sent: Moment) {
         let now = self.now();
         (self.due.ps_sent, self.due.ps_ended) = (None, Some(now));
+        self.due.ps_late = matches!(answer, Err(ask::Silence::Slow));
         match answer {
             Ok(fresh) => {
                 let back =
@@ -321,14 +324,14 @@ impl Manager {
                     self.known.reach = Reach::Slow { since: sent };
                 }
             }
-            Err(ask::Silence::Gone(why)) => {
+            Err(ask::Silence::Gone { answers, why }) => {
                 let since = if let Reach::Down { since, .. } = &self.known.reach {
                     *since
                 } else {
                     self.tell(None, What::ServerGone { why: why.clone() });
                     now
                 };
-                self.known.reach = Reach::Down { since, why };
+                self.known.reach = Reach::Down { since, answers, why };
             }
         }
         self.due.ps = self.next_ps(now);

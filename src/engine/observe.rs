@@ -153,13 +153,14 @@ pub(crate) fn runners(known: &mut Known, fresh: Reading<Vec<Runner>>, asked: &As
     let names: Vec<ModelName> = known.installed.keys().cloned().collect();
     for name in names {
         let runner = known.runner(&name).map(|runner| (runner.pid, runner.ready));
+        let none = known.runners_of(&name).next().is_none();
         // Where no runner of this server can be seen, that one is missing says nothing; nor of a model without blobs.
         let visible =
             known.demo_scale.is_some() || known.running.values().any(|running| running.pid.is_some());
         let findable = visible && known.weights(&name).is_some() && known.details(&name).format == "gguf";
         if let Some(running) = known.running.get_mut(&name) {
-            running.unseen = if runner.is_some() { 0 } else { running.unseen + 1 };
-            let is_dead = running.pid.is_some() || (findable && running.unseen >= SURELY);
+            running.unseen = if none { running.unseen + 1 } else { 0 };
+            let is_dead = none && (running.pid.is_some() || (findable && running.unseen >= SURELY));
             match runner {
                 Some((pid, _)) => {
                     running.pid = Some(pid);
@@ -223,7 +224,7 @@ mod tests {
                 digest: format!("sha256:{text}"),
                 role: "weights",
                 size: Bytes(1),
-                path: None,
+                path: Some(format!("/blobs/sha256-{text}").into()),
                 cached: Cached::Unread,
                 map: None,
             };
@@ -271,6 +272,29 @@ mod tests {
         assert_eq!(look(&mut known, &["a"]), []);
         look(&mut known, &["a", "b"]);
         assert_eq!(known.ghosts, []);
+    }
+
+    #[test]
+    fn a_runner_of_the_same_blob_in_another_directory_is_another_servers() {
+        let mut known = known("gguf");
+        let elsewhere = |pid, directory: &str| Runner {
+            pid,
+            blob: format!("{directory}/sha256-a"),
+            port: None,
+            load_mode: LoadMode::Unknown,
+            context: None,
+            anonymous: Bytes::ZERO,
+            file_backed: Bytes::ZERO,
+            ready: Some(false),
+            busy: None,
+        };
+        let reading = |value| Some(Reading { value, at: now() });
+        known.runners = reading(vec![elsewhere(1, "/other")]);
+        assert_eq!(known.runner(&name("a")), None);
+        known.runners = reading(vec![elsewhere(1, "/other"), elsewhere(2, "/blobs")]);
+        assert_eq!(known.runner(&name("a")).map(|runner| runner.pid), Some(2));
+        known.runners = reading(vec![elsewhere(2, "/blobs"), elsewhere(3, "/blobs")]);
+        assert_eq!(known.runner(&name("a")), None, "of two nobody can say which it is");
     }
 
     #[test]

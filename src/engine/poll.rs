@@ -146,11 +146,7 @@ fn model(
         listed: known.config.preload.models.iter().position(|listed| listed == name),
         pinned: running.is_some_and(|running| running.expiry == Expiry::Never),
         loaded: running.map(|running| loaded(running, known.runner(name))),
-        arriving: if facts.loading.is_some() && running.is_none() {
-            on_cards(known, name)
-        } else {
-            Bytes::ZERO
-        },
+        arriving: if running.is_none() { on_cards(known, name) } else { Bytes::ZERO },
         kept: known.kept(name),
         ram_history: known.histories.get(name).map(History::line).unwrap_or_default(),
         blobs: blobs(known, name),

@@ -28,9 +28,9 @@ const LIMIT: usize = 1 << 20;
 pub struct Options {
     /// Until a connection is there.
     pub connect: Duration,
-    /// For `/`, `/api/version` and `/api/ps`, which the server answers from memory: it is busy if it takes longer.
+    /// For `/` and `/api/ps`, which the server answers from memory: it is busy if it takes longer.
     pub quick: Duration,
-    /// For `/api/tags` and `/api/show`, which read the disk.
+    /// For `/api/tags` and `/api/show`, which read the disk, and all that a slow server may take its time for.
     pub disk: Duration,
     /// For an unload and a touch.
     pub act: Duration,
@@ -121,7 +121,7 @@ impl Client {
     /// What the server calls itself.
     pub async fn version(&self) -> Result<String, Error> {
         let version =
-            self.get::<Version>(Operation::Version, "api/version", self.options.quick, LIMIT).await?.version;
+            self.get::<Version>(Operation::Version, "api/version", self.options.disk, LIMIT).await?.version;
         if version.is_empty() {
             return Err(Kind::NotOllama("it has no version".to_owned()).during(Operation::Version));
         }
@@ -136,6 +136,11 @@ impl Client {
     /// All loaded models. Ask at most once a second, one question at a time.
     pub async fn ps(&self) -> Result<Vec<Running>, Error> {
         Ok(self.get::<Ps>(Operation::Ps, "api/ps", self.options.quick, LIMIT).await?.models)
+    }
+
+    /// The same of a server that did not answer in time just now: it may take as long as for the disk.
+    pub async fn ps_patiently(&self) -> Result<Vec<Running>, Error> {
+        Ok(self.get::<Ps>(Operation::Ps, "api/ps", self.options.disk, LIMIT).await?.models)
     }
 
     /// What the server knows of a model; neither loads it nor restarts its `keep_alive`.

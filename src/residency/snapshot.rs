@@ -98,6 +98,8 @@ pub enum Reach {
     Down {
         /// Since when.
         since: Moment,
+        /// Something answers there, but not as an Ollama server does.
+        answers: bool,
         /// Why.
         why: String,
     },
@@ -130,7 +132,7 @@ pub struct Model {
     pub ram_history: Arc<[u8]>,
     /// Where it is loaded.
     pub loaded: Option<Loaded>,
-    /// While it loads: what its runner has on the cards so far, where the driver says so.
+    /// While it comes or goes: what its runner has on the cards, where the driver says so.
     pub arriving: Bytes,
     /// What keeps its files in RAM.
     pub kept: Option<Kept>,

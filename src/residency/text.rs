@@ -2,12 +2,32 @@
 
 use std::borrow::Cow;
 
+use unicode_width::UnicodeWidthChar;
+
 /// `text` with every character that could move the cursor, hide text or reorder it replaced by `�`.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    if text.chars().all(is_printable) {
+    if text.chars().all(is_printable) && !has_pile(text) {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.chars().map(|c| if is_printable(c) { c } else { '\u{fffd}' }).collect())
+    let mut marks = 0;
+    let kept = text.chars().filter(|c| {
+        marks = if c.width() == Some(0) { marks + 1 } else { 0 };
+        marks <= MARKS
+    });
+    Cow::Owned(kept.map(|c| if is_printable(c) { c } else { '\u{fffd}' }).collect())
+}
+
+/// Marks on one character: no language needs more, and thousands would go to the terminal for one cell.
+const MARKS: usize = 6;
+
+/// Whether marks without a width are piled up higher than that.
+fn has_pile(text: &str) -> bool {
+    let mut marks = 0;
+    !text.is_ascii()
+        && text.chars().any(|c| {
+            marks = if c.width() == Some(0) { marks + 1 } else { 0 };
+            marks > MARKS
+        })
 }
 
 /// Whether a terminal may be sent `c` as it is.
@@ -28,5 +48,12 @@ mod tests {
         assert_eq!(printable("a\u{1b}[31mb"), "a\u{fffd}[31mb");
         assert_eq!(printable("x\u{202e}y\u{200b}z\u{9b}"), "x\u{fffd}y\u{fffd}z\u{fffd}");
         assert_eq!(printable("日本語:7b"), "日本語:7b");
+    }
+
+    #[test]
+    fn marks_are_not_piled_up_without_end() {
+        let pile = format!("z{}a\u{301}", "\u{301}".repeat(3000));
+        assert_eq!(printable(&pile), format!("z{}a\u{301}", "\u{301}".repeat(6)));
+        assert_eq!(printable("e\u{301}"), "e\u{301}");
     }
 }

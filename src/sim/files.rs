@@ -49,14 +49,14 @@ pub enum Problem {
         dir: PathBuf,
     },
     /// The system refused.
-    #[error("cannot {doing} {path}: {source}")]
+    #[error("cannot {doing} {path}: {why}")]
     Io {
         /// What was done.
         doing: &'static str,
         /// To what.
         path: PathBuf,
         /// Why not.
-        source: io::Error,
+        why: io::Error,
     },
 }
 
@@ -243,7 +243,7 @@ fn lock_file(dir: &Path, name: &str) -> Result<File, Problem> {
 }
 
 fn io_problem<'a>(doing: &'static str, path: &'a Path) -> impl Fn(io::Error) -> Problem + 'a {
-    move |source| Problem::Io { doing, path: path.to_owned(), source }
+    move |why| Problem::Io { doing, path: path.to_owned(), why }
 }
 
 fn manifest_path(dir: &Path, spec: &Spec) -> Option<PathBuf> {

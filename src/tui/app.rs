@@ -12,8 +12,9 @@ use super::keymap::Keymap;
 use super::theme::Theme;
 use super::{Outcome, Proposal, ProposeConfig};
 use crate::config::{Config, Confirm, Memory, Preload};
-use crate::residency::act::{Act, ActKind, ActState};
+use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::bytes::Bytes;
+use crate::residency::event::What;
 use crate::residency::expiry::Expiry;
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Host, Model, Reach, Server, Snapshot, State};
@@ -171,6 +172,10 @@ pub struct App {
     pub(crate) layer: Layer,
     /// Said once, until the next key.
     pub(crate) notice: Option<String>,
+    /// What the act that was asked for last will do, until it ends.
+    pub(crate) plan: Option<(ModelName, String)>,
+    /// Acts that were asked for and that no snapshot shows yet.
+    pub(crate) asked: Vec<(ActId, ActKind, ModelName)>,
     /// Lines that the details are scrolled down.
     pub(crate) details_down: usize,
     /// Events that the log is scrolled back.
@@ -210,6 +215,8 @@ impl App {
             panel: Panel::Models,
             layer: Layer::None,
             notice,
+            plan: None,
+            asked: Vec::new(),
             details_down: 0,
             events_back: 0,
         }
@@ -225,8 +232,30 @@ impl App {
             self.events_back = self.events_back.saturating_add(newer).min(snapshot.events.len());
         }
         let row = self.row();
+        let seen = self.snapshot.events.back().map_or(0, |event| event.number);
         self.snapshot = snapshot;
         self.reselect(row);
+        self.asked.retain(|(id, ..)| !self.snapshot.acts.iter().any(|act| act.id == *id));
+        let planned = |name: &ModelName| {
+            self.live_act(name).is_some() || self.asked.iter().any(|(_, _, asked)| asked == name)
+        };
+        if self.plan.as_ref().is_some_and(|(name, _)| !planned(name)) {
+            self.plan = None;
+        }
+        self.say_what_failed(seen);
+    }
+
+    /// What failed since that event is said whole: a line of the log has no room for a server's own words.
+    fn say_what_failed(&mut self, seen: u64) {
+        let failed =
+            self.snapshot.events.iter().rev().take_while(|event| event.number > seen).find_map(|event| {
+                let What::Failed { verb, why } = &event.what else { return None };
+                let model = event.model.as_ref()?;
+                Some(format!("{verb} {model} failed: {why}"))
+            });
+        if let Some(failed) = failed {
+            self.notice = Some(failed);
+        }
     }
 
     /// Carries out a key, or types it into an open prompt.
@@ -319,8 +348,10 @@ impl App {
 
     /// Whether the demo can be offered: there is no server, and there is a place for it.
     pub(crate) fn offers_demo(&self) -> bool {
+        let never_heard =
+            |server: &Server| server.ps_at.is_none() && matches!(server.reach, Reach::Slow { .. });
         self.settings.demo_place.is_some()
-            && self.server().is_none_or(|server| matches!(server.reach, Reach::Down { .. }))
+            && self.server().is_none_or(|s| matches!(s.reach, Reach::Down { .. }) || never_heard(s))
     }
 
     /// How long the picture stays true; `None` where only a heartbeat is needed.

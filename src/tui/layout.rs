@@ -17,6 +17,8 @@ pub(crate) struct Wants {
     pub(crate) cards: u16,
     /// Rows of the table without its heading.
     pub(crate) models: u16,
+    /// Events to show.
+    pub(crate) events: u16,
     /// Rows of the message above the footer.
     pub(crate) message: u16,
     /// Who has the keys.
@@ -69,8 +71,9 @@ pub(crate) fn areas(screen: Rect, wants: Wants) -> Areas {
     }
     areas.table = rest;
     if airy {
-        // The table takes what it needs, the log what is left, and at least a quarter.
-        let log = rest.height.saturating_sub(wants.models.saturating_add(2)).max(rest.height / 4).max(3);
+        // The table takes what it needs, the log what is left, and a quarter where it has so much to say.
+        let least = (rest.height / 4).max(3).min(wants.events.saturating_add(1));
+        let log = rest.height.saturating_sub(wants.models.saturating_add(2)).max(least);
         areas.log = bottom(&mut areas.table, log);
         bottom(&mut areas.table, 1);
     }
@@ -197,7 +200,7 @@ mod tests {
         {
             for panel in [Panel::Models, Panel::Details, Panel::Events] {
                 let screen = Rect::new(0, 0, width, height);
-                let a = areas(screen, Wants { cards: 9, models: 200, message: 4, panel });
+                let a = areas(screen, Wants { cards: 9, models: 200, events: 512, message: 4, panel });
                 let all = [a.header, a.gauges, a.table, a.details, a.log, a.message, a.footer];
                 for (i, one) in all.iter().enumerate() {
                     assert!(one.is_empty() || screen.intersection(*one) == *one, "{one:?} in {screen:?}");

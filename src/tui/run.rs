@@ -148,16 +148,15 @@ impl Session {
                 Some(Effect::Leave(outcome)) => return Ok(outcome),
                 Some(Effect::Redraw) => self.screen.redraw(),
                 Some(Effect::Suspend) => self.suspend()?,
-                Some(Effect::Act(kind, model)) => {
-                    if let Err(busy) = handle.act(kind, model) {
-                        self.app.notice = Some(busy.to_string());
-                    }
-                }
+                Some(Effect::Act(kind, model)) => match handle.act(kind, model.clone()) {
+                    Ok(id) => self.app.asked.push((id, kind, model)),
+                    Err(busy) => self.app.notice = Some(busy.to_string()),
+                },
                 Some(Effect::Acts(kind, models)) => {
                     for model in models {
-                        if let Err(busy) = handle.act(kind, model) {
-                            self.app.notice = Some(busy.to_string());
-                            break;
+                        match handle.act(kind, model.clone()) {
+                            Ok(id) => self.app.asked.push((id, kind, model)),
+                            Err(busy) => self.app.notice = Some(busy.to_string()),
                         }
                     }
                 }

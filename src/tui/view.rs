@@ -23,6 +23,7 @@ pub fn view(buffer: &mut Buffer, app: &App, now: Moment) {
     let wants = Wants {
         cards: count(cards),
         models: count(app.models().len()),
+        events: count(app.snapshot.events.len()),
         message: count(lines.len()),
         panel: app.panel,
     };

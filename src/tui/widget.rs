@@ -2,4 +2,5 @@
 
 pub(crate) mod bar;
 pub(crate) mod near;
+pub(crate) mod page;
 pub(crate) mod strip;

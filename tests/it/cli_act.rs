@@ -267,7 +267,8 @@ async fn an_unpinned_model_says_how_long_it_stays_now() {
 }
 
 fn down(snapshot: &mut Snapshot) {
-    snapshot.servers[0].reach = Reach::Down { since: noon(), why: "connection refused".into() };
+    snapshot.servers[0].reach =
+        Reach::Down { since: noon(), answers: false, why: "connection refused".into() };
 }
 
 #[tokio::test]

@@ -316,7 +316,7 @@ fn the_table_without_a_server_says_so() {
     let at = noon();
     let mut without = snapshot(at, vec![]);
     let server = &mut without.servers[0];
-    server.reach = Reach::Down { since: at, why: "connection refused".into() };
+    server.reach = Reach::Down { since: at, answers: false, why: "connection refused".into() };
     (server.tags_at, server.version) = (None, None);
     without.host.cards = None;
     insta::assert_snapshot!(table(&without, after(at, 65), None), @r"
@@ -365,7 +365,8 @@ async fn it_waits_for_the_models_and_then_for_the_page_cache() {
 #[tokio::test(start_paused = true)]
 async fn without_a_server_the_machine_is_still_told() {
     let mut without = all_kinds(noon());
-    without.servers[0].reach = Reach::Down { since: noon(), why: "connection refused".into() };
+    without.servers[0].reach =
+        Reach::Down { since: noon(), answers: false, why: "connection refused".into() };
     let (exit, results, remarks) = ran(without, &ONCE).await;
     let all: Value = serde_json::from_str(&results).unwrap();
     assert_eq!((exit, &all["servers"][0]["reach"]), (Exit::NoServer, &json!("down")));
@@ -421,7 +422,8 @@ async fn watch_prints_a_line_for_each_change_until_its_reader_goes() {
         async {
             tokio::task::yield_now().await;
             fake.change(|snapshot| {
-                snapshot.servers[0].reach = Reach::Down { since: at, why: "connection refused".into() };
+                snapshot.servers[0].reach =
+                    Reach::Down { since: at, answers: false, why: "connection refused".into() };
             });
         },
         run(handle, &request, &clock, pending(), &mut out),

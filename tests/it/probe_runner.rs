@@ -27,8 +27,9 @@ async fn a_runner_is_found_when_it_starts_and_gone_when_it_ends() {
         .unwrap();
     let mut watched = runner::spawn(Path::new("/proc"), clock(), Duration::from_millis(20)).unwrap();
     let is_ours = |runner: &Runner| runner.blob == blob;
-    let found =
-        watched.readings.wait_for(|all| all.as_ref().is_some_and(|all| all.value.iter().any(&is_ours)));
+    // Just after its exec a process has nothing of its files in memory yet: the next look sees it.
+    let runs = |runner: &Runner| is_ours(runner) && runner.file_backed > Bytes::ZERO;
+    let found = watched.readings.wait_for(|all| all.as_ref().is_some_and(|all| all.value.iter().any(runs)));
     let runner = found.await.unwrap().as_ref().unwrap().value.iter().find(|r| is_ours(r)).unwrap().clone();
     assert_eq!((runner.pid, runner.load_mode, runner.context), (child.id(), LoadMode::Buffered, Some(4096)));
     assert!(runner.anonymous > Bytes::ZERO && runner.file_backed > Bytes::ZERO, "{runner:?}");

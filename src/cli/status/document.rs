@@ -118,7 +118,7 @@ fn server(server: &Server, now: Moment) -> Value {
         Reach::Connecting => ("connecting", None, None, None),
         Reach::Up { latency } => ("up", Some(seconds(*latency)), None, None),
         Reach::Slow { since } => ("slow", None, Some(age(now, *since)), None),
-        Reach::Down { since, why } => ("down", None, Some(age(now, *since)), Some(why)),
+        Reach::Down { since, why, .. } => ("down", None, Some(age(now, *since)), Some(why)),
     };
     let mut map = Map::new();
     map.insert("url".to_owned(), server.url.as_str().into());

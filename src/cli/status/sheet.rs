@@ -81,13 +81,11 @@ fn server_line(server: &Server, now: Moment) -> String {
             let _ =
                 write!(text, "  busy, no answer for {}", format::countdown(now.since(since.mono).as_secs()));
         }
-        Reach::Down { since, why } => {
-            let _ = write!(
-                text,
-                "  down for {}: {}",
-                format::countdown(now.since(since.mono).as_secs()),
-                printable(why)
-            );
+        Reach::Down { since, why, .. } => {
+            let seconds = now.since(since.mono).as_secs();
+            let time =
+                if seconds == 0 { String::new() } else { format!(" for {}", format::countdown(seconds)) };
+            let _ = write!(text, "  down{time}: {}", printable(why));
         }
     }
     text

@@ -112,17 +112,17 @@ impl App {
             return None;
         }
         if matches!(kind, ActKind::Swap | ActKind::Load) {
-            self.notice = self.plan(kind, &model);
+            self.plan = self.plan(&model).map(|plan| (model.name.clone(), plan));
         }
         Some(effect)
     }
 
     /// The line that says what a load will displace: the server's own rules applied, so it is marked `~`.
-    fn plan(&self, kind: ActKind, model: &Model) -> Option<String> {
+    fn plan(&self, model: &Model) -> Option<String> {
         let forecast = model.forecast.as_ref().filter(|forecast| !forecast.evicts.is_empty())?;
         let victims: Vec<String> = forecast.evicts.iter().map(|name| self.described(name)).collect();
-        let (verb, why) = (kind.verb(), crate::residency::text::printable(&forecast.why));
-        Some(format!("{verb} {}: ~ evicts {} ({why})", model.name, victims.join(", ")))
+        let why = crate::residency::text::printable(&forecast.why);
+        Some(format!("~ evicts {} ({why})", victims.join(", ")))
     }
 
     fn described(&self, name: &ModelName) -> String {
@@ -154,9 +154,9 @@ impl App {
                 .flat_map(|forecast| &forecast.evicts)
                 .filter_map(|victim| self.server()?.model(victim))
                 .any(precious)
-                .then(|| self.plan(kind, model))
+                .then(|| self.plan(model))
                 .flatten()
-                .map(|plan| format!("{plan}   go on?")),
+                .map(|plan| format!("{} {name}: {plan}   go on?", kind.verb())),
             ActKind::Drop => Some(self.drop_question(model)),
             ActKind::Hold => self.lock_question(model),
             _ => None,
@@ -164,15 +164,11 @@ impl App {
         match self.settings.confirm {
             Confirm::Never => None,
             Confirm::Risky => risky,
-            Confirm::Always => {
-                risky.or_else(|| {
-                    let plan = self.plan(kind, model);
-                    Some(plan.map_or_else(
-                        || format!("{} {name}?", kind.verb()),
-                        |plan| format!("{plan}   go on?"),
-                    ))
-                })
-            }
+            Confirm::Always => risky.or_else(|| {
+                let verb = kind.verb();
+                let plan = self.plan(model).map(|plan| format!("{verb} {name}: {plan}   go on?"));
+                plan.or_else(|| Some(format!("{verb} {name}?")))
+            }),
         }
     }
 
@@ -255,10 +251,14 @@ impl App {
             return;
         }
         let Some((place, size)) = &self.settings.demo_place else { return };
-        let question = format!(
-            "start the demo? it writes {size} of model files to {}; `resident demo --clean` removes them",
-            place.display()
-        );
+        let place = place.display();
+        let question = if size.0 == 0 {
+            format!("start the demo? its files are in {place} already; `resident demo --clean` removes them")
+        } else {
+            format!(
+                "start the demo? it writes {size} of model files to {place}; `resident demo --clean` removes them"
+            )
+        };
         self.layer = Layer::Ask(Ask { question, then: Effect::Leave(Outcome::Demo) });
     }
 
@@ -273,6 +273,13 @@ impl App {
     fn quit(&mut self, now: Moment) -> Option<Effect> {
         let leave = Effect::Leave(Outcome::Quit { message: self.what_stays() });
         let asked = matches!(&self.layer, Layer::Ask(ask) if ask.then == leave);
+        let unseen = self.asked.last().filter(|_| !asked);
+        if let Some((_, kind, model)) = unseen {
+            // Asked for in the same breath: no snapshot has it yet.
+            let question = format!("{} {model} was only just asked for. leave?", kind.verb());
+            self.layer = Layer::Ask(Ask { question, then: leave });
+            return None;
+        }
         let Some(act) = self.live_acts().last().filter(|_| !asked) else { return Some(leave) };
         let (verb, model) = (act.kind.verb(), &act.model);
         let question = match act.state {

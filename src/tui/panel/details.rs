@@ -15,6 +15,7 @@ use crate::residency::timing::Moment;
 use crate::tui::app::{App, Panel};
 use crate::tui::format::{self, Unit};
 use crate::tui::widget::near;
+use crate::tui::widget::page;
 use crate::tui::widget::strip::{Strip, row};
 
 /// One line: a word at the left, then text in one style or several.
@@ -46,15 +47,15 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
         table::tiers(&mut strip, width, model, app);
     }
     let lines = lines(model, app, now, area.width);
-    let rows = usize::from(area.height.saturating_sub(2));
-    let down = app.details_down.min(lines.len().saturating_sub(rows));
-    for (i, line) in lines.iter().skip(down).take(rows).enumerate() {
-        let mut strip = Strip::new(buffer, row(area, i + 2));
+    let rest = Rect { y: area.y.saturating_add(2), height: area.height.saturating_sub(2), ..area };
+    page::lines(buffer, rest, lines.len(), app.details_down, theme.faint, |buffer, area, i| {
+        let line = &lines[i];
+        let mut strip = Strip::new(buffer, area);
         strip.skip(1).cell(line.word, WORDS, theme.faint).skip(1);
         for (text, style) in &line.parts {
             strip.put(text, *style);
         }
-    }
+    });
 }
 
 /// A line, if there is anything to say.
@@ -180,7 +181,7 @@ fn kept(
 fn loaded(model: &Model, app: &App, add: &mut impl FnMut(&'static str, String, Style)) {
     let theme = &app.settings.theme;
     let trained = model.details.train_context.map(|context| format!("trained for {context}"));
-    let Some(loaded) = &model.loaded else {
+    let Some(loaded) = model.loaded.as_ref().filter(|_| model.state != State::Ghost) else {
         add("context", trained.unwrap_or_default(), theme.text);
         return;
     };

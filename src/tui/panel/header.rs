@@ -59,6 +59,9 @@ fn left(app: &App, now: Moment) -> Vec<Piece> {
     let (text, style) = match &server.reach {
         Reach::Connecting => ("◐ connecting".to_owned(), theme.faint),
         Reach::Up { latency } => (format!("● {}", format::latency(*latency)), theme.good),
+        Reach::Slow { since } if server.ps_at.is_none() => {
+            (format!("◐ no answer since {}", time(*since)), theme.warn)
+        }
         Reach::Slow { since } => (format!("◐ busy since {}", time(*since)), theme.warn),
         Reach::Down { since, .. } => (format!("○ gone since {}", time(*since)), theme.bad),
     };

@@ -7,7 +7,8 @@ use ratatui::style::Style;
 use crate::tui::action::{ACTIONS, Context};
 use crate::tui::app::App;
 use crate::tui::theme;
-use crate::tui::widget::strip::{Strip, row};
+use crate::tui::widget::page;
+use crate::tui::widget::strip::Strip;
 
 /// A line: keys (or a glyph), a name, a sentence.
 type Line = (String, &'static str, &'static str, Style);
@@ -16,28 +17,20 @@ type Line = (String, &'static str, &'static str, Style);
 pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, down: usize) {
     let theme = &app.settings.theme;
     let lines = lines(app);
-    let rows = usize::from(area.height);
-    let down = down.min(lines.len().saturating_sub(rows));
-    // Its last row says so where the page is cut, if there is room for more than that.
-    let below = lines.len() - down > rows && rows > 2;
-    let shown = rows - usize::from(below);
-    for (i, (keys, name, sentence, style)) in lines.iter().skip(down).take(shown).enumerate() {
-        let mut strip = Strip::new(buffer, row(area, i));
+    page::lines(buffer, area, lines.len(), down, theme.faint, |buffer, area, i| {
+        let (keys, name, sentence, style) = &lines[i];
+        let mut strip = Strip::new(buffer, area);
         strip.skip(1);
         if name.is_empty() && sentence.is_empty() {
             strip.put(keys, theme.title);
-            continue;
+            return;
         }
         strip.cell(keys, 11, *style).skip(1);
         if area.width >= 70 {
             strip.cell(name, 16, theme.faint).skip(1);
         }
         strip.put(sentence, theme.text);
-    }
-    if below {
-        let words = format!("… {} more below", lines.len() - down - shown);
-        Strip::new(buffer, row(area, shown)).skip(1).put(&words, theme.faint);
-    }
+    });
 }
 
 fn lines(app: &App) -> Vec<Line> {

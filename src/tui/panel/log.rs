@@ -34,26 +34,78 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App) {
     }
     let back = app.events_back.min(events.len().saturating_sub(rows.min(events.len())));
     let last = events.len() - back;
+    if has_keys {
+        whole(buffer, area, title, last, app);
+        return;
+    }
     let first = last.saturating_sub(rows);
     // The newest stands at the bottom, so that the eye finds it where it was.
     let blank = rows - (last - first);
-    let blank = if has_keys { 0 } else { blank };
     for (i, event) in events.range(first..last).enumerate() {
-        line(buffer, row(area, title + blank + i), event, app);
+        line(buffer, row(area, blank + i), event, app);
+    }
+}
+
+/// The events up to `last`, each with all its words: what a server said may be long.
+fn whole(buffer: &mut Buffer, area: Rect, title: usize, last: usize, app: &App) {
+    let rows = usize::from(area.height) - title;
+    let mut lines: Vec<(Option<&Event>, String, Style)> = Vec::new();
+    for event in app.snapshot.events.range(..last).rev() {
+        let (words, style) = words(event, app);
+        let width = area.width.saturating_sub(before(event, area.width));
+        let wrapped = format::wrap(&words, width, rows.max(1));
+        for (i, line) in wrapped.into_iter().enumerate().rev() {
+            lines.push(((i == 0).then_some(event), line, style));
+        }
+        if lines.len() >= rows {
+            break;
+        }
+    }
+    lines.truncate(rows);
+    let mut indent = 1;
+    for (i, (event, words, style)) in lines.iter().rev().enumerate() {
+        let area = row(area, title + i);
+        let mut strip = Strip::new(buffer, area);
+        match event {
+            Some(event) => {
+                begin(&mut strip, event, area.width, app);
+                indent = before(event, area.width);
+            }
+            None => {
+                strip.skip(indent);
+            }
+        }
+        strip.put(words, *style);
+    }
+}
+
+/// Columns before the words of an event.
+fn before(event: &Event, width: u16) -> u16 {
+    11 + event.model.as_ref().map_or(0, |_| name_columns(width) + 2)
+}
+
+fn name_columns(width: u16) -> u16 {
+    match width {
+        0..60 => 14,
+        60..100 => 18,
+        _ => 26,
+    }
+}
+
+/// When it was, and whom it happened to.
+fn begin(strip: &mut Strip, event: &Event, width: u16, app: &App) {
+    let theme = &app.settings.theme;
+    strip.skip(1).put(&format::clock_seconds(event.at.wall, &app.settings.zone), theme.faint).skip(2);
+    if let Some(model) = &event.model {
+        strip.cell(&model.to_string(), name_columns(width), theme.text).skip(2);
     }
 }
 
 /// Draws one event.
 pub(crate) fn line(buffer: &mut Buffer, area: Rect, event: &Event, app: &App) {
-    let theme = &app.settings.theme;
     let (words, style) = words(event, app);
     let mut strip = Strip::new(buffer, area);
-    strip.skip(1).put(&format::clock_seconds(event.at.wall, &app.settings.zone), theme.faint).skip(2);
-    if let Some(model) = &event.model {
-        let columns = if area.width < 60 { 14 } else { 18 };
-        let columns = if area.width >= 100 { 26 } else { columns };
-        strip.cell(&model.to_string(), columns, theme.text).skip(2);
-    }
+    begin(&mut strip, event, area.width, app);
     strip.put(&words, style);
 }
 

@@ -7,7 +7,7 @@ use ratatui::style::Style;
 use super::log;
 use crate::residency::act::{Act, ActState};
 use crate::residency::bytes::Bytes;
-use crate::residency::snapshot::{Model, Reach};
+use crate::residency::snapshot::{Model, Reach, State};
 use crate::residency::text::printable;
 use crate::residency::timing::Moment;
 use crate::residency::warm::Progress;
@@ -87,11 +87,17 @@ fn words(app: &App, now: Moment) -> Option<(String, Style)> {
         let words = match &act.state {
             ActState::Queued { why, .. } => format!("{verb} {model}   queued: {}", printable(why)),
             ActState::Running { stage, since } => {
-                format!("{verb} {model}   {stage}   {}", format::running(now.since(since.mono)))
+                let time = format::running(now.since(since.mono));
+                let plan = app.plan.as_ref().filter(|(of, _)| of == model);
+                let plan = plan.map_or_else(String::new, |(_, plan)| format!("   {plan}"));
+                format!("{verb} {model}   {stage}   {time}{plan}")
             }
             ActState::Done { .. } | ActState::Failed { .. } => return None,
         };
         return Some((words, theme.work));
+    }
+    if let Some((model, plan)) = &app.plan {
+        return Some((format!("{model}   {plan}"), theme.work));
     }
     hint(app).map(|words| (words, theme.faint))
 }
@@ -134,7 +140,10 @@ fn hint(app: &App) -> Option<String> {
     }
     let ram = app.snapshot.host.ram?.value;
     let mut sizes: Vec<Bytes> = Vec::new();
-    let here = |model: &&Model| model.details.remote_host.is_none() && model.size.0 > 0;
+    // Only what is on this machine can be in its RAM.
+    let here = |model: &&Model| {
+        model.details.remote_host.is_none() && model.size.0 > 0 && model.state != State::NotHere
+    };
     sizes.extend(counted_once(&server.models).filter(here).map(|model| model.size));
     sizes.sort_unstable();
     let mut fitting = Bytes::ZERO;

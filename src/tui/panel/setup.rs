@@ -2,10 +2,13 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 
 use crate::tui::Proposal;
 use crate::tui::app::App;
-use crate::tui::widget::strip::{Strip, row};
+use crate::tui::format;
+use crate::tui::widget::page;
+use crate::tui::widget::strip::Strip;
 
 /// Draws it, scrolled as far as the user asked and the text goes.
 pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, proposal: &Proposal, down: usize) {
@@ -16,12 +19,17 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, proposal: &Prop
     } else {
         format!("proposed for {place}, from what is installed and the memory that is there:")
     };
-    Strip::new(buffer, area).skip(1).put(&title, theme.title);
-    let lines: Vec<&str> = proposal.text.lines().collect();
-    let rows = usize::from(area.height.saturating_sub(2));
-    let down = down.min(lines.len().saturating_sub(rows));
-    for (i, line) in lines.iter().skip(down).take(rows).enumerate() {
+    let width = area.width.saturating_sub(2);
+    let title = format::wrap(&title, width, 3).into_iter().map(|line| (line, theme.title));
+    let text = proposal.text.lines().flat_map(|line| {
         let style = if line.trim_start().starts_with('#') { theme.faint } else { theme.text };
-        Strip::new(buffer, row(area, i + 2)).skip(1).put(line, style);
-    }
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let width = width.saturating_sub(format::columns(indent));
+        let lines = format::wrap(line.trim_start(), width, usize::MAX);
+        lines.into_iter().map(move |line| (format!("{indent}{line}"), style))
+    });
+    let lines: Vec<(String, Style)> = title.chain([(String::new(), theme.text)]).chain(text).collect();
+    page::lines(buffer, area, lines.len(), down, theme.faint, |buffer, area, i| {
+        Strip::new(buffer, area).skip(1).put(&lines[i].0, lines[i].1);
+    });
 }

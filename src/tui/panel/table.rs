@@ -9,7 +9,7 @@ use crate::residency::expiry::Expiry;
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::snapshot::{Loaded, Model, State};
 use crate::residency::timing::Moment;
-use crate::tui::app::App;
+use crate::tui::app::{App, Sort};
 use crate::tui::format;
 use crate::tui::layout::{Columns, table_columns};
 use crate::tui::theme;
@@ -23,11 +23,12 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
     }
     let columns = table_columns(area.width);
     let models = app.models();
-    let heading = usize::from(area.height > 5);
+    // A few models on a large screen have little area, and a heading all the same.
+    let heading = usize::from(area.height > 5 || usize::from(area.height) > models.len());
     if heading == 1 {
         head(buffer, area, &columns, app);
     }
-    let rows = usize::from(area.height) - heading;
+    let mut rows = usize::from(area.height) - heading;
     if models.is_empty() {
         let words = if app.filter.is_empty() {
             "   no models are installed; `ollama pull qwen2.5-coder:7b` gets one".to_owned()
@@ -37,35 +38,47 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
         Strip::new(buffer, row(area, heading)).put(&words, app.settings.theme.faint);
         return;
     }
+    let is_cut = models.len() > rows;
+    // The mark stands in the heading where that has room for the longest one, else it takes the last row.
+    let in_heading = heading == 1 && columns.used() + MARK < area.width;
+    if is_cut && !in_heading && rows > 1 {
+        rows -= 1;
+    }
     // The selection is kept in the middle where the list is longer than the table; the state has no offset to keep.
     let selected = app.row();
     let first = selected.saturating_sub(rows / 2).min(models.len().saturating_sub(rows));
     for (i, model) in models.iter().enumerate().skip(first).take(rows) {
         line(buffer, row(area, heading + i - first), &columns, model, i == selected, app, now);
     }
-    if heading == 1 {
-        more(buffer, area, &columns, (first, models.len().saturating_sub(first + rows)), app);
+    if is_cut {
+        let words = more(first, models.len().saturating_sub(first + rows));
+        let at = if in_heading { area } else { row(area, heading + rows) };
+        let wide = format::columns(&words) + 1;
+        let skip = if in_heading { area.width - wide } else { columns.mark };
+        Strip::new(buffer, at).skip(skip).put(&words, app.settings.theme.faint);
     }
 }
 
+/// Columns of the longest mark of a cut table.
+const MARK: u16 = 24;
+
 /// Says how many models are above and below what is seen.
-fn more(buffer: &mut Buffer, area: Rect, columns: &Columns, (above, below): (usize, usize), app: &App) {
-    let words = match (above, below) {
-        (0, 0) => return,
-        (0, below) => format!("{below} below"),
-        (above, 0) => format!("{above} above"),
-        (above, below) => format!("{above} above, {below} below"),
-    };
-    let wide = format::columns(&words) + 1;
-    if columns.used() + wide < area.width {
-        let mut strip = Strip::new(buffer, area);
-        strip.skip(area.width - wide).put(&words, app.settings.theme.faint);
+fn more(above: usize, below: usize) -> String {
+    match (above, below) {
+        (0, below) => format!("… {below} below"),
+        (above, 0) => format!("… {above} above"),
+        (above, below) => format!("… {above} above, {below} below"),
     }
 }
 
 fn head(buffer: &mut Buffer, area: Rect, columns: &Columns, app: &App) {
     let faint = app.settings.theme.faint;
-    let models = if app.filter.is_empty() { "MODEL".to_owned() } else { format!("MODEL /{}", app.filter) };
+    let models = match (app.filter.as_str(), app.sort) {
+        ("", Sort::List) => "MODEL".to_owned(),
+        ("", Sort::Name) => "MODEL by name".to_owned(),
+        ("", Sort::Size) => "MODEL by size".to_owned(),
+        (filter, _) => format!("MODEL /{filter}"),
+    };
     let mut strip = Strip::new(buffer, area);
     strip.skip(columns.mark).cell(&models, columns.name, faint).skip(columns.gap);
     heading_right(&mut strip, "SIZE", columns.size, columns.gap, faint);
@@ -135,7 +148,7 @@ fn line(
         words = shorter(model.state).map_or(words, str::to_owned);
     }
     strip.skip(columns.gap).cell(&words, columns.state, style).skip(columns.gap);
-    if let Some(loaded) = &model.loaded {
+    if let Some(loaded) = model.loaded.as_ref().filter(|_| model.state != State::Ghost) {
         if columns.context > 0 {
             let context = loaded.context.map_or_else(|| "?".to_owned(), |context| context.to_string());
             strip.cell_right(&context, columns.context, plain).skip(columns.gap);

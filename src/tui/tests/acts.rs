@@ -1,10 +1,12 @@
 //! What keys do: what runs, what asks first, what is refused, and how the screen is left.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Confirm;
-use crate::residency::act::ActKind;
+use crate::residency::act::{ActId, ActKind};
 use crate::residency::bytes::Bytes;
+use crate::residency::event::{Event, What};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::snapshot::{Reach, Snapshot, State};
 use crate::tui::app::{App, Effect};
@@ -34,8 +36,44 @@ fn on(model: &str, change: impl Fn(&mut Snapshot)) -> App {
 fn a_swap_that_displaces_an_idle_model_says_its_plan_and_runs() {
     let mut app = on("openthinker3-7b", |_| ());
     assert_eq!(press(&mut app, "enter"), Some(act(ActKind::Swap, "openthinker3-7b")));
-    let plan = "swap openthinker3-7b: ~ evicts qwen2.5-coder:7b (needs 5.2 GiB, 2.6 are free)";
-    assert_eq!(app.notice.as_deref(), Some(plan));
+    let plan = "~ evicts qwen2.5-coder:7b (needs 5.2 GiB, 2.6 are free)";
+    let shown = picture(&app, 120, 24);
+    assert!(shown.contains(&format!("openthinker3-7b   {plan}")), "{shown}");
+    // While it runs its time stands before the plan; with its end the plan is gone.
+    let mut snapshot = usual();
+    snapshot.acts = vec![running(ActKind::Swap, "openthinker3-7b", 2)];
+    app.see(Arc::new(snapshot));
+    let shown = picture(&app, 120, 24);
+    assert!(shown.contains("2.0 s   ~ evicts qwen2.5-coder:7b"), "{shown}");
+    app.see(Arc::new(usual()));
+    assert!(!picture(&app, 120, 24).contains("~ evicts"));
+}
+
+#[test]
+fn a_quit_in_the_same_breath_as_an_act_asks() {
+    let mut app = on("openthinker3-7b", |_| ());
+    let Some(Effect::Act(kind, model)) = press(&mut app, "l") else { panic!("an act") };
+    app.asked.push((ActId(1), kind, model));
+    assert_eq!(press(&mut app, "q"), None);
+    assert!(picture(&app, 120, 24).contains("load openthinker3-7b was only just asked for. leave?"));
+    assert!(matches!(press(&mut app, "q"), Some(Effect::Leave(Outcome::Quit { .. }))));
+}
+
+#[test]
+fn what_failed_is_said_whole_in_the_servers_own_words() {
+    let mut app = app(usual());
+    let mut failed = usual();
+    let why = "loading: model requires more system memory (99 GiB) than is available (1 GiB)".to_owned();
+    let number = failed.events.back().unwrap().number + 1;
+    let what = What::Failed { verb: "load", why };
+    failed.events.push_back(Arc::new(Event { number, at: now(), model: Some(name("llama3.1:8b")), what }));
+    app.see(Arc::new(failed));
+    let shown = picture(&app, 60, 24);
+    assert!(shown.contains("than is available (1 GiB)") || shown.contains("available (1 GiB)"), "{shown}");
+    press(&mut app, "tab tab");
+    let shown = picture(&app, 60, 24);
+    let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("than is available (1 GiB)"), "{shown}");
 }
 
 #[test]
@@ -236,7 +274,7 @@ fn a_keep_alive_is_typed_checked_and_sent_and_zero_asks_like_an_unload() {
 fn without_a_server_the_demo_is_offered_with_its_place_and_size_and_never_else() {
     let mut down = usual();
     down.servers[0].models.clear();
-    down.servers[0].reach = Reach::Down { since: now(), why: "connection refused".into() };
+    down.servers[0].reach = Reach::Down { since: now(), answers: false, why: "connection refused".into() };
     let mut app = app(down);
     app.settings.demo_place = Some(("/home/me/.cache/resident".into(), Bytes(1_500_000_000)));
     assert_eq!(press(&mut app, "d"), None);
@@ -285,7 +323,8 @@ fn the_footer_shows_keys_that_apply_to_the_selection() {
 fn the_footer_offers_nothing_that_a_server_which_is_down_cannot_do() {
     for model in ["nomic-embed-text", "llama3.1:8b"] {
         let app = on(model, |snapshot| {
-            snapshot.servers[0].reach = Reach::Down { since: now(), why: "connection refused".into() };
+            snapshot.servers[0].reach =
+                Reach::Down { since: now(), answers: false, why: "connection refused".into() };
         });
         let footer = picture(&app, 100, 24).lines().last().unwrap().to_owned();
         for word in ["load", "swap", "pin", "touch", "keep_alive"] {

@@ -98,7 +98,7 @@ fn a_running_act_shows_its_time_and_asks_for_frames() {
 #[test]
 fn old_values_stay_with_their_age_and_the_header_says_since_when() {
     let mut gone = usual();
-    gone.servers[0].reach = Reach::Down { since: now(), why: "connection refused".into() };
+    gone.servers[0].reach = Reach::Down { since: now(), answers: false, why: "connection refused".into() };
     let app = app(gone);
     let shown = text(&drawn(&app, 80, 24, after(42)));
     let header = shown.lines().next().unwrap();

@@ -123,7 +123,7 @@ fn on_a_narrow_screen_name_tiers_countdown_and_state_remain() {
     ▸* openthi… ▒▒▒▒         RAM
      * qwen2.5… ████   42:10 idle
      * deepsee… ▒▒░░         RAM
-       llama3.… ░░░░         disk
+       … 3 below
      12:04:31  qwen2.5-coder…  lo…
      enter swap   l load   ? help
     "#);
@@ -168,7 +168,7 @@ fn without_server() -> App {
     down.servers[0].version = None;
     down.servers[0].ps_at = None;
     down.servers[0].tags_at = None;
-    down.servers[0].reach = Reach::Down { since: now(), why: "connection refused".into() };
+    down.servers[0].reach = Reach::Down { since: now(), answers: false, why: "connection refused".into() };
     down.events.clear();
     let mut app = app(down);
     app.settings.demo_place = Some(("/home/me/.cache/resident/demo".into(), Bytes(1_523_000_000)));

@@ -128,7 +128,7 @@ fn nothing_hostile_gets_into_the_picture() {
     }
     let mut down = hostile();
     down.servers[0].models.clear();
-    down.servers[0].reach = Reach::Down { since: now(), why: HOSTILE.into() };
+    down.servers[0].reach = Reach::Down { since: now(), answers: false, why: HOSTILE.into() };
     let mut down = app(down);
     down.settings.demo_place = Some((HOSTILE.into(), crate::residency::bytes::Bytes(5)));
     assert_clean(&down);
