@@ -1,6 +1,7 @@
 //! The user's settings: found, merged, validated; each with where it came from.
 
 mod address;
+pub mod edit;
 mod find;
 mod layer;
 mod load;
@@ -22,6 +23,7 @@ pub use proposal::proposal;
 pub use report::render;
 pub use show::show;
 
+use crate::residency::budget::{Limits, Shares};
 use crate::residency::bytes::Bytes;
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
@@ -100,6 +102,12 @@ pub struct Preload {
     pub auto_refresh: bool,
     /// How often.
     pub refresh_interval: Duration,
+    /// What keeps a model in RAM that was brought there.
+    pub hold: Hold,
+    /// The model that was longest unused is dropped for one that does not fit.
+    pub make_room: bool,
+    /// A model in use is read again when less than this percentage of it is left in RAM.
+    pub mend_below: u8,
 }
 
 impl Default for Preload {
@@ -111,6 +119,9 @@ impl Default for Preload {
             strategy: Strategy::Warm,
             auto_refresh: false,
             refresh_interval: Duration::from_secs(1800),
+            hold: Hold::Map,
+            make_room: false,
+            mend_below: 95,
         }
     }
 }
@@ -123,6 +134,18 @@ pub enum Strategy {
     Warm,
     /// The idea's way: a request to the server.
     Request,
+}
+
+/// What keeps models in RAM.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Hold {
+    /// A mapping of their files.
+    #[default]
+    Map,
+    /// The same, locked.
+    Mlock,
+    /// Nothing, unless it is asked for.
+    None,
 }
 
 /// `memory`: the budget.
@@ -142,6 +165,26 @@ pub enum Memory {
         /// All of it.
         total: Bytes,
     },
+}
+
+/// How long a model stays in RAM after its last use where the user has set no `keep_alive`: the idea's hour.
+const RAM_KEEP_ALIVE: KeepAlive = KeepAlive::For(Duration::from_secs(3600));
+
+impl Config {
+    /// The budget in the domain's words.
+    pub fn limits(&self) -> Limits {
+        match self.memory {
+            Memory::Auto => Limits::Auto,
+            Memory::Set { system, models_preload, context_cache, total } => {
+                Limits::Set(Shares { system, models: models_preload, context: context_cache, total })
+            }
+        }
+    }
+
+    /// How long a model stays in RAM after its last use.
+    pub fn ram_keep_alive(&self) -> KeepAlive {
+        self.keep_alive.unwrap_or(RAM_KEEP_ALIVE)
+    }
 }
 
 /// One of `phases`.

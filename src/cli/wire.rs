@@ -20,7 +20,7 @@ use crate::probe::hold::Holder;
 use crate::probe::page_cache::PageCache;
 use crate::probe::warm::Warmer;
 use crate::probe::{pressure, ram, runner};
-use crate::residency::budget::{self, Machine};
+use crate::residency::budget;
 use crate::residency::bytes::Bytes;
 use crate::residency::host::{Cards, Ram};
 use crate::residency::timing::{Clock, Reading};
@@ -115,7 +115,7 @@ impl Engine {
             cards: Some(cards.readings),
             pages: local.then(|| PageCache::spawn(Arc::clone(&clock), stop.clone())),
             runners,
-            tier: local.then(|| ram_tier(&config, Arc::clone(&clock), stop.clone(), card)),
+            tier: local.then(|| ram_tier(Arc::clone(&clock), stop.clone(), card)),
             config,
             client,
             clock,
@@ -127,8 +127,7 @@ impl Engine {
 }
 
 /// What moves and keeps files in RAM. Its threads do nothing before they are asked.
-fn ram_tier(config: &Config, clock: Clock, stop: CancellationToken, card: Option<CardReader>) -> RamTier {
-    let limits = config.limits();
+fn ram_tier(clock: Clock, stop: CancellationToken, card: Option<CardReader>) -> RamTier {
     // Each thread reads memory for itself: an old reading would let it take what is gone.
     let (mut of_reader, mut of_holder) = (ram_reader(card.clone()), ram_reader(card));
     let mut before: Option<Reading<Ram>> = None;
@@ -139,12 +138,11 @@ fn ram_tier(config: &Config, clock: Clock, stop: CancellationToken, card: Option
         // Of each spell of reading the first look counts: swapping of an hour ago says nothing.
         let first = before.filter(|first| first.age(at) < SPELL).unwrap_or(Reading { value, at });
         before = Some(Reading { value: first.value, at });
-        budget::why_stop(limits, &first.value, &value)
+        budget::why_stop(&first.value, &value)
     };
     let gate = move || {
         let ram = of_holder()?;
-        let margin = budget::margin(limits, &Machine { ram, runners: Bytes::ZERO });
-        pressure::why_not(ram.available, margin, pressure::memory(Path::new("/proc")))
+        pressure::why_not(ram.available, budget::floor(ram.total), pressure::memory(Path::new("/proc")))
     };
     RamTier {
         warmer: Warmer::spawn(Arc::clone(&clock), stop.clone(), Box::new(guard)),

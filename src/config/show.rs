@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
-use super::{Config, Confirm, Loaded, Memory, Preload, Strategy};
+use super::{Config, Confirm, Hold, Loaded, Memory, Preload, Strategy};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
 use crate::residency::text::printable;
@@ -86,8 +86,8 @@ impl Page<'_> {
             Some(dir) => self.value(1, "ollama.models_dir", quoted(&dir.to_string_lossy())),
             None => self.unset(1, "models_dir"),
         }
-        let Preload { enabled, on_startup, models, strategy, auto_refresh, refresh_interval } =
-            &config.preload;
+        let preload = &config.preload;
+        let Preload { enabled, on_startup, models, strategy, auto_refresh, refresh_interval, .. } = preload;
         self.line(1, "preload:");
         self.value(2, "ollama.preload.enabled", enabled);
         self.value(2, "ollama.preload.on_startup", on_startup);
@@ -100,6 +100,14 @@ impl Page<'_> {
         self.value(2, "ollama.preload.strategy", strategy);
         self.value(2, "ollama.preload.auto_refresh", auto_refresh);
         self.value(2, "ollama.preload.refresh_interval", seconds(*refresh_interval));
+        let hold = match preload.hold {
+            Hold::Map => "map",
+            Hold::Mlock => "mlock",
+            Hold::None => "none",
+        };
+        self.value(2, "ollama.preload.hold", hold);
+        self.value(2, "ollama.preload.make_room", preload.make_room);
+        self.value(2, "ollama.preload.mend_below", preload.mend_below);
     }
 
     fn memory(&mut self, config: &Config) {

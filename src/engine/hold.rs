@@ -106,6 +106,7 @@ impl Manager {
             claims.push(Claim {
                 model: name.clone(),
                 bytes,
+                locked: self.known.kept(name).and_then(|kept| kept.files).map_or(Bytes::ZERO, |files| files.locked),
                 idle: used.map_or(Duration::MAX, |used| now.since(used.mono)),
                 in_vram: self.known.running_as(name).is_some(),
                 held: keeping.is_some_and(|keeping| keeping.held),

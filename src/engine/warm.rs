@@ -243,8 +243,8 @@ impl Manager {
         let missing = cached.bytes().map_or(size, |bytes| size.minus(bytes));
         match self.verdict(&Want { model: model.clone(), size, missing }) {
             Verdict::Refused { why } => return Next::Fail(why),
-            Verdict::MakesRoom { drops, why } => {
-                let ids = drops.into_iter().map(|victim| self.make_room(victim, &why)).collect();
+            Verdict::MakesRoom { drops } => {
+                let ids = drops.into_iter().map(|victim| self.make_room(victim)).collect();
                 return Next::Step(Step::MakingRoom(ids), "making room");
             }
             Verdict::Fits { .. } => {}
@@ -254,7 +254,7 @@ impl Manager {
         Next::Step(Step::Reading, "reading")
     }
 
-    fn make_room(&mut self, victim: ModelName, _why: &str) -> ActId {
+    fn make_room(&mut self, victim: ModelName) -> ActId {
         let id = self.own_id();
         self.take_ram_act(id, ActKind::Drop, victim, ASKED);
         id

@@ -75,6 +75,7 @@ fn the_ideas_updated_config_loads_as_its_author_wrote_it() {
             strategy: Strategy::Warm,
             auto_refresh: true,
             refresh_interval: Duration::from_secs(1800),
+            ..Preload::default()
         },
         memory: Memory::Set {
             system: Bytes(4 * GB),
