@@ -18,6 +18,7 @@ mod probe_nvml;
 mod probe_page_cache;
 #[cfg(target_os = "linux")]
 mod probe_runner;
+mod probe_warm;
 mod rust_text;
 mod sim_children;
 mod sim_contract;
