@@ -9,4 +9,5 @@ pub mod ram;
 pub mod runner;
 #[cfg(target_os = "linux")]
 mod sys;
+pub mod warm;
 pub mod watched;

@@ -16,3 +16,4 @@ pub mod state;
 pub mod text;
 pub mod tier;
 pub mod timing;
+pub mod warm;

@@ -2,7 +2,7 @@
 
 mod method;
 #[cfg_attr(not(target_os = "linux"), path = "page_cache/elsewhere.rs")]
-mod read;
+pub(in crate::probe) mod read;
 #[cfg(target_os = "linux")]
 mod sample;
 mod schedule;

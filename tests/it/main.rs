@@ -20,6 +20,7 @@ mod probe_nvml;
 mod probe_page_cache;
 #[cfg(target_os = "linux")]
 mod probe_runner;
+mod probe_warm;
 #[cfg(target_os = "linux")]
 mod ram_tier;
 mod rust_text;

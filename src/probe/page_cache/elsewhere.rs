@@ -1,5 +1,7 @@
 //! Systems other than Linux: nothing is told of the page cache yet.
 
+use std::fs::{File, Metadata};
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use super::method::Method;
@@ -27,7 +29,50 @@ pub(crate) fn read(_path: &Path, _privileged: bool, _was_mixed: bool, _clock: &C
 /// Nothing was brought in.
 pub(crate) fn sweep(_path: &Path, _missed: &[u64]) {}
 
+/// A file that is being brought into the page cache.
+#[derive(Debug)]
+pub(in crate::probe) struct Blob {
+    pub(in crate::probe) file: File,
+    /// Its size when it was opened.
+    pub(in crate::probe) size: u64,
+}
+
+impl Blob {
+    /// Opens it for reading.
+    pub(in crate::probe) fn open(path: &Path, _privileged: bool) -> io::Result<Blob> {
+        // Before it is opened: a FIFO would hang us.
+        let metadata = std::fs::metadata(path)?;
+        if !metadata.is_file() {
+            return Err(ErrorKind::InvalidInput.into());
+        }
+        Ok(Blob { file: File::open(path)?, size: metadata.len() })
+    }
+
+    /// Nothing is told here.
+    #[expect(clippy::unused_self, reason = "other systems count")]
+    pub(in crate::probe) fn cached(&mut self, _offset: u64, _length: u64) -> Option<u64> {
+        None
+    }
+}
+
+/// Tells a file from another that took its name, where files have numbers.
+pub(in crate::probe) fn identity(file: &Metadata) -> (u64, u64) {
+    #[cfg(unix)]
+    let identity = {
+        use std::os::unix::fs::MetadataExt as _;
+        (file.dev(), file.ino())
+    };
+    #[cfg(not(unix))]
+    let identity = (0, u64::from(file.is_file()));
+    identity
+}
+
+/// Not counted here.
+pub(in crate::probe) fn bytes_read() -> Option<u64> {
+    None
+}
+
 /// Not here.
-pub(crate) fn is_privileged() -> bool {
+pub(in crate::probe) fn is_privileged() -> bool {
     false
 }

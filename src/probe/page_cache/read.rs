@@ -1,6 +1,6 @@
 //! How much of one file is in the page cache, and which parts, by the best way that can be trusted.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::Path;
@@ -95,6 +95,73 @@ fn open(path: &Path, privileged: bool) -> io::Result<(File, u64, Facts)> {
     Ok((file, u64::try_from(stat.st_size).unwrap_or(0), facts))
 }
 
+/// A file that is being brought into the page cache: what it is, and what of it is there.
+#[derive(Debug)]
+pub(in crate::probe) struct Blob {
+    pub(in crate::probe) file: File,
+    /// Its size when it was opened.
+    pub(in crate::probe) size: u64,
+    facts: Facts,
+    marks: Vec<u8>,
+}
+
+impl Blob {
+    /// Opens it for reading from front to back.
+    pub(in crate::probe) fn open(path: &Path, privileged: bool) -> io::Result<Blob> {
+        let (file, size, facts) = open(path, privileged)?;
+        // Advice: a file system that knows none of it reads as well as it can.
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
+        Ok(Blob { file, size, facts, marks: Vec::new() })
+    }
+
+    /// The same as if it belonged to another user.
+    #[cfg(test)]
+    pub(in crate::probe) fn of_a_stranger(mut self) -> Blob {
+        self.facts = Facts {
+            owner: false,
+            writable: false,
+            privileged: false,
+            cachestat: Tried::Refused,
+            ..self.facts
+        };
+        self
+    }
+
+    /// How many bytes of this range the page cache holds, where the kernel counts them for us; `offset` is a multiple
+    /// of the page size.
+    pub(in crate::probe) fn cached(&mut self, offset: u64, length: u64) -> Option<u64> {
+        loop {
+            let (answer, tried) = match choose(self.facts) {
+                Method::Unknown(_) | Method::Sample => return None,
+                Method::All => return Some(length),
+                Method::Cachestat => (sys::cachestat(&self.file, offset, length), &mut self.facts.cachestat),
+                Method::Mincore => {
+                    let length = usize::try_from(length).unwrap_or(usize::MAX);
+                    (sys::mincore(&self.file, offset, length, &mut self.marks), &mut self.facts.mincore)
+                }
+            };
+            match answer {
+                Ok(pages) => {
+                    return Some(pages.saturating_mul(rustix::param::page_size() as u64).min(length));
+                }
+                Err(error) => *tried = how(&error),
+            }
+        }
+    }
+}
+
+/// Tells a file from another that took its name.
+pub(in crate::probe) fn identity(file: &Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt as _;
+    (file.dev(), file.ino())
+}
+
+/// Bytes that this thread has made the disk read so far, when that is counted: those that are still under way too.
+pub(in crate::probe) fn bytes_read() -> Option<u64> {
+    // Always blocks of 512 bytes.
+    u64::try_from(sys::blocks_read()).ok().map(|blocks| blocks.saturating_mul(512))
+}
+
 /// Tries one way after the other until one answers.
 fn ask(file: &File, size: u64, mut facts: Facts, was_mixed: bool, clock: &Clock) -> Outcome {
     let pages = size.div_ceil(page_size());
@@ -185,7 +252,7 @@ fn mincore(file: &File, size: u64, clock: &Clock) -> io::Result<Cells> {
 
 /// Whether this process holds `CAP_FOWNER` over the files of all users: in a user namespace of its own it holds it
 /// over some only, and `mincore` would lie about the others.
-pub(crate) fn is_privileged() -> bool {
+pub(in crate::probe) fn is_privileged() -> bool {
     let text = |path| std::fs::read_to_string(path).unwrap_or_default();
     holds_fowner(&text("/proc/self/status")) && is_whole_machine(&text("/proc/self/uid_map"))
 }
