@@ -89,6 +89,7 @@ fn memory(shares: &Shares) -> String {
 mod tests {
     use super::*;
     use crate::config::{Memory, Sources, load, write_new};
+    use crate::residency::bytes::GB;
 
     fn names(names: &[&str]) -> Vec<ModelName> {
         names.iter().map(|name| ModelName::parse(name).unwrap()).collect()
