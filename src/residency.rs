@@ -5,6 +5,7 @@ pub mod bytes;
 pub mod event;
 pub mod expiry;
 pub mod forecast;
+pub mod hold;
 pub mod host;
 pub mod keep_alive;
 pub mod name;
