@@ -1,11 +1,18 @@
-//! Adapter: what the machine says. RAM, cards, page cache and runner processes; one thread for each thing that can
-//! hang. The engine calls this; it names `residency` only.
+//! Adapter: what the machine says, and what is kept in its RAM. RAM, cards, page cache and runner processes; one thread
+//! for each thing that can hang. The engine calls this; it names `residency` only.
 
 pub mod amd;
+pub mod evict;
 pub mod gpu;
+pub mod hold;
 pub mod nvml;
 pub mod page_cache;
+pub mod pressure;
+#[cfg(target_os = "linux")]
+mod privilege;
 pub mod ram;
+#[cfg(target_os = "linux")]
+mod regular;
 pub mod runner;
 #[cfg(target_os = "linux")]
 mod sys;

@@ -7,6 +7,7 @@ pub mod event;
 pub mod expiry;
 pub mod forecast;
 pub mod history;
+pub mod hold;
 pub mod host;
 pub mod keep_alive;
 pub mod map;

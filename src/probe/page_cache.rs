@@ -1,8 +1,10 @@
 //! How much of each blob is in the page cache and which parts of it, read on a thread of its own: a network file system may hang.
 
-mod method;
-#[cfg_attr(not(target_os = "linux"), path = "page_cache/elsewhere.rs")]
-pub(in crate::probe) mod read;
+#[cfg(any(test, not(target_os = "linux")))]
+pub(crate) mod elsewhere;
+pub(crate) mod method;
+#[cfg(target_os = "linux")]
+pub(crate) mod read;
 #[cfg(target_os = "linux")]
 mod sample;
 mod schedule;
@@ -20,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 use crate::residency::bytes::Bytes;
 use crate::residency::map::{Map, Pages};
 use crate::residency::timing::{Clock, Reading};
+#[cfg(not(target_os = "linux"))]
+pub(crate) use elsewhere as read;
 use schedule::{Blob, MOST, Schedule};
 
 /// The latest reading of each blob, by digest.

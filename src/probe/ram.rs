@@ -96,14 +96,22 @@ struct Version {
     used: &'static str,
     cache: &'static str,
     shared: &'static str,
+    locked: &'static str,
 }
 
-const V2: Version = Version { limit: "memory.max", used: "memory.current", cache: "file", shared: "shmem" };
+const V2: Version = Version {
+    limit: "memory.max",
+    used: "memory.current",
+    cache: "file",
+    shared: "shmem",
+    locked: "unevictable",
+};
 const V1: Version = Version {
     limit: "memory.limit_in_bytes",
     used: "memory.usage_in_bytes",
     cache: "total_cache",
     shared: "total_shmem",
+    locked: "total_unevictable",
 };
 
 /// All groups, from ours up to the root, whose limit is below `total`.
@@ -133,7 +141,8 @@ fn group(directory: &Path, version: &Version, total: Bytes) -> Option<Group> {
     let stat = fs::read_to_string(directory.join("memory.stat")).unwrap_or_default();
     let fields = table(&stat, 1);
     let field = |name| fields.get(name).copied().unwrap_or_default();
-    let cache = field(version.cache).minus(field(version.shared));
+    // What is locked never gives way: who takes it for available locks until the group's limit kills him.
+    let cache = field(version.cache).minus(field(version.shared)).minus(field(version.locked));
     Some(Group { limit, used: number(version.used)?, cache })
 }
 
@@ -189,7 +198,7 @@ mod tests {
             ("sys/fs/cgroup/outer/inner/memory.max", "max\n"),
             ("sys/fs/cgroup/outer/memory.max", "5000\n"),
             ("sys/fs/cgroup/outer/memory.current", "3000\n"),
-            ("sys/fs/cgroup/outer/memory.stat", "anon 100\nfile 2500\nshmem 500\n"),
+            ("sys/fs/cgroup/outer/memory.stat", "anon 100\nfile 2800\nshmem 500\nunevictable 300\n"),
         ]);
         let outer = Group { limit: Bytes(5000), used: Bytes(3000), cache: Bytes(2000) };
         assert_eq!(groups(root.path(), Bytes(10_000)), [outer]);
@@ -202,7 +211,7 @@ mod tests {
             ("proc/self/cgroup", "4:memory:/docker/only-the-host-sees-this\n"),
             ("sys/fs/cgroup/memory/memory.limit_in_bytes", "5000\n"),
             ("sys/fs/cgroup/memory/memory.usage_in_bytes", "4000\n"),
-            ("sys/fs/cgroup/memory/memory.stat", "cache 1\ntotal_cache 3000\ntotal_shmem 0\n"),
+            ("sys/fs/cgroup/memory/memory.stat", "cache 1\ntotal_cache 3100\ntotal_unevictable 100\n"),
         ]);
         let own = Group { limit: Bytes(5000), used: Bytes(4000), cache: Bytes(3000) };
         assert_eq!(groups(root.path(), Bytes(10_000)), [own]);

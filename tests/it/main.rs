@@ -15,7 +15,11 @@ mod engine_world;
 mod ollama_client;
 mod ollama_recorded;
 mod ollama_store;
+#[cfg(target_os = "linux")]
+mod other_user;
 mod outer_files;
+#[cfg(target_os = "linux")]
+mod probe_hold;
 mod probe_nvml;
 mod probe_page_cache;
 #[cfg(target_os = "linux")]

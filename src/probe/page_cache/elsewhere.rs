@@ -76,3 +76,24 @@ pub(in crate::probe) fn bytes_read() -> Option<u64> {
 pub(in crate::probe) fn is_privileged() -> bool {
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::residency::timing::Moment;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the tests' clock")]
+    fn nothing_is_claimed_of_any_file() {
+        let clock: Clock =
+            Arc::new(|| Moment { mono: std::time::Instant::now(), wall: jiff::Timestamp::now() });
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        let Outcome { cached, method, missed } = read(&path, is_privileged(), &clock);
+        sweep(&path, &missed);
+        let why = "this system does not tell what is cached";
+        assert_eq!((cached, method), (Cached::Unknown(why.to_owned()), Method::Unknown(why)));
+        assert_eq!(missed, [0; 0]);
+    }
+}

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::method::{Facts, Fs, Method, Tried, choose};
 use super::sample;
-use crate::probe::sys;
+use crate::probe::privilege::{self, Capability};
+use crate::probe::{regular, sys};
 use crate::residency::bytes::Bytes;
 use crate::residency::map::{Map, Pages, stretches};
 use crate::residency::tier::Cached;
@@ -49,14 +50,7 @@ impl Outcome {
 pub(crate) fn read(path: &Path, privileged: bool, was_mixed: bool, clock: &Clock) -> Outcome {
     let (file, size, facts) = match open(path, privileged) {
         Ok(opened) => opened,
-        Err(error) => {
-            return Outcome::unknown(match error.kind() {
-                ErrorKind::NotFound => "the file is not on this machine",
-                ErrorKind::PermissionDenied => "no permission to read the file",
-                ErrorKind::InvalidInput => "not a regular file",
-                _ => "the file cannot be opened",
-            });
-        }
+        Err(error) => return Outcome::unknown(regular::why(&error)),
     };
     ask(&file, size, facts, was_mixed, clock)
 }
@@ -71,15 +65,9 @@ pub(crate) fn sweep(path: &Path, missed: &[u64]) {
 
 /// Opens a regular file and learns what decides about it.
 fn open(path: &Path, privileged: bool) -> io::Result<(File, u64, Facts)> {
-    use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, fstat, fstatfs};
+    use rustix::fs::{Access, AtFlags, CWD, accessat, fstatfs};
 
-    // NONBLOCK: a FIFO in the models directory must not hang us; regular files do not know it.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    let stat = fstat(&file)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(ErrorKind::InvalidInput.into());
-    }
+    let (file, stat) = regular::open(path)?;
     #[expect(clippy::cast_sign_loss, reason = "the kernel's magic numbers are 32 bits of pattern")]
     #[expect(clippy::cast_possible_truncation, reason = "and wider on some systems only")]
     let magic = u64::from(fstatfs(&file)?.f_type as u32);
@@ -250,22 +238,9 @@ fn mincore(file: &File, size: u64, clock: &Clock) -> io::Result<Cells> {
     Ok(cells.into_iter().map(|(cell, there)| (there, cell.end - cell.start)).collect())
 }
 
-/// Whether this process holds `CAP_FOWNER` over the files of all users: in a user namespace of its own it holds it
-/// over some only, and `mincore` would lie about the others.
-pub(in crate::probe) fn is_privileged() -> bool {
-    let text = |path| std::fs::read_to_string(path).unwrap_or_default();
-    holds_fowner(&text("/proc/self/status")) && is_whole_machine(&text("/proc/self/uid_map"))
-}
-
-fn holds_fowner(status: &str) -> bool {
-    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let bits = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0);
-    // CAP_FOWNER is capability 3.
-    bits & (1 << 3) != 0
-}
-
-fn is_whole_machine(uid_map: &str) -> bool {
-    uid_map.split_whitespace().eq(["0", "0", "4294967295"])
+/// Whether this process is told the truth about the files of all users.
+pub(crate) fn is_privileged() -> bool {
+    privilege::holds(Capability::Fowner)
 }
 
 #[cfg(test)]
@@ -533,22 +508,5 @@ mod tests {
             let pages = read(file.path(), false, was_mixed, &clock()).pages;
             assert_eq!(pages, Pages { cached: Cached::Exact(Bytes(0)), map: Some(Map::of([])) });
         }
-    }
-
-    #[test]
-    fn privilege_is_the_capability_over_all_users() {
-        let cases = [
-            ("Name:\tx\nCapEff:\t000001ffffffffff\n", true),
-            ("CapEff:\t0000000000000008\n", true),
-            ("CapEff:\t0000000000000007\n", false),
-            ("CapEff:\tzz\n", false),
-            ("", false),
-        ];
-        for (status, holds) in cases {
-            assert_eq!(holds_fowner(status), holds, "{status:?}");
-        }
-        assert!(is_whole_machine("         0          0 4294967295\n"));
-        assert!(!is_whole_machine("         0     100000      65536\n"));
-        assert!(!is_whole_machine(""));
     }
 }
