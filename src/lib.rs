@@ -19,6 +19,7 @@
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod journal;
 pub mod ollama;
 pub mod probe;
 pub mod residency;

@@ -22,6 +22,7 @@ use crate::probe::warm::Warmer;
 use crate::probe::{pressure, ram, runner};
 use crate::residency::budget;
 use crate::residency::bytes::Bytes;
+use crate::residency::hold::why_not;
 use crate::residency::host::{Cards, Ram};
 use crate::residency::timing::{Clock, Reading};
 use crate::sim::{CardReader, Sim};
@@ -142,7 +143,8 @@ fn ram_tier(clock: Clock, stop: CancellationToken, card: Option<CardReader>) -> 
     };
     let gate = move || {
         let ram = of_holder()?;
-        pressure::why_not(ram.available, budget::floor(ram.total), pressure::memory(Path::new("/proc")))
+        let pressure = pressure::memory(Path::new("/")).map(|pressure| pressure.some_avg10);
+        why_not(ram.available, budget::floor(ram.total), pressure)
     };
     RamTier {
         warmer: Warmer::spawn(Arc::clone(&clock), stop.clone(), Box::new(guard)),

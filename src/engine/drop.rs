@@ -57,6 +57,14 @@ impl Manager {
             return Some(Next::Fail(format!("{rival} is being read into RAM: cancel that first")));
         }
         let files = self.sources(model);
+        // What is still mapped here would stay.
+        let mapped = self.tier.as_ref().is_some_and(|tier| {
+            let held = tier.holder.readings.borrow();
+            files.iter().any(|file| held.contains_key(&file.digest))
+        });
+        if mapped && now.since(since.mono) < PATIENCE {
+            return None;
+        }
         if let Some(journal) = self.tier.as_mut().and_then(|tier| tier.journal.get()) {
             let me = std::process::id();
             let digests: Vec<String> = files.iter().map(|file| file.digest.clone()).collect();

@@ -269,13 +269,14 @@ impl Known {
             match (&reading.value.cached, self.held.get(&blob.digest)) {
                 (Cached::Exact(bytes), _) => sum += *bytes,
                 // What our own mapping has in memory is exact, also of files that the kernel tells nothing of.
-                (_, Some(held)) => {
+                // While it fades others may have pages of it that are no longer ours.
+                (_, Some(held)) if held.value.fading.is_none() && held.value.resident > Bytes::ZERO => {
                     sum += held.value.resident;
                     at = held.at;
                 }
-                (Cached::Unread, None) => return (Cached::Unread, None),
-                (Cached::Unknown(why), None) => return (Cached::Unknown(why.clone()), Some(reading.at)),
-                (Cached::Sampled(bytes), None) => {
+                (Cached::Unread, _) => return (Cached::Unread, None),
+                (Cached::Unknown(why), _) => return (Cached::Unknown(why.clone()), Some(reading.at)),
+                (Cached::Sampled(bytes), _) => {
                     sum += *bytes;
                     estimate = true;
                 }

@@ -285,6 +285,7 @@ mod tests {
             context: None,
             anonymous: Bytes::ZERO,
             file_backed: Bytes::ZERO,
+            contained: false,
             ready: Some(false),
             busy: None,
         };

@@ -45,7 +45,7 @@ pub fn spawn(files: Vec<(String, PathBuf, Bytes)>, clock: Clock) -> oneshot::Rec
         let privileged = read::is_privileged();
         let mut sweeps = Vec::new();
         let mut look = |path: &Path| {
-            let outcome = read::read(path, privileged, &clock);
+            let outcome = read::read(path, privileged, false, &clock);
             if !outcome.missed.is_empty() {
                 sweeps.push((path.to_owned(), outcome.missed.clone()));
             }
@@ -74,24 +74,25 @@ fn sweep(sweeps: &[(PathBuf, Vec<u64>)]) {
 }
 
 fn evict(digest: &str, path: &Path, size: Bytes, look: &mut impl FnMut(&Path) -> Outcome) -> Evicted {
-    let before = look(path).cached;
+    let before = look(path).pages.cached;
     let dropped = let_go::drop_pages(path);
     let after = look(path);
-    let stays = after.cached.bytes().is_some_and(|bytes| bytes.0 > size.0 / 100);
+    let stays = after.pages.cached.bytes().is_some_and(|bytes| bytes.0 > size.0 / 100);
     let why_stays = stays.then(|| match dropped {
         Err(error) => format!("its pages cannot be dropped: {error}"),
         Ok(unwritten) => let_go::why_stays(path, after.method, unwritten),
     });
-    Evicted { digest: digest.to_owned(), before, after: after.cached, why_stays }
+    Evicted { digest: digest.to_owned(), before, after: after.pages.cached, why_stays }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::probe::page_cache::method::Method;
+    use crate::residency::map::Pages;
 
     fn looks(cached: &Cached, method: Method) -> impl FnMut(&Path) -> Outcome {
-        move |_| Outcome { cached: cached.clone(), method, missed: Vec::new() }
+        move |_| Outcome { pages: Pages { cached: cached.clone(), map: None }, method, missed: Vec::new() }
     }
 
     #[test]

@@ -90,10 +90,10 @@ mod tests {
         let clock: Clock =
             Arc::new(|| Moment { mono: std::time::Instant::now(), wall: jiff::Timestamp::now() });
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-        let Outcome { cached, method, missed } = read(&path, is_privileged(), &clock);
+        let Outcome { pages, method, missed } = read(&path, is_privileged(), false, &clock);
         sweep(&path, &missed);
         let why = "this system does not tell what is cached";
-        assert_eq!((cached, method), (Cached::Unknown(why.to_owned()), Method::Unknown(why)));
+        assert_eq!((pages.cached, method), (Cached::Unknown(why.to_owned()), Method::Unknown(why)));
         assert_eq!(missed, [0; 0]);
     }
 }
