@@ -19,7 +19,6 @@
 pub mod cli;
 pub mod config;
 pub mod engine;
-pub mod journal;
 pub mod ollama;
 pub mod probe;
 pub mod residency;

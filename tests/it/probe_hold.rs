@@ -65,7 +65,7 @@ async fn cached(path: &Path) -> Cached {
     let mut cache = PageCache::spawn(clock(), CancellationToken::new());
     cache.ask(vec![("a".to_owned(), path.to_owned(), Bytes(SIZE))], true);
     let all = cache.readings.wait_for(|all| all.contains_key("a")).await.unwrap();
-    all["a"].value.clone()
+    all["a"].value.cached.clone()
 }
 
 fn holder(gate: Gate) -> Holder {
@@ -80,7 +80,7 @@ fn open_gate() -> Gate {
 async fn until(holder: &mut Holder, is_so: impl Fn(&Held) -> bool) -> Held {
     let all = holder.readings.wait_for(|all| all.get("a").is_some_and(|held| is_so(&held.value)));
     let all = tokio::time::timeout(PATIENCE, all).await.expect("it never comes to that").unwrap();
-    all["a"].value.clone()
+    all["a"].value.cached.clone()
 }
 
 async fn until_gone(holder: &mut Holder) {
