@@ -1,7 +1,7 @@
 //! The wiring: what the engine is handed, for a real server and for the embedded one; and which subcommand gets it.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,6 +117,16 @@ impl Engine {
             stop,
         })
     }
+}
+
+/// Where the instances of one user keep what they know of each other: `$XDG_STATE_HOME/resident/journal.sqlite`, or
+/// below `~/.local/state`; `None` without a home directory.
+pub fn journal_path() -> Option<PathBuf> {
+    use etcetera::BaseStrategy;
+    let base = etcetera::choose_base_strategy().ok()?;
+    // Only Windows has no such directory.
+    let state = base.state_dir().unwrap_or_else(|| base.data_dir());
+    Some(state.join("resident").join("journal.sqlite"))
 }
 
 /// The demo's budget is as much smaller as its models are.
