@@ -1,7 +1,7 @@
 //! The wiring: what the engine is handed, for a real server and for the embedded one; and which subcommand gets it.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -155,10 +155,17 @@ fn ram_tier(clock: Clock, stop: CancellationToken, card: Option<CardReader>) -> 
 
 /// The journal through which instances know of each other; without a place for it each is alone.
 fn journal(clock: &Clock, stop: &CancellationToken) -> Option<Journal> {
+    Journal::open(&journal_path()?, Arc::clone(clock), stop).ok()
+}
+
+/// Where the instances of one user keep what they know of each other: `$XDG_STATE_HOME/resident/journal.sqlite`, or
+/// below `~/.local/state`; `None` without a home directory.
+pub fn journal_path() -> Option<PathBuf> {
     use etcetera::BaseStrategy;
     let base = etcetera::choose_base_strategy().ok()?;
-    let path = base.state_dir()?.join("resident").join("journal.sqlite");
-    Journal::open(&path, Arc::clone(clock), stop.clone()).ok().map(|(journal, _)| journal)
+    // Only Windows has no such directory.
+    let state = base.state_dir().unwrap_or_else(|| base.data_dir());
+    Some(state.join("resident").join("journal.sqlite"))
 }
 
 /// The demo's budget is as much smaller as its models are.

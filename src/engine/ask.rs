@@ -42,6 +42,7 @@ pub(crate) enum Reply {
     Show { digest: String, answer: Option<Shown> },
     Files(Found),
     Act { id: ActId, answer: Answer },
+    Asked { id: ActId, pids: Vec<u32> },
     Evicted { id: ActId, answer: Vec<Evicted> },
 }
 

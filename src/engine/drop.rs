@@ -1,10 +1,11 @@
 //! Dropping a model from RAM: this process lets go first, then others are asked to, then the kernel.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::ask::Reply;
 use super::manager::Manager;
-use super::warm::{Next, Step};
+use super::warm::{Next, Others, RamAct, Step};
 use crate::probe::evict::{self, Evicted};
 use crate::residency::act::ActId;
 use crate::residency::bytes::Bytes;
@@ -35,57 +36,88 @@ impl Manager {
     }
 
     /// Lets go here, asks other instances to, and goes on when nobody holds it any more.
-    pub(super) fn ask_others(
+    pub(super) fn let_all_go(
         &mut self,
         at: usize,
         model: &ModelName,
         since: Moment,
-        now: Moment,
+        others: Others,
     ) -> Option<Next> {
         let id = self.ram_acts[at].act.id;
+        let is_late = self.now().since(since.mono) >= PATIENCE;
         let own: Vec<ModelName> =
             self.known.kept.keys().filter(|kept| self.known.are_one(kept, model)).cloned().collect();
         for kept in own {
             self.let_go(&kept, Some("it is dropped".to_owned()));
         }
         // A warm of the same files would bring back what is dropped.
-        let rival = self.ram_acts.iter().find(|other| {
-            other.act.id != id && other.act.progress.is_some() && other.act.is_live() && self.known.are_one(&other.act.model, model)
-        });
-        if let Some(rival) = rival {
-            let rival = rival.act.model.clone();
+        let is_rival = |other: &RamAct| {
+            let reads = other.act.id != id && other.act.progress.is_some() && other.act.is_live();
+            reads && self.known.are_one(&other.act.model, model)
+        };
+        if let Some(rival) = self.ram_acts.iter().find(|other| is_rival(other)) {
+            let rival = &rival.act.model;
             return Some(Next::Fail(format!("{rival} is being read into RAM: cancel that first")));
         }
         let files = self.sources(model);
+        let digests: Vec<String> = files.iter().map(|file| file.digest.clone()).collect();
+        match others {
+            Others::Unasked => return Some(self.ask_others(id, since, digests)),
+            Others::Asked => return None,
+            Others::Hold(pids) => {
+                let journal = self.tier.as_mut().and_then(|tier| tier.journal.opened());
+                let leases = journal.map(|journal| Arc::clone(&journal.leases.borrow())).unwrap_or_default();
+                let holds = |pid: &&u32| {
+                    leases.iter().any(|lease| lease.pid == **pid && digests.contains(&lease.digest))
+                };
+                if let Some(pid) = pids.iter().find(holds) {
+                    return is_late.then(|| Next::Fail(format!("held by pid {pid}, which did not let go")));
+                }
+            }
+            Others::None => {}
+        }
         // What is still mapped here would stay.
         let mapped = self.tier.as_ref().is_some_and(|tier| {
             let held = tier.holder.readings.borrow();
-            files.iter().any(|file| held.contains_key(&file.digest))
+            digests.iter().any(|digest| held.contains_key(digest))
         });
-        if mapped && now.since(since.mono) < PATIENCE {
+        if mapped && !is_late {
             return None;
         }
-        if let Some(journal) = self.tier.as_mut().and_then(|tier| tier.journal.get()) {
-            let me = std::process::id();
-            let digests: Vec<String> = files.iter().map(|file| file.digest.clone()).collect();
-            let leases = std::sync::Arc::clone(&journal.leases.borrow());
-            let mut holders = leases.iter().filter(|lease| lease.pid != me && digests.contains(&lease.digest));
-            if let Some(holder) = holders.next() {
-                if now.since(since.mono) >= PATIENCE {
-                    return Some(Next::Fail(format!("held by pid {}, which did not let go", holder.pid)));
-                }
-                journal.watch(true);
-                let _ = journal.ask_release(digests);
-                return None;
-            }
-        }
-        let clock = self.clock.clone();
+        let clock = Arc::clone(&self.clock);
         let files = files.into_iter().map(|file| (file.digest, file.path, file.size)).collect();
         self.flying.spawn(async move {
             let answer = evict::spawn(files, clock).await;
             Reply::Evicted { id, answer: answer.unwrap_or_default() }
         });
         Some(Next::Step(Step::Evicting, "dropping"))
+    }
+
+    /// Asks other instances to let go; the journal answers who they are.
+    fn ask_others(&mut self, id: ActId, since: Moment, digests: Vec<String>) -> Next {
+        let journal = self.tier.as_mut().and_then(|tier| tier.journal.get());
+        let asked = journal.and_then(|journal| {
+            // Without a journal there is nobody who could be known.
+            journal.watch(true).ok()?;
+            journal.ask_release(digests).ok()
+        });
+        let Some(asked) = asked else {
+            return Next::Step(Step::LettingGo { since, others: Others::None }, "letting go");
+        };
+        self.flying.spawn(async move {
+            let answer = tokio::time::timeout(PATIENCE, asked).await;
+            Reply::Asked { id, pids: answer.ok().and_then(Result::ok).and_then(Result::ok).unwrap_or_default() }
+        });
+        Next::Step(Step::LettingGo { since, others: Others::Asked }, "asking others to let go")
+    }
+
+    /// Takes who was asked to let go.
+    pub(super) fn asked(&mut self, id: ActId, pids: Vec<u32>) {
+        for act in self.ram_acts.iter_mut().filter(|act| act.act.id == id) {
+            if let Step::LettingGo { others, .. } = &mut act.step {
+                *others = if pids.is_empty() { Others::None } else { Others::Hold(pids.clone()) };
+            }
+        }
     }
 
     /// Takes what became of the pages.

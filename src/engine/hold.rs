@@ -166,7 +166,6 @@ impl Manager {
         let Some(journal) = self.tier.as_mut().and_then(|tier| tier.journal.get()) else { return };
         // A full queue is said by the journal itself; nobody waits for it here.
         let _ = journal.release_all();
-        journal.watch(!digests.is_empty());
         let _ = journal.hold(digests);
     }
 

@@ -91,10 +91,23 @@ pub(super) enum Step {
     Joined(ActId),
     /// All is read; residency is read again.
     Verifying { since: Moment, took: Duration },
-    /// Other instances were asked to let go.
-    Asking { since: Moment },
+    /// All let go, this process first, and others that are asked to.
+    LettingGo { since: Moment, others: Others },
     /// The kernel was asked to forget its pages.
     Evicting,
+}
+
+/// How far other instances are.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Others {
+    /// Not asked yet.
+    Unasked,
+    /// The journal is to say who was asked.
+    Asked,
+    /// These hold it.
+    Hold(Vec<u32>),
+    /// Nobody does.
+    None,
 }
 
 #[derive(Debug)]
@@ -189,9 +202,9 @@ impl Manager {
         match (act.kind, step) {
             (ActKind::Release, _) => Some(self.release(&model)),
             (ActKind::Drop, Step::Planned) => Some(self.begin_drop(&model)),
-            (ActKind::Drop, Step::Asking { since }) => {
-                let since = *since;
-                self.ask_others(at, &model, since, now)
+            (ActKind::Drop, Step::LettingGo { since, others }) => {
+                let (since, others) = (*since, others.clone());
+                self.let_all_go(at, &model, since, others)
             }
             (_, Step::Planned) => Some(self.begin_warm(at, &model)),
             (_, Step::MakingRoom(drops)) => {
@@ -210,7 +223,7 @@ impl Manager {
                 let hopeless = matches!(cached, Cached::Unknown(_)) || now.since(since.mono) >= VERIFY;
                 (fresh || hopeless).then(|| self.warmed(at, kind, &model, took))
             }
-            (_, Step::Reading | Step::Asking { .. } | Step::Evicting) => None,
+            (_, Step::Reading | Step::LettingGo { .. } | Step::Evicting) => None,
         }
     }
 
@@ -495,7 +508,7 @@ impl Manager {
     fn begin_drop(&mut self, model: &ModelName) -> Next {
         match self.why_not_drop(model) {
             Some(why) => Next::Fail(why),
-            None => Next::Step(Step::Asking { since: self.now() }, "letting go"),
+            None => Next::Step(Step::LettingGo { since: self.now(), others: Others::Unasked }, "letting go"),
         }
     }
 

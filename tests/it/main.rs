@@ -12,6 +12,7 @@ mod cli_status;
 mod config_load;
 mod engine_behaviour;
 mod engine_world;
+mod journal;
 mod ollama_client;
 mod ollama_recorded;
 mod ollama_store;

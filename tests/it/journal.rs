@@ -1,0 +1,254 @@
+//! The journal between real processes: this test binary starts itself, and kills what it started.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use resident::journal::{Journal, Opened};
+use resident::residency::timing::{Clock, Moment};
+use rusqlite::Connection;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+/// What a child is to do, and with which file.
+const DO: &str = "RESIDENT_TEST_JOURNAL_DO";
+const FILE: &str = "RESIDENT_TEST_JOURNAL_FILE";
+/// What a child says begins with this: the test runner says things too.
+const MARK: &str = "journal: ";
+
+#[expect(clippy::disallowed_methods, reason = "the tests' clock")]
+fn clock() -> Clock {
+    Arc::new(|| Moment { mono: std::time::Instant::now(), wall: jiff::Timestamp::now() })
+}
+
+fn open(path: &Path) -> Journal {
+    Journal::open(path, clock(), &CancellationToken::new()).unwrap()
+}
+
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Place {
+        // Beside the build, since /tmp may be RAM.
+        Place(tempfile::tempdir_in(concat!(env!("CARGO_MANIFEST_DIR"), "/target")).unwrap())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("journal.sqlite")
+    }
+
+    fn start(&self, what: &str) -> Another {
+        self.start_by(what, Command::new(std::env::current_exe().unwrap())).unwrap()
+    }
+
+    fn start_by(&self, what: &str, mut program: Command) -> io::Result<Another> {
+        let mut child = program
+            .args(["--exact", "journal::another_process", "--ignored", "--nocapture", "--test-threads=1"])
+            .env(DO, what)
+            .env(FILE, self.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Ok(Another { child, out })
+    }
+}
+
+/// Another process with a journal.
+struct Another {
+    child: Child,
+    out: BufReader<std::process::ChildStdout>,
+}
+
+impl Another {
+    /// The next thing it says; `None` if it ended.
+    fn says(&mut self) -> Option<String> {
+        let mut line = String::new();
+        while self.out.read_line(&mut line).unwrap() > 0 {
+            // The runner begins a line that the child then ends.
+            if let Some(at) = line.find(MARK) {
+                return Some(line[at + MARK.len()..].trim().to_owned());
+            }
+            line.clear();
+        }
+        None
+    }
+}
+
+impl Drop for Another {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn say(what: &str) {
+    let mut out = std::io::stdout();
+    writeln!(out, "{MARK}{what}").unwrap();
+    out.flush().unwrap();
+}
+
+async fn opened(journal: &Journal) -> Result<Opened, String> {
+    let mut state = journal.state.clone();
+    state.wait_for(|state| state.opened.is_some()).await.unwrap().opened.clone().unwrap()
+}
+
+async fn holders(journal: &Journal, mut wanted: Vec<u32>) {
+    wanted.sort_unstable();
+    let mut leases = journal.leases.clone();
+    let held = leases.wait_for(|all| {
+        let mut pids: Vec<u32> = all.iter().map(|lease| lease.pid).collect();
+        pids.sort_unstable();
+        pids == wanted
+    });
+    assert!(held.await.is_ok(), "{:?}", journal.state);
+}
+
+/// What the child does. Started alone it does nothing.
+#[tokio::test]
+#[ignore = "the other tests start it"]
+async fn another_process() {
+    let (Ok(what), Some(path)) = (std::env::var(DO), std::env::var_os(FILE)) else { return };
+    let path = PathBuf::from(path);
+    match what.as_str() {
+        "hold" => {
+            let journal = open(&path);
+            journal.hold(vec!["blob".to_owned()]).unwrap();
+            let us = std::process::id();
+            let mut leases = journal.leases.clone();
+            let held = leases.wait_for(|all| all.iter().any(|lease| lease.pid == us)).await.is_ok();
+            say(if held { "held" } else { "not held" });
+            let _ = tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0])).await;
+            journal.close().await;
+        }
+        "hold ever more" => {
+            let journal = open(&path);
+            for count in 1.. {
+                journal.hold(vec![format!("blob-{count}")]).unwrap();
+                journal.leases.clone().wait_for(|all| all.len() == count).await.unwrap();
+                say(&format!("blob-{count}"));
+            }
+        }
+        _ => {
+            let journal = open(&path);
+            let said = match opened(&journal).await {
+                Ok(_) => "opened".to_owned(),
+                Err(why) => why,
+            };
+            say(&said);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_killed_process_holds_nothing() {
+    let place = Place::new();
+    let mut other = place.start("hold");
+    assert_eq!(other.says().unwrap(), "held");
+    let journal = open(&place.path());
+    journal.watch(true).unwrap();
+    holders(&journal, vec![other.child.id()]).await;
+    other.child.kill().unwrap();
+    // Not waited for: dead, but its pid is still its own.
+    holders(&journal, vec![]).await;
+    journal.close().await;
+    let raw = Connection::open(place.path()).unwrap();
+    let left: i64 = raw.query_row("SELECT count(*) FROM process", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn a_process_that_ends_lets_go_first() {
+    let place = Place::new();
+    let mut other = place.start("hold");
+    assert_eq!(other.says().unwrap(), "held");
+    drop(other.child.stdin.take());
+    assert!(other.child.wait().unwrap().success());
+    let raw = Connection::open(place.path()).unwrap();
+    let left: i64 = raw.query_row("SELECT count(*) FROM process", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn all_that_was_said_to_be_held_is_in_the_file_after_a_kill() {
+    for lines in [1, 7, 40] {
+        let place = Place::new();
+        let mut other = place.start("hold ever more");
+        let mut said: Vec<String> = (0..lines).map(|_| other.says().unwrap()).collect();
+        // It writes on all the while.
+        other.child.kill().unwrap();
+        said.extend(std::iter::from_fn(|| other.says()));
+        other.child.wait().unwrap();
+        let raw = Connection::open(place.path()).unwrap();
+        let sound: String = raw.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(sound, "ok");
+        let mut statement = raw.prepare("SELECT digest FROM lease").unwrap();
+        let rows = statement.query_map([], |row| row.get(0)).unwrap();
+        let rows: Vec<String> = rows.collect::<Result<_, _>>().unwrap();
+        assert!(said.iter().all(|digest| rows.contains(digest)), "{said:?}\n{rows:?}");
+        assert_eq!(opened(&open(&place.path())).await, Ok(Opened::Existing));
+    }
+}
+
+#[tokio::test]
+async fn processes_that_begin_at_once_share_one_fresh_file() {
+    for damaged in [false, true] {
+        let place = Place::new();
+        if damaged {
+            fs::write(place.path(), [0xa5; 10_000]).unwrap();
+        }
+        let mut others: Vec<Another> = (0..4).map(|_| place.start("hold")).collect();
+        for other in &mut others {
+            assert_eq!(other.says().unwrap(), "held");
+        }
+        let journal = open(&place.path());
+        assert_eq!(opened(&journal).await, Ok(Opened::Existing));
+        holders(&journal, others.iter().map(|other| other.child.id()).collect()).await;
+        let names = fs::read_dir(place.0.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let aside = names.filter(|name| name.to_str().unwrap().contains("corrupt")).count();
+        assert_eq!(aside, usize::from(damaged));
+    }
+}
+
+#[tokio::test]
+async fn a_directory_or_file_that_may_not_be_written_is_said() {
+    let place = Place::new();
+    let folder = place.0.path();
+    let mode = |path: &Path, bits| fs::set_permissions(path, fs::Permissions::from_mode(bits)).unwrap();
+    let is_root = fs::metadata(folder).is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0);
+    // Root may write anywhere; then somebody else tries, with a program that they can read.
+    let program = folder.join("program");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    mode(&program, 0o755);
+    let attempt = || {
+        let mut program = Command::new(&program);
+        if is_root {
+            program.uid(65534).gid(65534);
+        }
+        place.start_by("open", program).map(|mut child| child.says().unwrap())
+    };
+    mode(folder, 0o555);
+    let why = match attempt() {
+        // The build lies where nobody else may go.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_root => return,
+        said => said.unwrap(),
+    };
+    assert!(why.starts_with("no journal: ") && why.ends_with("Permission denied (os error 13)"), "{why}");
+
+    mode(folder, 0o755);
+    let journal = open(&place.path());
+    opened(&journal).await.unwrap();
+    journal.close().await;
+    for name in ["journal.sqlite", "journal.sqlite.lock"] {
+        mode(&folder.join(name), if name.ends_with("lock") { 0o666 } else { 0o444 });
+    }
+    mode(folder, 0o555);
+    let why = attempt().unwrap();
+    assert!(why.starts_with("no journal: ") && why.ends_with("readonly database"), "{why}");
+    mode(folder, 0o755);
+}
