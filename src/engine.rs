@@ -12,7 +12,9 @@ mod known;
 mod manager;
 mod observe;
 mod poll;
+mod ram;
 mod readings;
+mod tier;
 mod warm;
 
 use std::collections::VecDeque;
@@ -35,7 +37,7 @@ use crate::residency::timing::Clock;
 use known::Known;
 
 pub use manager::Probe;
-pub use warm::{Journals, RamTier};
+pub use tier::{Journals, RamTier};
 
 /// What a front end may ask for.
 #[derive(Debug, Clone, PartialEq)]

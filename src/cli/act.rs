@@ -165,7 +165,10 @@ pub(super) async fn carry_out<F: Future<Output = ()>>(
     }
     if request.kind == ActKind::Warm && exit == Exit::Done {
         let names: Vec<String> = request.models.iter().map(ToString::to_string).collect();
-        out.remark(&format!("not held: the kernel may take it back; resident hold {} keeps it", names.join(" ")));
+        out.remark(&format!(
+            "not held: the kernel may take it back; resident hold {} keeps it",
+            names.join(" ")
+        ));
     }
     Ok(exit)
 }
@@ -177,7 +180,9 @@ fn moved(snapshot: &Snapshot, kind: ActKind, model: &ModelName) -> Option<String
         (ActKind::Warm | ActKind::Hold, What::Warmed { took, read, percent, estimate }) => {
             Some(warmed(*took, *read, *percent, *estimate))
         }
-        (ActKind::Drop, What::Dropped { was, left }) if left.0 == 0 => Some(format!("dropped from RAM: {was}")),
+        (ActKind::Drop, What::Dropped { was, left }) if left.0 == 0 => {
+            Some(format!("dropped from RAM: {was}"))
+        }
         (ActKind::Drop, What::Dropped { was, left }) => {
             Some(format!("dropped from RAM: {} of {was}, {left} stay", was.minus(*left)))
         }

@@ -63,7 +63,8 @@ async fn say_what_a_lock_means(handle: &Handle, request: &Request, out: &mut Out
             sleep(Duration::from_millis(100)).await;
             continue;
         }
-        let size: Bytes = request.models.iter().filter_map(|name| server.model(name)).map(|model| model.size).sum();
+        let size: Bytes =
+            request.models.iter().filter_map(|name| server.model(name)).map(|model| model.size).sum();
         let largest = server.models.iter().map(|model| model.size).max().unwrap_or_default();
         let left = ram.value.available.minus(size);
         out.remark(&format!("locking {size}: the server will see {left} free"));

@@ -265,7 +265,9 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
         }
         Some(sub) => match sub.act(&world.config.preload.models) {
             Some((_, models)) if models.models.is_empty() => {
-                out.remark("the preload list is empty: name models, or write ollama.preload.models in the config");
+                out.remark(
+                    "the preload list is empty: name models, or write ollama.preload.models in the config",
+                );
                 Exit::Usage
             }
             Some((kind, models)) => {

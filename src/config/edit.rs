@@ -35,7 +35,10 @@ pub fn write_over(path: &Path, old: &str, new: &str) -> Result<(), String> {
     let cannot = |error: &std::io::Error| format!("cannot write {}: {error}", path.display());
     let changed = fs::read_to_string(&path).map_err(|error| cannot(&error))? != old;
     if changed {
-        return Err(format!("{} was changed by somebody else meanwhile: nothing was written", path.display()));
+        return Err(format!(
+            "{} was changed by somebody else meanwhile: nothing was written",
+            path.display()
+        ));
     }
     let beside = beside(&path);
     let written = write_beside(&path, &beside, new).and_then(|()| fs::rename(&beside, &path));
@@ -70,15 +73,14 @@ fn settings(text: &str) -> Option<Config> {
     reader.problems.is_empty().then_some(config)
 }
 
-/// The lines of a text, each with its end.
+/// The text with the list changed; `None` where it is written in a way that is not understood.
 fn edit(text: &str, models: &[ModelName]) -> Option<String> {
-    if text.contains('\t') || text.contains('\r') || text.contains('&') || text.contains('*') {
-        // Tabs, other line ends, anchors: rare, and easy to get wrong. A `*` in a comment is rare enough too.
-        let code = text.lines().map(|line| line.split(" #").next().unwrap_or_default());
-        let plain = code.filter(|line| !line.trim_start().starts_with('#'));
-        if plain.into_iter().any(|line| line.contains(['\t', '\r', '&', '*'])) {
-            return None;
-        }
+    // Tabs, other line ends and anchors are rare and easy to get wrong; in a comment they do no harm.
+    let code = |line: &str| {
+        is_code(line) && line.split(" #").next().is_some_and(|code| code.contains(['\t', '&', '*']))
+    };
+    if text.contains('\r') || text.lines().any(code) {
+        return None;
     }
     let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
     if let Some(last) = lines.last_mut().filter(|line| !line.ends_with('\n')) {
@@ -96,7 +98,8 @@ fn edit(text: &str, models: &[ModelName]) -> Option<String> {
     let preload = find(&lines, section.clone(), depth, "preload")
         .or_else(|| find(&lines, section.clone(), depth, "preload_models"));
     let Some(preload) = preload else {
-        let inline = |line: &String| line.trim_start().starts_with("preload") && !line.trim_start().starts_with('#');
+        let inline =
+            |line: &String| line.trim_start().starts_with("preload") && !line.trim_start().starts_with('#');
         if lines[section.clone()].iter().any(inline) {
             return None;
         }
@@ -134,7 +137,9 @@ fn edit(text: &str, models: &[ModelName]) -> Option<String> {
             let rest = lines[at].trim_end().split_once("models:")?.1.trim().to_owned();
             // A list in one line, with nothing but a comment behind it.
             let (list, comment) = rest.strip_prefix('[')?.split_once(']')?;
-            if list.contains(['[', '"', '\'', '#']) && list.contains('#') || !(comment.trim().is_empty() || comment.trim_start().starts_with('#')) {
+            if list.contains(['[', '"', '\'', '#']) && list.contains('#')
+                || !(comment.trim().is_empty() || comment.trim_start().starts_with('#'))
+            {
                 return None;
             }
             let names: Vec<String> = models.iter().map(|model| quoted(&model.to_string())).collect();
@@ -167,8 +172,11 @@ fn replace_items(lines: &mut Vec<String>, list: std::ops::Range<usize>, models: 
         return;
     };
     let depth = indent(&lines[first]);
-    let mut begin = first;
-    // Comments between two items belong to the one below them.
+    // Comments above an item belong to it.
+    let above =
+        lines[list.start..first].iter().rev().take_while(|line| line.trim_start().starts_with('#')).count();
+    let from = first - above;
+    let mut begin = from;
     let mut old: Vec<(Option<ModelName>, String)> = Vec::new();
     for place in places {
         old.push((name_of(&lines[place]), lines[begin..=place].concat()));
@@ -181,7 +189,7 @@ fn replace_items(lines: &mut Vec<String>, list: std::ops::Range<usize>, models: 
             kept.map_or_else(|| item(depth, model), |(_, text)| text.clone())
         })
         .collect();
-    lines.splice(first..=last, [new]);
+    lines.splice(from..=last, [new]);
 }
 
 /// The model that an item names.
@@ -227,7 +235,8 @@ fn find_any(lines: &[String], range: std::ops::Range<usize>, depth: usize, key: 
 
 /// What stands under the key in line `at`: all lines up to the next code that is no deeper.
 fn block(lines: &[String], at: usize, depth: usize) -> std::ops::Range<usize> {
-    let ends = |line: &String| is_code(line) && (indent(line) < depth || (indent(line) == depth && !is_item(line)));
+    let ends =
+        |line: &String| is_code(line) && (indent(line) < depth || (indent(line) == depth && !is_item(line)));
     let end = lines[at + 1..].iter().position(ends).map_or(lines.len(), |after| at + 1 + after);
     at + 1..end
 }
@@ -238,7 +247,10 @@ fn first_code(lines: &[String], range: &std::ops::Range<usize>) -> usize {
 
 /// How deep the first code of a block is.
 fn indent_of(lines: &[String], range: &std::ops::Range<usize>) -> Option<usize> {
-    lines.get(first_code(lines, range)).filter(|_| first_code(lines, range) < range.end).map(|line| indent(line))
+    lines
+        .get(first_code(lines, range))
+        .filter(|_| first_code(lines, range) < range.end)
+        .map(|line| indent(line))
 }
 
 /// Behind the last code of a block: what follows are comments of the next one.
@@ -299,18 +311,33 @@ mod tests {
     #[test]
     fn every_way_to_write_the_list_is_known() {
         let cases = [
-            ("ollama:\n  preload:\n    models: [a, b]  # two\n", "ollama:\n  preload:\n    models: [a]  # two\n"),
-            ("ollama:\n  preload:\n    models:\n    - a\n    - b\n    enabled: true\n", "ollama:\n  preload:\n    models:\n    - a\n    enabled: true\n"),
+            (
+                "ollama:\n  preload:\n    models: [a, b]  # two\n",
+                "ollama:\n  preload:\n    models: [a]  # two\n",
+            ),
+            (
+                "ollama:\n  preload:\n    models:\n    - a\n    - b\n    enabled: true\n",
+                "ollama:\n  preload:\n    models:\n    - a\n    enabled: true\n",
+            ),
             ("ollama:\n  preload:\n    - a\n    - b\n", "ollama:\n  preload:\n    - a\n"),
-            ("ollama:\n  preload:\n    enabled: true\n", "ollama:\n  preload:\n    enabled: true\n    models:\n      - a\n"),
-            ("ollama:\n  host: x\n\n# next\nui: {}\n", "ollama:\n  host: x\n  preload:\n    models:\n      - a\n\n# next\nui: {}\n"),
+            (
+                "ollama:\n  preload:\n    enabled: true\n",
+                "ollama:\n  preload:\n    enabled: true\n    models:\n      - a\n",
+            ),
+            (
+                "ollama:\n  host: x\n\n# next\nui: {}\n",
+                "ollama:\n  host: x\n  preload:\n    models:\n      - a\n\n# next\nui: {}\n",
+            ),
             ("agent: 1\n", "agent: 1\n\nollama:\n  preload:\n    models:\n      - a\n"),
             ("ollama:\n  preload:\n    models: []\n", "ollama:\n  preload:\n    models: [a]\n"),
         ];
         for (old, new) in cases {
             assert_eq!(edited(old, &["a"]).replace('"', ""), new, "{old}");
         }
-        assert_eq!(settings(&with_preload(None, &names(&["a"])).unwrap()).unwrap().preload.models, names(&["a"]));
+        assert_eq!(
+            settings(&with_preload(None, &names(&["a"])).unwrap()).unwrap().preload.models,
+            names(&["a"])
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::ask::Reply;
 use super::manager::Manager;
-use super::warm::{Next, Others, RamAct, Step};
+use super::ram::{Next, Others, RamAct, Step};
 use crate::probe::evict::{self, Evicted};
 use crate::residency::act::ActId;
 use crate::residency::bytes::Bytes;
@@ -106,7 +106,10 @@ impl Manager {
         };
         self.flying.spawn(async move {
             let answer = tokio::time::timeout(PATIENCE, asked).await;
-            Reply::Asked { id, pids: answer.ok().and_then(Result::ok).and_then(Result::ok).unwrap_or_default() }
+            Reply::Asked {
+                id,
+                pids: answer.ok().and_then(Result::ok).and_then(Result::ok).unwrap_or_default(),
+            }
         });
         Next::Step(Step::LettingGo { since, others: Others::Asked }, "asking others to let go")
     }
@@ -123,7 +126,9 @@ impl Manager {
     /// Takes what became of the pages.
     pub(super) fn evicted(&mut self, id: ActId, files: &[Evicted]) {
         let now = self.now();
-        let Some(at) = self.ram_acts.iter().position(|act| act.act.id == id && act.act.is_live()) else { return };
+        let Some(at) = self.ram_acts.iter().position(|act| act.act.id == id && act.act.is_live()) else {
+            return;
+        };
         let model = self.ram_acts[at].act.model.clone();
         let sum = |part: fn(&Evicted) -> Option<Bytes>| -> Bytes { files.iter().filter_map(part).sum() };
         let was = sum(|file| file.before.bytes());

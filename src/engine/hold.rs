@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::known::Known;
 use super::manager::Manager;
-use super::warm::MENDING;
+use super::ram::MENDING;
+use crate::config::Hold;
+use crate::probe::warm::Source;
 use crate::residency::act::ActKind;
 use crate::residency::budget::Kept as Claim;
 use crate::residency::bytes::Bytes;
@@ -80,11 +82,31 @@ impl Known {
 
     /// Whether somebody wants it in RAM: its fading is told.
     fn is_watched(&self, model: &ModelName) -> bool {
-        self.kept.contains_key(model) || (self.config.preload.enabled && self.config.preload.models.contains(model))
+        self.kept.contains_key(model)
+            || (self.config.preload.enabled && self.config.preload.models.contains(model))
     }
 }
 
 impl Manager {
+    /// From now on the model is kept in RAM: until it is released, or until its countdown ends.
+    pub(super) fn keep(&mut self, model: &ModelName, held: bool) {
+        let how = match self.known.config.preload.hold {
+            Hold::None if !held => return,
+            Hold::None | Hold::Map => How::Map,
+            Hold::Mlock => How::Lock,
+        };
+        let used = self.now();
+        let keeping = self.known.kept.entry(model.clone()).or_insert(Keeping { held, how, used });
+        (keeping.held, keeping.how, keeping.used) = (keeping.held || held, how, used);
+        let files = self.sources(model);
+        if let Some(tier) = &self.tier {
+            for Source { digest, path, .. } in &files {
+                tier.holder.hold(digest.clone(), path.clone(), how);
+            }
+        }
+        self.tell_others();
+    }
+
     /// Models that are in RAM on purpose, beside `but`: what the budget is spent on.
     pub(super) fn in_ram_on_purpose(&self, but: &ModelName) -> Vec<Claim> {
         let now = self.now();
@@ -97,7 +119,10 @@ impl Manager {
             let keeping = self.known.kept.get(name);
             // What is being read is counted as a whole: it will be.
             let whole = self.known.blobs(name).iter().map(|blob| blob.size).sum();
-            let is_read = self.ram_acts.iter().any(|a| a.act.is_live() && a.act.model == *name && a.act.progress.is_some());
+            let is_read = self
+                .ram_acts
+                .iter()
+                .any(|a| a.act.is_live() && a.act.model == *name && a.act.progress.is_some());
             let bytes = if is_read { whole } else { self.known.cached(name).0.bytes().unwrap_or_default() };
             if bytes == Bytes::ZERO && keeping.is_none() {
                 continue;
@@ -106,7 +131,11 @@ impl Manager {
             claims.push(Claim {
                 model: name.clone(),
                 bytes,
-                locked: self.known.kept(name).and_then(|kept| kept.files).map_or(Bytes::ZERO, |files| files.locked),
+                locked: self
+                    .known
+                    .kept(name)
+                    .and_then(|kept| kept.files)
+                    .map_or(Bytes::ZERO, |files| files.locked),
                 idle: used.map_or(Duration::MAX, |used| now.since(used.mono)),
                 in_vram: self.known.running_as(name).is_some(),
                 held: keeping.is_some_and(|keeping| keeping.held),
@@ -122,9 +151,11 @@ impl Manager {
             return;
         }
         for source in self.sources(model) {
-            let shared = self.known.kept.keys().any(|other| {
-                self.known.blobs(other).iter().any(|blob| blob.digest == source.digest)
-            });
+            let shared = self
+                .known
+                .kept
+                .keys()
+                .any(|other| self.known.blobs(other).iter().any(|blob| blob.digest == source.digest));
             if let Some(tier) = self.tier.as_ref().filter(|_| !shared) {
                 tier.holder.release(&source.digest);
             }
@@ -179,9 +210,8 @@ impl Manager {
             .filter(|lease| lease.pid == me && lease.asked_to_let_go)
             .map(|lease| &lease.digest)
             .collect();
-        let wanted = |model: &&ModelName| {
-            self.known.blobs(model).iter().any(|blob| asked.contains(&&blob.digest))
-        };
+        let wanted =
+            |model: &&ModelName| self.known.blobs(model).iter().any(|blob| asked.contains(&&blob.digest));
         let models: Vec<ModelName> = self.known.kept.keys().filter(wanted).cloned().collect();
         for model in &models {
             self.let_go(model, Some("another resident asked for it".to_owned()));
@@ -200,7 +230,10 @@ impl Manager {
             .keys()
             .filter_map(|model| {
                 let trouble = |held: &super::known::Holds| {
-                    self.known.blobs(model).iter().find_map(|blob| held.get(&blob.digest)?.value.trouble.clone())
+                    self.known
+                        .blobs(model)
+                        .iter()
+                        .find_map(|blob| held.get(&blob.digest)?.value.trouble.clone())
                 };
                 let now = trouble(&self.known.held)?;
                 (Some(&now) != trouble(&old).as_ref()).then(|| (model.clone(), now))
@@ -241,9 +274,11 @@ impl Manager {
         if !may || percent >= preload.mend_below || self.is_busy() {
             return;
         }
-        let in_use = self.known.last_use.get(name).is_some_and(|used| {
-            self.known.ram_time().is_none_or(|time| now.since(used.mono) < time)
-        });
+        let in_use = self
+            .known
+            .last_use
+            .get(name)
+            .is_some_and(|used| self.known.ram_time().is_none_or(|time| now.since(used.mono) < time));
         let lately = |at: &Moment| now.since(at.mono) < MEND_AGAIN;
         if !in_use || self.known.mended.get(name).is_some_and(lately) {
             return;

@@ -136,7 +136,8 @@ pub(crate) struct Running {
 impl Running {
     /// Whether somebody used it since it was `before`: then its time was set anew, or still slides.
     pub fn was_used_since(&self, before: &Running) -> bool {
-        self.slides > 0 || matches!((before.expiry, self.expiry), (Expiry::At(was), Expiry::At(is)) if is > was)
+        self.slides > 0
+            || matches!((before.expiry, self.expiry), (Expiry::At(was), Expiry::At(is)) if is > was)
     }
 }
 

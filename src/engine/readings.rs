@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::manager::Manager;
-use super::warm::RamTier;
-use crate::probe::watched::Watched;
+use super::tier::RamTier;
 use super::{ask, observe};
+use crate::probe::watched::Watched;
 use crate::residency::host::Cards;
 use crate::residency::map::Pages;
 use crate::residency::name::ModelName;
@@ -67,8 +67,7 @@ impl Manager {
     /// Takes a reading of the runners; says whether it says anything new.
     pub(super) fn see_runners(&mut self) -> bool {
         let fresh = |runners: &mut Watched<_>| runners.readings.borrow_and_update().clone();
-        let Some(fresh) = self.runners.as_mut().and_then(fresh)
-        else {
+        let Some(fresh) = self.runners.as_mut().and_then(fresh) else {
             return false;
         };
         let news = self.known.runners.as_ref().map(|reading| &reading.value) != Some(&fresh.value);

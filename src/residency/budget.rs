@@ -121,7 +121,9 @@ pub fn verdict(limits: Limits, machine: &Machine, kept: &[Kept], want: &Want, ma
     let short = |kept: &[&Kept]| shortage(limits, machine, kept, want);
     let mut left: Vec<&Kept> = kept.iter().collect();
     let Some(why) = short(&left) else {
-        return Verdict::Fits { pushes_out: want.missing.minus(machine.ram.free).min(machine.ram.page_cache) };
+        return Verdict::Fits {
+            pushes_out: want.missing.minus(machine.ram.free).min(machine.ram.page_cache),
+        };
     };
     if !make_room {
         return Verdict::Refused { why };
@@ -211,7 +213,9 @@ pub fn server_sees(available: Bytes, locked: Bytes, file: Bytes, total: Bytes) -
     let least = file + Bytes((8 * GB).max(total.0 / 10));
     let left = available.minus(locked);
     (available >= least && left < least).then(|| {
-        format!("with less than {least} free it no longer maps the weights of a model of {file}, but reads them")
+        format!(
+            "with less than {least} free it no longer maps the weights of a model of {file}, but reads them"
+        )
     })
 }
 
@@ -235,7 +239,8 @@ mod tests {
     }
 
     fn machine(available: u64) -> Machine {
-        let ram = Ram { total: gb(32), available: gb(available), free: gb(2), page_cache: gb(9), ..Ram::default() };
+        let ram =
+            Ram { total: gb(32), available: gb(available), free: gb(2), page_cache: gb(9), ..Ram::default() };
         Machine { ram, runners: Bytes::ZERO }
     }
 
@@ -271,13 +276,18 @@ mod tests {
             "it needs 1.0 GB, and 19.0 GB of the 19.0 GB for preloaded models are taken (openthinker3-7b 5.0 GB, \
              qwen2.5-coder:7b 5.0 GB, deepseek-r1:14b 9.0 GB): drop one, or raise memory.models_preload"
         );
-        assert!(refused(verdict(idea(), &machine(28), &[], &want(20), true)).starts_with("it needs 20.0 GB, and"));
+        assert!(
+            refused(verdict(idea(), &machine(28), &[], &want(20), true)).starts_with("it needs 20.0 GB, and")
+        );
     }
 
     #[test]
     fn what_programs_and_contexts_need_stays() {
         let why = refused(verdict(idea(), &machine(12), &[], &want(5), false));
-        assert!(why.contains("of 12.0 GB available 0 B are models kept in RAM and 9.0 GB must stay"), "{why}");
+        assert!(
+            why.contains("of 12.0 GB available 0 B are models kept in RAM and 9.0 GB must stay"),
+            "{why}"
+        );
         let mut busy = machine(12);
         busy.runners = gb(7);
         assert!(matches!(verdict(idea(), &busy, &[], &want(5), false), Verdict::Fits { .. }));
@@ -286,15 +296,18 @@ mod tests {
     #[test]
     fn what_is_there_already_is_not_counted_twice() {
         let rest = Want { missing: gb(1), ..want(9) };
-        assert!(matches!(verdict(idea(), &machine(19), &[], &rest, false), Verdict::Fits { .. }));
-        assert!(matches!(verdict(idea(), &machine(18), &[], &rest, false), Verdict::Refused { .. }));
+        assert!(matches!(verdict(idea(), &machine(18), &[], &rest, false), Verdict::Fits { .. }));
+        assert!(matches!(verdict(idea(), &machine(17), &[], &rest, false), Verdict::Refused { .. }));
     }
 
     #[test]
     fn locked_pages_are_not_available_and_take_no_room_from_what_is() {
         let locked = Kept { locked: gb(9), ..kept("a", 9, 1) };
         assert!(matches!(verdict(idea(), &machine(15), &[locked], &want(6), false), Verdict::Fits { .. }));
-        assert!(matches!(verdict(idea(), &machine(15), &[kept("a", 9, 1)], &want(6), false), Verdict::Refused { .. }));
+        assert!(matches!(
+            verdict(idea(), &machine(15), &[kept("a", 9, 1)], &want(6), false),
+            Verdict::Refused { .. }
+        ));
     }
 
     #[test]

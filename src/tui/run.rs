@@ -25,7 +25,19 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Shows the screen until the user leaves it. The first frame is drawn before the engine is started.
 pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
-    let Start { engine, config, keymap, keys, clock, read_only, demo_place, notice, propose, list_place, write_list } = start;
+    let Start {
+        engine,
+        config,
+        keymap,
+        keys,
+        clock,
+        read_only,
+        demo_place,
+        notice,
+        propose,
+        list_place,
+        write_list,
+    } = start;
     let no_color = std::env::var("NO_COLOR").ok();
     let theme = theme::choose(&config.ui.theme, no_color.as_deref());
     let mut settings = Settings::of(config, theme, jiff::tz::TimeZone::system(), propose);

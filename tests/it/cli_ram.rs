@@ -34,9 +34,12 @@ fn end(child: &mut Child) {
 fn command(home: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(args).env_clear().current_dir(home).stdin(Stdio::null());
-    for (name, place) in
-        [("HOME", ""), ("XDG_CACHE_HOME", "cache"), ("XDG_CONFIG_HOME", "config"), ("XDG_STATE_HOME", "state")]
-    {
+    for (name, place) in [
+        ("HOME", ""),
+        ("XDG_CACHE_HOME", "cache"),
+        ("XDG_CONFIG_HOME", "config"),
+        ("XDG_STATE_HOME", "state"),
+    ] {
         command.env(name, home.join(place));
     }
     command
@@ -121,8 +124,12 @@ fn the_list_is_warmed_whole_and_an_empty_one_is_wrong_usage() {
 #[test]
 fn what_one_process_holds_another_asks_for_before_it_drops_it() {
     let home = Home::new();
-    let mut holder =
-        home.command(&["hold", "--foreground", QWEN]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut holder = home
+        .command(&["hold", "--foreground", QWEN])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut said = BufReader::new(holder.stderr.take().unwrap()).lines().map(Result::unwrap);
     let holding = said.find(|line| line.starts_with("holding ")).unwrap();
     assert!(holding.contains("1 model"), "{holding}");
@@ -137,7 +144,8 @@ fn what_one_process_holds_another_asks_for_before_it_drops_it() {
 #[test]
 fn a_hold_ends_well_when_it_is_told_to() {
     let home = Home::new();
-    let mut holder = home.command(&["hold", QWEN]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut holder =
+        home.command(&["hold", QWEN]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(holder.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(said.any(|line| line.starts_with("holding ")));
     let pid = Pid::from_raw(i32::try_from(holder.id()).unwrap()).unwrap();

@@ -80,6 +80,7 @@ fn a_loaded_model_is_told_whole() {
             "expires_at": "2026-11-23T12:04:07.5Z",
             "remaining_seconds": 245.5,
             "keep_alive_seconds": 300.0,
+            "kept": null,
             "runner": null,
             "runner_unknown": "its process is not visible",
         })
@@ -159,6 +160,7 @@ fn the_machine_and_the_server_are_told_whole() {
                 "processes": [], "asleep": false, "unified": false,
             }],
             "cards_age_seconds": 2.0,
+            "holds_bytes": 0,
         })
     );
     assert_eq!(

@@ -80,7 +80,7 @@ fn open_gate() -> Gate {
 async fn until(holder: &mut Holder, is_so: impl Fn(&Held) -> bool) -> Held {
     let all = holder.readings.wait_for(|all| all.get("a").is_some_and(|held| is_so(&held.value)));
     let all = tokio::time::timeout(PATIENCE, all).await.expect("it never comes to that").unwrap();
-    all["a"].value.cached.clone()
+    all["a"].value.clone()
 }
 
 async fn until_gone(holder: &mut Holder) {

@@ -68,7 +68,9 @@ impl Ram {
         });
         let mut world = World::of(handle, sim.url(), stop);
         world.until("the files", |s| s.servers[0].models_dir.as_ref().map(|_| ())).await;
-        world.until("residency", |s| (known(s, QWEN).is_some() && known(s, DEEPSEEK).is_some()).then_some(())).await;
+        world
+            .until("residency", |s| (known(s, QWEN).is_some() && known(s, DEEPSEEK).is_some()).then_some(()))
+            .await;
         let ram = Ram { world, sim, dir, _home: home };
         ram.forget(QWEN);
         ram.forget(DEEPSEEK);
@@ -153,7 +155,11 @@ async fn a_warm_brings_a_cold_model_into_ram_and_a_second_one_reads_nothing() {
 async fn what_is_held_survives_a_drop_by_another_program_and_goes_when_it_is_released_and_dropped() {
     let mut ram = Ram::new(Config::default()).await;
     ram.done(ActKind::Hold, QWEN).await;
-    let kept = ram.world.until_model(QWEN, |model| model.kept.as_ref().is_some_and(|k| k.files.is_some())).await.kept;
+    let kept = ram
+        .world
+        .until_model(QWEN, |model| model.kept.as_ref().is_some_and(|k| k.files.is_some()))
+        .await
+        .kept;
     assert!(kept.is_some_and(|kept| kept.held && kept.ends.is_none()));
     ram.forget(QWEN);
     assert!(ram.percent(QWEN) >= 95, "{} %", ram.percent(QWEN));
@@ -168,11 +174,16 @@ async fn what_is_held_survives_a_drop_by_another_program_and_goes_when_it_is_rel
 async fn a_drop_lets_go_of_what_is_kept_here_first() {
     let mut ram = Ram::new(Config::default()).await;
     ram.done(ActKind::Warm, QWEN).await;
-    ram.world.until_model(QWEN, |model| model.kept.as_ref().is_some_and(|kept| !kept.held && kept.ends.is_some())).await;
+    ram.world
+        .until_model(QWEN, |model| model.kept.as_ref().is_some_and(|kept| !kept.held && kept.ends.is_some()))
+        .await;
     ram.done(ActKind::Drop, QWEN).await;
     assert!(ram.percent(QWEN) <= 5, "{} %", ram.percent(QWEN));
     let told = ram.told(QWEN);
-    assert!(told.iter().any(|what| matches!(what, What::Dropped { left, .. } if left.0 < 100_000)), "{told:?}");
+    assert!(
+        told.iter().any(|what| matches!(what, What::Dropped { left, .. } if left.0 < 100_000)),
+        "{told:?}"
+    );
     ram.sim.shutdown().await;
 }
 
@@ -228,7 +239,8 @@ async fn two_warms_of_one_model_are_one_and_a_whole_list_is_read_in_order() {
         states.iter().all(|state| matches!(state, Some(ActState::Done { .. }))).then_some(())
     };
     ram.world.until("all three done", ended).await;
-    let reads = ram.told(DEEPSEEK).into_iter().filter(|what| matches!(what, What::Warmed { read, .. } if read.0 > 0));
+    let reads =
+        ram.told(DEEPSEEK).into_iter().filter(|what| matches!(what, What::Warmed { read, .. } if read.0 > 0));
     assert_eq!(reads.count(), 1);
     assert!(ram.percent(DEEPSEEK) >= 95 && ram.percent(QWEN) >= 95);
     ram.sim.shutdown().await;

@@ -79,8 +79,9 @@ pub(super) fn processor(loaded: &Loaded) -> Option<String> {
 
 /// The model that is in VRAM; of several the one with most bytes there.
 pub(super) fn vram_model(snapshot: &Snapshot) -> Option<&Model> {
-    let on_card =
-        |model: &&Model| model.has_runner() && model.loaded.as_ref().is_some_and(|l| l.size_vram > Bytes::ZERO);
+    let on_card = |model: &&Model| {
+        model.has_runner() && model.loaded.as_ref().is_some_and(|l| l.size_vram > Bytes::ZERO)
+    };
     // `max_by_key` takes the last of equals: reversed, that is the first in the table.
     models(snapshot)
         .filter(on_card)

@@ -117,7 +117,8 @@ impl App {
         let said = format!("{} is {now} the preload list", model.name);
         match self.settings.list_place.clone() {
             Some(path) => {
-                let question = format!("{said}. write that to {}? no: until the end of this program", path.display());
+                let question =
+                    format!("{said}. write that to {}? no: until the end of this program", path.display());
                 self.layer = Layer::Ask(Ask { question, then: Effect::WriteList(list.clone()) });
             }
             None => self.say(said),
@@ -130,7 +131,8 @@ impl App {
         let name = &model.name;
         let there = model.cached.bytes().map_or_else(String::new, |bytes| format!(" {bytes} of"));
         let also: Vec<String> = model.shared_with.iter().map(ToString::to_string).collect();
-        let also = if also.is_empty() { String::new() } else { format!(", which is also {}", also.join(", ")) };
+        let also =
+            if also.is_empty() { String::new() } else { format!(", which is also {}", also.join(", ")) };
         let loaded = if model.loaded.is_some() { "; what its runner has mapped stays" } else { "" };
         format!("drop{there} {name}{also} from RAM? its next load reads the disk{loaded}")
     }
@@ -145,6 +147,9 @@ impl App {
         let sees = budget::server_sees(ram.available, model.size, file, ram.total);
         let left = ram.available.minus(model.size);
         let warning = sees.map_or_else(String::new, |warning| format!("; {warning}"));
-        Some(format!("lock {} of {}? the server will see {left} free{warning}   go on?", model.size, model.name))
+        Some(format!(
+            "lock {} of {}? the server will see {left} free{warning}   go on?",
+            model.size, model.name
+        ))
     }
 }

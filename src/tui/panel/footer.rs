@@ -37,7 +37,9 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App) {
 
 fn word(action: Action, app: &App) -> &'static str {
     match action {
-        Action::Hold if app.model().and_then(|model| model.kept.as_ref()).is_some_and(|kept| kept.held) => "release",
+        Action::Hold if app.model().and_then(|model| model.kept.as_ref()).is_some_and(|kept| kept.held) => {
+            "release"
+        }
         Action::Pin if app.model().is_some_and(|model| model.pinned) => "unpin",
         Action::Choose if matches!(&app.layer, Layer::Setup(proposal, _) if proposal.exists) => {
             "(there already)"

@@ -164,7 +164,9 @@ fn words(event: &Event, app: &App) -> (String, Style) {
         }
         What::Held => ("held in RAM until it is released".into(), theme.ram),
         What::Released { why: None } => ("no longer held in RAM".into(), theme.text),
-        What::Released { why: Some(why) } => (format!("no longer held in RAM: {}", printable(why)), theme.text),
+        What::Released { why: Some(why) } => {
+            (format!("no longer held in RAM: {}", printable(why)), theme.text)
+        }
         What::Faded { from, to } => (format!("fading: {from} → {to} % in RAM"), theme.warn),
         What::Warned { why } => (printable(why).into_owned(), theme.warn),
         What::HoldTrouble { why } => (format!("held only in part: {}", printable(why)), theme.warn),

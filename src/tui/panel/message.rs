@@ -123,7 +123,8 @@ fn reading(act: &Act, progress: &Progress, app: &App) -> String {
             words = format!("{words}   {} left", format::running(left));
         }
     }
-    let waiting: Vec<&Act> = app.live_acts().filter(|other| other.kind == act.kind && other.id != act.id).collect();
+    let waiting: Vec<&Act> =
+        app.live_acts().filter(|other| other.kind == act.kind && other.id != act.id).collect();
     if waiting.is_empty() {
         return words;
     }

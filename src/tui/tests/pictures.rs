@@ -16,7 +16,7 @@ use crate::tui::theme;
 #[test]
 fn at_80_by_24_everything_is_there() {
     insta::assert_snapshot!(picture(&app(usual()), 80, 24), @r#"
-     resident   127.0.0.1:11434   ollama 0.32.15   ● 2 ms          workshop   12:04
+     127.0.0.1:11434   ollama 0.32.15   ● 2 ms           preload 2/3 in RAM   12:04
      VRAM RTX 2070  ██████ qwen 4.4+0.5 ██████▓▓▓█▓▚▚▚                  5.7/8.0 GiB
      RAM            ▓▓▓▓▓▓▓▚▒▒▒▒▒▒ ▒▒▒▒▒ ▒▒▒▒▒▒▒ ▒·cache·             19.2/31.0 GiB
 
@@ -48,7 +48,7 @@ fn from_140_columns_the_details_are_at_the_right() {
     let mut app = app(usual());
     press(&mut app, "j");
     insta::assert_snapshot!(picture(&app, 160, 50), @r#"
-     resident   127.0.0.1:11434   ollama 0.32.15   ● 2 ms                                                                                          workshop   12:04
+     resident   127.0.0.1:11434   ollama 0.32.15   ● 2 ms                                                                     preload 2/3 in RAM   workshop   12:04
      VRAM RTX 2070        ██████████████████████████ qwen 4.4+0.5 ███████████████████████████▓▓▓▓▓▓▓████▓▚other▚                                        5.7/8.0 GiB
      RAM                  ▓▓ system 4.4 ▓▓▓▚▚▒ openthinker ▒▒ ▒▒▒ qwen 4.4 ▒▒▒ ▒▒▒ deepseek 5.2 ▒▒▒ ▒···· cache 4.8 ····                              19.2/31.0 GiB
 
@@ -97,7 +97,7 @@ fn from_140_columns_the_details_are_at_the_right() {
      12:04:27  qwen2.5-coder:7b            loading
      12:04:31  qwen2.5-coder:7b            loaded in 0.61 s   from RAM 100 %   7.7 GB/s
 
-     u unload   p pin   t touch   K keep_alive   tab panel   / filter   q quit   o sort   ? help
+     u unload   p pin   t touch   K keep_alive   h hold   x drop   tab panel   / filter   q quit   o sort   ? help
     "#);
 }
 
@@ -135,7 +135,7 @@ fn on_a_narrow_screen_the_details_are_a_panel_of_their_own() {
     let mut app = app(usual());
     press(&mut app, "j tab");
     insta::assert_snapshot!(picture(&app, 80, 24), @r#"
-     resident   127.0.0.1:11434   ollama 0.32.15   ● 2 ms          workshop   12:04
+     127.0.0.1:11434   ollama 0.32.15   ● 2 ms           preload 2/3 in RAM   12:04
      VRAM RTX 2070  ██████ qwen 4.4+0.5 ██████▓▓▓█▓▚▚▚                  5.7/8.0 GiB
      RAM            ▓▓▓▓▓▓▓▚▒▒▒▒▒▒ ▒▒▒▒▒ ▒▒▒▒▒▒▒ ▒·cache·             19.2/31.0 GiB
 
@@ -158,7 +158,7 @@ fn on_a_narrow_screen_the_details_are_a_panel_of_their_own() {
 
 
      12:04:31  qwen2.5-coder:7b    loaded in 0.61 s   from RAM 100 %   7.7 GB/s
-     u unload   p pin   t touch   K keep_alive   esc back   tab panel   ? help
+     u unload   p pin   t touch   K keep_alive   h hold   x drop   esc back   ? help
     "#);
 }
 

@@ -44,7 +44,8 @@ fn every_panel_draws_at_every_kind_of_size_with_no_model_one_and_many() {
             let mut snapshot = many(count);
             if keys == "q" {
                 let state = ActState::Queued { why: "a load is pending".into(), since: now() };
-                snapshot.acts = vec![Act { id: ActId(1), kind: ActKind::Load, model: name("x"), state, progress: None }];
+                snapshot.acts =
+                    vec![Act { id: ActId(1), kind: ActKind::Load, model: name("x"), state, progress: None }];
             }
             let mut app = app(snapshot);
             press(&mut app, keys);
@@ -100,8 +101,13 @@ fn hostile() -> Snapshot {
         |what| Arc::new(Event { number: 1, at: now(), model: Some(ModelName::from_server(HOSTILE)), what });
     snapshot.events = happened.map(event).into();
     let state = ActState::Queued { why: evil(), since: now() };
-    snapshot.acts =
-        vec![Act { id: ActId(1), kind: ActKind::Load, model: ModelName::from_server(HOSTILE), state, progress: None }];
+    snapshot.acts = vec![Act {
+        id: ActId(1),
+        kind: ActKind::Load,
+        model: ModelName::from_server(HOSTILE),
+        state,
+        progress: None,
+    }];
     snapshot
 }
 
