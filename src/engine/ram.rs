@@ -257,6 +257,7 @@ impl Manager {
         if !self.known.files.contains_key(model) {
             return Some("its files are being looked for");
         }
-        (self.known.cached(model).0 == Cached::Unread && waited < VERIFY).then_some("its files are being read")
+        (self.known.cached(model).0 == Cached::Unread && waited < VERIFY)
+            .then_some("its files are being read")
     }
 }

@@ -250,7 +250,6 @@ impl Manager {
             tier.holder.check();
         }
     }
-
 }
 
 fn nowhere() -> String {

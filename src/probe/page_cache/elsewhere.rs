@@ -96,4 +96,15 @@ mod tests {
         assert_eq!((pages.cached, method), (Cached::Unknown(why.to_owned()), Method::Unknown(why)));
         assert_eq!(missed, [0; 0]);
     }
+
+    #[test]
+    fn a_file_can_be_read_all_the_same_and_nothing_else_is_one() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        let mut blob = Blob::open(&path, is_privileged()).unwrap();
+        assert_eq!(blob.size, std::fs::metadata(&path).unwrap().len());
+        assert_eq!((blob.cached(0, blob.size), bytes_read()), (None, None));
+        assert_eq!(identity(&blob.file.metadata().unwrap()), identity(&std::fs::metadata(&path).unwrap()));
+        let folder = Blob::open(Path::new(env!("CARGO_MANIFEST_DIR")), false);
+        assert_eq!(folder.unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
 }
