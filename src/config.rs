@@ -89,6 +89,7 @@ impl Default for Config {
 
 /// `ollama.preload`: the models to keep near.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "one switch of the user's each")]
 pub struct Preload {
     /// Whether the list is used at all.
     pub enabled: bool,

@@ -1,6 +1,5 @@
 //! `hold`: reads models into RAM and keeps them there for as long as the command runs.
 
-use std::io;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -34,14 +33,13 @@ pub async fn run(
     if config.preload.hold == Hold::Mlock {
         say_what_a_lock_means(&handle, request, out).await;
     }
-    let held = match act::carry_out(&mut handle, request, &mut limits, out).await {
+    match act::carry_out(&mut handle, request, &mut limits, out).await {
         Ok(Exit::Done) => holding(&handle.snapshot(), out),
         Ok(exit) => return exit,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = held {
-        out.remark(&format!("cannot write the result: {error}"));
-        return Exit::Failed;
+        Err(error) => {
+            out.remark(&format!("cannot write the result: {error}"));
+            return Exit::Failed;
+        }
     }
     tokio::select! {
         () = interrupt => {}
@@ -75,12 +73,11 @@ async fn say_what_a_lock_means(handle: &Handle, request: &Request, out: &mut Out
     }
 }
 
-fn holding(snapshot: &Snapshot, out: &mut Out<'_>) -> io::Result<()> {
+fn holding(snapshot: &Snapshot, out: &mut Out<'_>) {
     let models = snapshot.servers.iter().flat_map(|server| &server.models);
     let held = models.filter(|model| model.kept.is_some()).count();
     let plural = if held == 1 { "" } else { "s" };
     out.remark(&format!("holding {held} model{plural}, {}; end it with Ctrl-C", snapshot.host.holds));
-    Ok(())
 }
 
 /// Says what happens to what is held; ends only with the engine.

@@ -126,8 +126,8 @@ fn edit(text: &str, models: &[ModelName]) -> Option<String> {
                 .unwrap_or(inner.end);
             let list = at + 1..end;
             if models.is_empty() {
-                let last = items(&lines, &list).last().map_or(at + 1, |last| last + 1);
-                lines.drain(at + 1..last);
+                let behind = items(&lines, &list).last().map_or(at + 1, |item| item + 1);
+                lines.drain(at + 1..behind);
                 lines[at] = lines[at].replacen("models:", "models: []", 1);
             } else {
                 replace_items(&mut lines, list, models);
@@ -165,7 +165,7 @@ fn item(depth: usize, model: &ModelName) -> String {
 /// The items of a list replaced; one that stays keeps its line and the comments above it.
 fn replace_items(lines: &mut Vec<String>, list: std::ops::Range<usize>, models: &[ModelName]) {
     let places: Vec<usize> = items(lines, &list).collect();
-    let (Some(&first), Some(&last)) = (places.first(), places.last()) else {
+    let (Some(&first), Some(&until)) = (places.first(), places.last()) else {
         let depth = indent(&lines[list.start - 1]) + 2;
         let new: String = models.iter().map(|model| item(depth, model)).collect();
         lines.insert(list.start, new);
@@ -189,7 +189,7 @@ fn replace_items(lines: &mut Vec<String>, list: std::ops::Range<usize>, models: 
             kept.map_or_else(|| item(depth, model), |(_, text)| text.clone())
         })
         .collect();
-    lines.splice(from..=last, [new]);
+    lines.splice(from..=until, [new]);
 }
 
 /// The model that an item names.

@@ -115,10 +115,10 @@ impl Manager {
     }
 
     /// Takes who was asked to let go.
-    pub(super) fn asked(&mut self, id: ActId, pids: Vec<u32>) {
+    pub(super) fn asked(&mut self, id: ActId, pids: &[u32]) {
         for act in self.ram_acts.iter_mut().filter(|act| act.act.id == id) {
             if let Step::LettingGo { others, .. } = &mut act.step {
-                *others = if pids.is_empty() { Others::None } else { Others::Hold(pids.clone()) };
+                *others = if pids.is_empty() { Others::None } else { Others::Hold(pids.to_vec()) };
             }
         }
     }

@@ -244,7 +244,7 @@ impl Manager {
                 (self.known.files, self.known.files_owner) = (found.files, found.owner);
                 self.due.pages = now;
             }
-            Reply::Asked { id, pids } => self.asked(id, pids),
+            Reply::Asked { id, pids } => self.asked(id, &pids),
             Reply::Evicted { id, answer } => self.evicted(id, &answer),
             Reply::Act { id, answer } => {
                 self.sent.retain(|(sent, _)| *sent != id);

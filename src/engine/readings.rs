@@ -96,7 +96,7 @@ pub(super) async fn changed_in<T>(probe: Option<&mut watch::Receiver<T>>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Who has news of the RAM tier.

@@ -37,6 +37,7 @@ pub(crate) fn counted_once(models: &[Model]) -> impl Iterator<Item = &Model> {
 }
 
 /// What the screen is told once, at the start.
+#[expect(clippy::struct_excessive_bools, reason = "one switch of the user's each")]
 pub struct Settings {
     /// Nothing is changed.
     pub read_only: bool,

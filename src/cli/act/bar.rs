@@ -10,13 +10,13 @@ use crate::residency::warm::Progress;
 pub(super) struct Bar {
     name: String,
     quiet: bool,
-    bar: Option<ProgressBar>,
+    drawn: Option<ProgressBar>,
 }
 
 impl Bar {
     /// `quiet` draws nothing: who reads JSON wants no bar.
     pub(super) fn new(model: &ModelName, quiet: bool) -> Bar {
-        Bar { name: model.to_string(), quiet, bar: None }
+        Bar { name: model.to_string(), quiet, drawn: None }
     }
 
     /// Shows how far the act is.
@@ -25,7 +25,7 @@ impl Bar {
         if self.quiet || !act.is_running() {
             return;
         }
-        let bar = self.bar.get_or_insert_with(|| begin(&self.name, &progress));
+        let bar = self.drawn.get_or_insert_with(|| begin(&self.name, &progress));
         bar.set_position(progress.done().0);
         bar.set_message(words(&progress));
     }
@@ -33,7 +33,7 @@ impl Bar {
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
+        if let Some(bar) = &self.drawn {
             bar.finish_and_clear();
         }
     }
@@ -51,16 +51,12 @@ fn begin(name: &str, progress: &Progress) -> ProgressBar {
 
 /// Bytes, rate and time left, as they were measured by the reader.
 fn words(progress: &Progress) -> String {
-    let mut words = format!("{} of {}", progress.done(), progress.total);
+    let done = format!("{} of {}", progress.done(), progress.total);
     if progress.paused {
-        words.push_str("   paused: a load reads the disk");
-        return words;
+        return format!("{done}   paused: a load reads the disk");
     }
-    if let Some(rate) = progress.rate.filter(|rate| rate.0 > 0) {
-        words.push_str(&format!("   {:.1} GB/s", rate.gb()));
-    }
-    if let Some(left) = progress.time_left() {
-        words.push_str(&format!("   {} s left", left.as_secs().max(1)));
-    }
-    words
+    let rate = progress.rate.filter(|rate| rate.0 > 0);
+    let rate = rate.map_or_else(String::new, |rate| format!("   {:.1} GB/s", rate.gb()));
+    let left = progress.time_left().map(|left| format!("   {} s left", left.as_secs().max(1)));
+    format!("{done}{rate}{}", left.unwrap_or_default())
 }

@@ -85,7 +85,6 @@ pub(super) fn first_job(
         (ActKind::Unload | ActKind::KeepAlive(KeepAlive::For(Duration::ZERO)), Some(_)) => {
             Job::Unload { model }
         }
-        (ActKind::Unload, None) => return Ok(None),
         (ActKind::Pin, Some(_)) => touch(Some(KeepAlive::Forever)),
         (ActKind::Unpin, Some(_)) => {
             let restored = known.before_pin.get(&model).copied();
@@ -94,7 +93,10 @@ pub(super) fn first_job(
         }
         (ActKind::KeepAlive(keep_alive), Some(_)) => touch(Some(keep_alive)),
         (ActKind::Touch, Some(_)) => touch(None),
-        (ActKind::Warm | ActKind::Hold | ActKind::Release | ActKind::Drop, _) => return Ok(None),
+        // Acts of the RAM tier ask nothing of the server.
+        (ActKind::Unload, None) | (ActKind::Warm | ActKind::Hold | ActKind::Release | ActKind::Drop, _) => {
+            return Ok(None);
+        }
         (ActKind::Unpin | ActKind::KeepAlive(_) | ActKind::Touch, None) => {
             return Err("it is not loaded".to_owned());
         }

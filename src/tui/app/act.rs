@@ -157,7 +157,7 @@ impl App {
                 .then(|| self.plan(model))
                 .flatten()
                 .map(|plan| format!("{} {name}: {plan}   go on?", kind.verb())),
-            ActKind::Drop => Some(self.drop_question(model)),
+            ActKind::Drop => Some(App::drop_question(model)),
             ActKind::Hold => self.lock_question(model),
             _ => None,
         };

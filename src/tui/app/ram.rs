@@ -127,7 +127,7 @@ impl App {
     }
 
     /// What a drop takes away.
-    pub(super) fn drop_question(&self, model: &Model) -> String {
+    pub(super) fn drop_question(model: &Model) -> String {
         let name = &model.name;
         let there = model.cached.bytes().map_or_else(String::new, |bytes| format!(" {bytes} of"));
         let also: Vec<String> = model.shared_with.iter().map(ToString::to_string).collect();

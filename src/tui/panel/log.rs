@@ -155,8 +155,8 @@ fn words(event: &Event, app: &App) -> (String, Style) {
                 words = format!("{words}   {rate}");
             }
             let about = if *estimate { "~" } else { "" };
-            let there = percent.map_or_else(|| "?".to_owned(), |percent| format!("{about}{percent}"));
-            (format!("{words}   {there} % in RAM"), theme.ram)
+            let share = percent.map_or_else(|| "?".to_owned(), |percent| format!("{about}{percent}"));
+            (format!("{words}   {share} % in RAM"), theme.ram)
         }
         What::Dropped { was, left } if left.0 == 0 => (format!("dropped from RAM: {was}"), theme.text),
         What::Dropped { was, left } => {
