@@ -227,7 +227,7 @@ impl Asking {
         let took = now().since(began.mono);
         let mut sum = Bytes::ZERO;
         for (digest, _, _) in files {
-            match &all[digest].value {
+            match &all[digest].value.cached {
                 Cached::Exact(bytes) => sum += *bytes,
                 other => return Err(format!("what is cached cannot be counted here: {other:?}").into()),
             }
