@@ -45,7 +45,8 @@ fn sources(cli: &Cli) -> Sources {
 /// Loads the settings and the keymap; all problems of both go to stderr at once, and then there is nothing.
 pub fn load(cli: &Cli) -> Option<Settings> {
     let sources = sources(cli);
-    let (loaded, mut problems) = config::survey(&sources);
+    let (mut loaded, mut problems) = config::survey(&sources);
+    loaded.config.may_act &= !cli.flags.no_auto;
     let keymap = Keymap::new(&loaded.config.keys).map_err(|more| problems.extend(more)).ok();
     if !problems.is_empty() {
         let _ = write!(std::io::stderr(), "{}", config::render(&problems));
@@ -92,7 +93,6 @@ fn checked(loaded: &Loaded) -> String {
 fn unused(config: &config::Config) -> Vec<&'static str> {
     let all = [
         ("ollama.preload.on_startup", config.preload.on_startup),
-        ("ollama.preload.auto_refresh", config.preload.auto_refresh),
         ("workflows", !config.workflows.is_empty()),
         ("pins", !config.pins.is_empty()),
     ];

@@ -45,6 +45,7 @@ impl Manager {
     ) -> Option<Next> {
         let id = self.ram_acts[at].act.id;
         let is_late = self.now().since(since.mono) >= PATIENCE;
+        self.known.warmed.remove(model);
         let own: Vec<ModelName> =
             self.known.kept.keys().filter(|kept| self.known.are_one(kept, model)).cloned().collect();
         for kept in own {

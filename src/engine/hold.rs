@@ -96,6 +96,7 @@ impl Manager {
             Hold::Mlock => How::Lock,
         };
         let used = self.now();
+        self.known.last_use.insert(model.clone(), used);
         let keeping = self.known.kept.entry(model.clone()).or_insert(Keeping { held, how, used });
         (keeping.held, keeping.how, keeping.used) = (keeping.held || held, how, used);
         let files = self.sources(model);
@@ -147,6 +148,7 @@ impl Manager {
 
     /// No longer keeps a model; the files stay as long as the kernel lets them.
     pub(super) fn let_go(&mut self, model: &ModelName, why: Option<String>) {
+        self.known.warmed.remove(model);
         if self.known.kept.remove(model).is_none() {
             return;
         }
@@ -270,7 +272,8 @@ impl Manager {
         let now = self.now();
         let config = &self.known.config;
         let preload = &config.preload;
-        let may = config.may_act && preload.enabled && preload.auto_refresh && preload.models.contains(name);
+        let is_ours = preload.models.contains(name) && self.known.warmed.contains(name);
+        let may = config.may_act && preload.enabled && preload.auto_refresh && is_ours;
         if !may || percent >= preload.mend_below || self.is_busy() {
             return;
         }

@@ -1,6 +1,6 @@
 //! What the engine knows of its server and its machine: facts as they came, before they are joined.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -81,6 +81,8 @@ pub(crate) struct Known {
     pub told_percent: HashMap<ModelName, u8>,
     /// The user has been told that the server counts page cache as used memory.
     pub warned: bool,
+    /// Models that were warmed here and neither dropped nor let go since.
+    pub warmed: BTreeSet<ModelName>,
     /// When each model was last mended.
     pub mended: HashMap<ModelName, Moment>,
     /// Main memory.
@@ -195,6 +197,7 @@ impl Known {
             held: Holds::default(),
             told_percent: HashMap::new(),
             warned: false,
+            warmed: BTreeSet::new(),
             mended: HashMap::new(),
             ram: None,
             cards: None,

@@ -185,8 +185,12 @@ impl Manager {
         let progress = self.ram_acts[at].act.progress.unwrap_or_default();
         let cached = self.known.cached(model).0;
         let percent = self.known.percent_cached(model);
-        let what = What::Warmed { took, read: progress.read, percent, estimate: cached.is_estimate() };
-        self.tell(Some(model.clone()), what);
+        self.known.warmed.insert(model.clone());
+        // Who holds what is there anyway wants to hear of the hold alone.
+        if kind == ActKind::Warm || progress.read > Bytes::ZERO {
+            let what = What::Warmed { took, read: progress.read, percent, estimate: cached.is_estimate() };
+            self.tell(Some(model.clone()), what);
+        }
         if let Some(percent) = percent {
             self.known.told_percent.insert(model.clone(), percent);
         }
