@@ -1,6 +1,7 @@
 //! The domain: what residency is, without async, I/O, a clock or a screen. Everybody names it, it names nobody.
 
 pub mod act;
+pub mod budget;
 pub mod bytes;
 pub mod event;
 pub mod expiry;

@@ -3,14 +3,15 @@
 use std::fmt::Write;
 
 use super::show::quoted;
-use crate::residency::bytes::{Bytes, GB, MIB};
+use crate::residency::budget::Shares;
+use crate::residency::bytes::{Bytes, MIB};
 use crate::residency::name::ModelName;
 
 /// The text of a file for `--init` and `I`: the models that fit into RAM together, in the order given, and a budget
 /// that adds up. It loads without problems whatever is installed. `url` is the server's where it is not the usual one.
 pub fn proposal(installed: &[(ModelName, Bytes)], ram_total: Option<Bytes>, url: Option<&str>) -> String {
-    let budget = ram_total.map(Budget::of);
-    let mut left = budget.as_ref().map(|budget| budget.models);
+    let shares = ram_total.map(Shares::of);
+    let mut left = shares.map(|shares| shares.models);
     let mut chosen = Vec::new();
     let mut others = Vec::new();
     let mut seen: Vec<&ModelName> = Vec::new();
@@ -56,7 +57,7 @@ pub fn proposal(installed: &[(ModelName, Bytes)], ram_total: Option<Bytes>, url:
     }
     text.push_str("    auto_refresh: true  # renew keep_alive of listed models while they are in use\n");
     text.push_str("    refresh_interval: 30m\n\n");
-    text.push_str(&budget.map_or_else(|| "memory: auto\n".to_owned(), |budget| budget.text()));
+    text.push_str(&shares.map_or_else(|| "memory: auto\n".to_owned(), |shares| memory(&shares)));
     text.push_str("\n# Which model each phase of your work needs; keys 1 to 9 make it ready.\n");
     match chosen.first() {
         Some((name, _)) => {
@@ -71,45 +72,26 @@ pub fn proposal(installed: &[(ModelName, Bytes)], ram_total: Option<Bytes>, url:
     text
 }
 
-/// The machine's memory divided: an eighth for the system (1 to 8 GB where there is that much), a quarter of the rest
-/// for contexts.
-struct Budget {
-    system: Bytes,
-    models: Bytes,
-    context: Bytes,
-    total: Bytes,
-}
-
-impl Budget {
-    fn of(total: Bytes) -> Budget {
-        // Whole megabytes read better than the odd bytes that a machine reports.
-        let whole = |bytes: u64| bytes - bytes % MIB;
-        let total = Bytes(if total.0 > MIB { whole(total.0) } else { total.0 });
-        let system = Bytes(whole(total.0 / 8).clamp(GB / MIB * MIB, 8 * MIB * 1024).min(total.0));
-        let rest = total.minus(system);
-        let context = Bytes(whole(rest.0 / 4));
-        Budget { system, models: rest.minus(context), context, total }
-    }
-
-    fn text(&self) -> String {
-        let size = |bytes: Bytes| {
-            if bytes.0.is_multiple_of(MIB) { format!("{}MiB", bytes.0 / MIB) } else { bytes.0.to_string() }
-        };
-        format!(
-            "memory:  # or: memory: auto\n  system: {}\n  models_preload: {}  # models kept in RAM\n  \
-             context_cache: {}  # what runners need beside the weights\n  total: {}\n",
-            size(self.system),
-            size(self.models),
-            size(self.context),
-            size(self.total)
-        )
-    }
+/// The section of the budget, in units that read well.
+fn memory(shares: &Shares) -> String {
+    let size = |bytes: Bytes| {
+        if bytes.0.is_multiple_of(MIB) { format!("{}MiB", bytes.0 / MIB) } else { bytes.0.to_string() }
+    };
+    format!(
+        "memory:  # or: memory: auto\n  system: {}\n  models_preload: {}  # models kept in RAM\n  \
+         context_cache: {}  # what runners need beside the weights\n  total: {}\n",
+        size(shares.system),
+        size(shares.models),
+        size(shares.context),
+        size(shares.total)
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::{Memory, Sources, load, write_new};
+    use crate::residency::bytes::GB;
 
     fn names(names: &[&str]) -> Vec<ModelName> {
         names.iter().map(|name| ModelName::parse(name).unwrap()).collect()
