@@ -22,6 +22,7 @@ pub use proposal::proposal;
 pub use report::render;
 pub use show::show;
 
+use crate::residency::budget::Limits;
 use crate::residency::bytes::Bytes;
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
@@ -85,8 +86,20 @@ impl Default for Config {
     }
 }
 
+/// How long a model stays in RAM after its last use where the user set no keep_alive.
+const RAM_KEEP_ALIVE: KeepAlive = KeepAlive::For(Duration::from_secs(3600));
+
+impl Config {
+    /// How long a model stays in RAM after its last use: keep_alive is the countdown of both tiers, but where it is not
+    /// set the server's own default, meant for VRAM, would be too short.
+    pub fn ram_keep_alive(&self) -> KeepAlive {
+        self.keep_alive.unwrap_or(RAM_KEEP_ALIVE)
+    }
+}
+
 /// `ollama.preload`: the models to keep near.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own in the file")]
 pub struct Preload {
     /// Whether the list is used at all.
     pub enabled: bool,
@@ -100,6 +113,12 @@ pub struct Preload {
     pub auto_refresh: bool,
     /// How often.
     pub refresh_interval: Duration,
+    /// How a model that was warmed is kept there.
+    pub hold: Hold,
+    /// Drop the least recently needed models for a new one.
+    pub make_room: bool,
+    /// A model of which less than these percent are in RAM is mended, where that may be done by itself.
+    pub mend_below: u8,
 }
 
 impl Default for Preload {
@@ -111,6 +130,9 @@ impl Default for Preload {
             strategy: Strategy::Warm,
             auto_refresh: false,
             refresh_interval: Duration::from_secs(1800),
+            hold: Hold::Map,
+            make_room: false,
+            mend_below: 95,
         }
     }
 }
@@ -123,6 +145,18 @@ pub enum Strategy {
     Warm,
     /// The idea's way: a request to the server.
     Request,
+}
+
+/// How a model that was warmed is kept in RAM.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Hold {
+    /// Its files stay mapped until its countdown in RAM ends.
+    #[default]
+    Map,
+    /// They are locked as well.
+    Mlock,
+    /// Not at all: it is read, and may fade.
+    None,
 }
 
 /// `memory`: the budget.
@@ -142,6 +176,17 @@ pub enum Memory {
         /// All of it.
         total: Bytes,
     },
+}
+
+impl From<Memory> for Limits {
+    fn from(memory: Memory) -> Limits {
+        match memory {
+            Memory::Auto => Limits::Auto,
+            Memory::Set { system, models_preload, context_cache, total } => {
+                Limits::Set { system, models_preload, context_cache, total }
+            }
+        }
+    }
 }
 
 /// One of `phases`.

@@ -8,7 +8,7 @@ use super::address::{Address, Ports};
 use super::reader::{Fields, Reader};
 use super::report::nearest;
 use super::tree::{At, Kind, Node};
-use super::{Config, Confirm, KeySetting, Memory, ModelSettings, Preload, Strategy, workflow};
+use super::{Config, Confirm, Hold, KeySetting, Memory, ModelSettings, Preload, Strategy, workflow};
 use crate::residency::name::ModelName;
 
 /// Our top-level sections; all others belong to the user's agent.
@@ -164,7 +164,17 @@ fn address(config: &mut Config, fields: &Fields<'_>, reader: &mut Reader) {
 fn preload(path: &str, node: &Node, reader: &mut Reader) -> Preload {
     let mut preload = Preload { enabled: true, ..Preload::default() };
     // The merged result has one name for it, whatever the file calls it.
-    let known = ["enabled", "on_startup", "models", "strategy", "auto_refresh", "refresh_interval"];
+    let known = [
+        "enabled",
+        "on_startup",
+        "models",
+        "strategy",
+        "auto_refresh",
+        "refresh_interval",
+        "hold",
+        "make_room",
+        "mend_below",
+    ];
     if matches!(node.kind, Kind::List(_)) {
         preload.models = reader.models(path, node).unwrap_or_default();
         reader.found("ollama.preload.models".to_owned(), node.at);
@@ -188,6 +198,11 @@ fn preload(path: &str, node: &Node, reader: &mut Reader) -> Preload {
     reader.set(&mut preload.auto_refresh, &fields, "auto_refresh", Reader::switch);
     let interval = |r: &mut Reader, key: &str, node: &Node| r.duration(key, node, SECOND);
     reader.set(&mut preload.refresh_interval, &fields, "refresh_interval", interval);
+    let words = [("map", Hold::Map), ("mlock", Hold::Mlock), ("none", Hold::None)];
+    reader.set(&mut preload.hold, &fields, "hold", |r, key, node| r.one_of(key, node, &words));
+    reader.set(&mut preload.make_room, &fields, "make_room", Reader::switch);
+    let percent = |r: &mut Reader, key: &str, node: &Node| r.whole(key, node, 0, 100)?.try_into().ok();
+    reader.set(&mut preload.mend_below, &fields, "mend_below", percent);
     for key in known {
         if let Some(node) = fields.get(key) {
             reader.found(format!("ollama.preload.{key}"), node.at);
