@@ -1,6 +1,7 @@
 //! The user's settings: found, merged, validated; each with where it came from.
 
 mod address;
+mod edit;
 mod find;
 mod layer;
 mod load;
@@ -11,16 +12,19 @@ mod schema;
 mod show;
 mod tree;
 mod workflow;
+mod write_over;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use edit::with_preload;
 pub use find::{Flags, Sources, user_path, write_new};
 pub use load::{Loaded, Origin, load, survey};
 pub use proposal::proposal;
 pub use report::render;
 pub use show::show;
+pub use write_over::write_over;
 
 use crate::residency::budget::Limits;
 use crate::residency::bytes::Bytes;

@@ -7,6 +7,7 @@ mod cli_act;
 mod cli_fake;
 mod cli_process;
 mod cli_status;
+mod config_edit;
 mod config_load;
 mod engine_behaviour;
 mod engine_world;
