@@ -1,7 +1,7 @@
 //! The user's settings: found, merged, validated; each with where it came from.
 
 mod address;
-pub mod edit;
+mod edit;
 mod find;
 mod layer;
 mod load;
@@ -12,18 +12,21 @@ mod schema;
 mod show;
 mod tree;
 mod workflow;
+mod write_over;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use edit::with_preload;
 pub use find::{Flags, Sources, user_path, write_new};
 pub use load::{Loaded, Origin, load, survey};
 pub use proposal::proposal;
 pub use report::render;
 pub use show::show;
+pub use write_over::write_over;
 
-use crate::residency::budget::{Limits, Shares};
+use crate::residency::budget::Limits;
 use crate::residency::bytes::Bytes;
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
@@ -87,9 +90,20 @@ impl Default for Config {
     }
 }
 
+/// How long a model stays in RAM after its last use where the user set no keep_alive.
+const RAM_KEEP_ALIVE: KeepAlive = KeepAlive::For(Duration::from_secs(3600));
+
+impl Config {
+    /// How long a model stays in RAM after its last use: keep_alive is the countdown of both tiers, but where it is not
+    /// set the server's own default, meant for VRAM, would be too short.
+    pub fn ram_keep_alive(&self) -> KeepAlive {
+        self.keep_alive.unwrap_or(RAM_KEEP_ALIVE)
+    }
+}
+
 /// `ollama.preload`: the models to keep near.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "one switch of the user's each")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own in the file")]
 pub struct Preload {
     /// Whether the list is used at all.
     pub enabled: bool,
@@ -103,11 +117,11 @@ pub struct Preload {
     pub auto_refresh: bool,
     /// How often.
     pub refresh_interval: Duration,
-    /// What keeps a model in RAM that was brought there.
+    /// How a model that was warmed is kept there.
     pub hold: Hold,
-    /// The model that was longest unused is dropped for one that does not fit.
+    /// Drop the least recently needed models for a new one.
     pub make_room: bool,
-    /// A model in use is read again when less than this percentage of it is left in RAM.
+    /// A model of which less than these percent are in RAM is mended, where that may be done by itself.
     pub mend_below: u8,
 }
 
@@ -137,15 +151,15 @@ pub enum Strategy {
     Request,
 }
 
-/// What keeps models in RAM.
+/// How a model that was warmed is kept in RAM.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Hold {
-    /// A mapping of their files.
+    /// Its files stay mapped until its countdown in RAM ends.
     #[default]
     Map,
-    /// The same, locked.
+    /// They are locked as well.
     Mlock,
-    /// Nothing, unless it is asked for.
+    /// Not at all: it is read, and may fade.
     None,
 }
 
@@ -168,23 +182,14 @@ pub enum Memory {
     },
 }
 
-/// How long a model stays in RAM after its last use where the user has set no `keep_alive`: the idea's hour.
-const RAM_KEEP_ALIVE: KeepAlive = KeepAlive::For(Duration::from_secs(3600));
-
-impl Config {
-    /// The budget in the domain's words.
-    pub fn limits(&self) -> Limits {
-        match self.memory {
+impl From<Memory> for Limits {
+    fn from(memory: Memory) -> Limits {
+        match memory {
             Memory::Auto => Limits::Auto,
             Memory::Set { system, models_preload, context_cache, total } => {
-                Limits::Set(Shares { system, models: models_preload, context: context_cache, total })
+                Limits::Set { system, models_preload, context_cache, total }
             }
         }
-    }
-
-    /// How long a model stays in RAM after its last use.
-    pub fn ram_keep_alive(&self) -> KeepAlive {
-        self.keep_alive.unwrap_or(RAM_KEEP_ALIVE)
     }
 }
 

@@ -87,6 +87,13 @@ pub fn survey(sources: &Sources) -> (Loaded, Vec<Problem>) {
     (loaded, problems)
 }
 
+/// The settings of a text alone: no environment, no flags.
+pub(super) fn of_text(text: &str) -> Result<Loaded, Vec<Problem>> {
+    let (mut loaded, mut problems) = (Loaded::default(), Vec::new());
+    read_file(&mut loaded, &mut problems, text, None, &Sources::default());
+    if problems.is_empty() { Ok(loaded) } else { Err(problems) }
+}
+
 fn read_file(
     loaded: &mut Loaded,
     problems: &mut Vec<Problem>,

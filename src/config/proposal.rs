@@ -10,8 +10,8 @@ use crate::residency::name::ModelName;
 /// The text of a file for `--init` and `I`: the models that fit into RAM together, in the order given, and a budget
 /// that adds up. It loads without problems whatever is installed. `url` is the server's where it is not the usual one.
 pub fn proposal(installed: &[(ModelName, Bytes)], ram_total: Option<Bytes>, url: Option<&str>) -> String {
-    let budget = ram_total.map(Shares::of);
-    let mut left = budget.as_ref().map(|budget| budget.models);
+    let shares = ram_total.map(Shares::of);
+    let mut left = shares.map(|shares| shares.models);
     let mut chosen = Vec::new();
     let mut others = Vec::new();
     let mut seen: Vec<&ModelName> = Vec::new();
@@ -54,9 +54,10 @@ pub fn proposal(installed: &[(ModelName, Bytes)], ram_total: Option<Bytes>, url:
             quoted(&name.to_string())
         );
     }
-    text.push('\n');
-    text.push_str(&budget.map_or_else(|| "memory: auto\n".to_owned(), |budget| memory(&budget)));
-    text.push_str("\n# Which model each phase of your work needs, and the context it is loaded with.\n");
+    text.push_str("    auto_refresh: true  # renew keep_alive of listed models while they are in use\n");
+    text.push_str("    refresh_interval: 30m\n\n");
+    text.push_str(&shares.map_or_else(|| "memory: auto\n".to_owned(), |shares| memory(&shares)));
+    text.push_str("\n# Which model each phase of your work needs; keys 1 to 9 make it ready.\n");
     match chosen.first() {
         Some((name, _)) => {
             let name = quoted(&name.to_string());
@@ -70,7 +71,7 @@ pub fn proposal(installed: &[(ModelName, Bytes)], ram_total: Option<Bytes>, url:
     text
 }
 
-/// The section `memory` that divides a machine's RAM.
+/// The section of the budget, in units that read well.
 fn memory(shares: &Shares) -> String {
     let size = |bytes: Bytes| {
         if bytes.0.is_multiple_of(MIB) { format!("{}MiB", bytes.0 / MIB) } else { bytes.0.to_string() }

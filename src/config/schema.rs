@@ -198,12 +198,10 @@ fn preload(path: &str, node: &Node, reader: &mut Reader) -> Preload {
     reader.set(&mut preload.auto_refresh, &fields, "auto_refresh", Reader::switch);
     let interval = |r: &mut Reader, key: &str, node: &Node| r.duration(key, node, SECOND);
     reader.set(&mut preload.refresh_interval, &fields, "refresh_interval", interval);
-    let holds = [("map", Hold::Map), ("mlock", Hold::Mlock), ("none", Hold::None)];
-    reader.set(&mut preload.hold, &fields, "hold", |r, key, node| r.one_of(key, node, &holds));
+    let words = [("map", Hold::Map), ("mlock", Hold::Mlock), ("none", Hold::None)];
+    reader.set(&mut preload.hold, &fields, "hold", |r, key, node| r.one_of(key, node, &words));
     reader.set(&mut preload.make_room, &fields, "make_room", Reader::switch);
-    let percent = |r: &mut Reader, key: &str, node: &Node| {
-        r.whole(key, node, 1, 100).and_then(|percent| u8::try_from(percent).ok())
-    };
+    let percent = |r: &mut Reader, key: &str, node: &Node| r.whole(key, node, 0, 100)?.try_into().ok();
     reader.set(&mut preload.mend_below, &fields, "mend_below", percent);
     for key in known {
         if let Some(node) = fields.get(key) {

@@ -86,25 +86,27 @@ impl Page<'_> {
             Some(dir) => self.value(1, "ollama.models_dir", quoted(&dir.to_string_lossy())),
             None => self.unset(1, "models_dir"),
         }
-        let preload = &config.preload;
-        let Preload { enabled, on_startup, models, strategy, auto_refresh, refresh_interval, .. } = preload;
-        self.line(1, "preload:");
-        self.value(2, "ollama.preload.enabled", enabled);
-        self.value(2, "ollama.preload.on_startup", on_startup);
-        self.value(2, "ollama.preload.models", list(models.iter().map(ModelName::as_str)));
-        let strategy = match strategy {
+        self.preload(&config.preload);
+    }
+
+    fn preload(&mut self, preload: &Preload) {
+        let strategy = match preload.strategy {
             Strategy::Warm => "warm",
             Strategy::Request => "request",
         };
-        // `strategy: startup` set on_startup too, so it may be the origin of both; here it has its real name.
-        self.value(2, "ollama.preload.strategy", strategy);
-        self.value(2, "ollama.preload.auto_refresh", auto_refresh);
-        self.value(2, "ollama.preload.refresh_interval", seconds(*refresh_interval));
         let hold = match preload.hold {
             Hold::Map => "map",
             Hold::Mlock => "mlock",
             Hold::None => "none",
         };
+        self.line(1, "preload:");
+        self.value(2, "ollama.preload.enabled", preload.enabled);
+        self.value(2, "ollama.preload.on_startup", preload.on_startup);
+        self.value(2, "ollama.preload.models", list(preload.models.iter().map(ModelName::as_str)));
+        // `strategy: startup` set on_startup too, so it may be the origin of both; here it has its real name.
+        self.value(2, "ollama.preload.strategy", strategy);
+        self.value(2, "ollama.preload.auto_refresh", preload.auto_refresh);
+        self.value(2, "ollama.preload.refresh_interval", seconds(preload.refresh_interval));
         self.value(2, "ollama.preload.hold", hold);
         self.value(2, "ollama.preload.make_room", preload.make_room);
         self.value(2, "ollama.preload.mend_below", preload.mend_below);

@@ -7,8 +7,8 @@ use std::time::Duration;
 use proptest::strategy::Strategy as _;
 use proptest::{prop_assert, prop_oneof, proptest};
 use resident::config::{
-    Config, DEMO, KeySetting, Loaded, Memory, Phase, Place, Preload, Sources, Step, Strategy, Workflow, load,
-    render, show, survey,
+    Config, DEMO, Hold, KeySetting, Loaded, Memory, Phase, Place, Preload, Sources, Step, Strategy, Workflow,
+    load, render, show, survey,
 };
 use resident::residency::bytes::{Bytes, GB};
 use resident::residency::keep_alive::KeepAlive;
@@ -345,6 +345,22 @@ const BAD: &[(&str, &str)] = &[
         "c.yaml:1:38: ollama.preload.refresh_interval: too short; the least is 1s",
     ),
     (
+        "ollama: {preload: {hold: lock}}",
+        "c.yaml:1:26: ollama.preload.hold: unknown value; did you mean mlock?",
+    ),
+    (
+        "ollama: {preload: {make_room: 1}}",
+        "c.yaml:1:31: ollama.preload.make_room: expected true or false, found the number 1",
+    ),
+    (
+        "ollama: {preload: {mend_below: 101}}",
+        "c.yaml:1:32: ollama.preload.mend_below: must be a whole number from 0 to 100",
+    ),
+    (
+        "ollama: {preload: {mend_below: 95%}}",
+        "c.yaml:1:32: ollama.preload.mend_below: expected a whole number, found the text \"95%\"",
+    ),
+    (
         "ollama: {preload: {}, preload_models: {}}",
         "c.yaml:1:23: ollama.preload_models: the older name of preload; write only one of the two",
     ),
@@ -510,6 +526,35 @@ fn sizes_and_durations_are_read_in_every_form() {
     let (models_preload, context_cache) = (Bytes(9 << 30), Bytes(1000));
     assert_eq!(config.memory, Memory::Set { system: Bytes(4 * GB), models_preload, context_cache, total });
     assert_eq!(text("memory: auto").config.memory, Memory::Auto);
+}
+
+#[test]
+fn how_models_are_kept_in_ram_is_read_under_either_name_of_the_section_and_shown_again() {
+    for section in ["preload", "preload_models"] {
+        for (word, hold) in [("map", Hold::Map), ("mlock", Hold::Mlock), ("none", Hold::None)] {
+            let loaded = text(&format!(
+                "ollama:\n  {section}:\n    hold: {word}\n    make_room: true\n    mend_below: 0\n"
+            ));
+            let expected =
+                Preload { enabled: true, hold, make_room: true, mend_below: 0, ..Preload::default() };
+            assert_eq!(loaded.config.preload, expected);
+            let shown = show(&loaded);
+            assert_eq!(text(&shown).config.preload, expected);
+            assert!(shown.lines().any(|line| line.starts_with(&format!("    hold: {word}  # /"))), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn keep_alive_is_the_countdown_in_ram_too_and_an_hour_where_there_is_none() {
+    let hour = KeepAlive::For(Duration::from_secs(3600));
+    for (yaml, expected) in [
+        ("", hour),
+        ("ollama: {keep_alive: 5m}", KeepAlive::For(Duration::from_secs(300))),
+        ("ollama: {keep_alive: -1}", KeepAlive::Forever),
+    ] {
+        assert_eq!(text(yaml).config.ram_keep_alive(), expected, "{yaml}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod cli_process;
 #[cfg(target_os = "linux")]
 mod cli_ram;
 mod cli_status;
+mod config_edit;
 mod config_load;
 mod engine_behaviour;
 mod engine_world;
