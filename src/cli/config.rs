@@ -167,11 +167,11 @@ pub fn list_place(settings: &Settings) -> Option<PathBuf> {
 pub fn write_list(path: &Path, models: &[ModelName]) -> Result<String, String> {
     match std::fs::read_to_string(path) {
         Ok(old) => {
-            let new = config::edit::with_preload(Some(&old), models)?;
-            config::edit::write_over(path, &old, &new)?;
+            let new = config::with_preload(Some(&old), models)?;
+            config::write_over(path, &old, &new)?;
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            write_new(path, &config::edit::with_preload(None, models)?)?;
+            write_new(path, &config::with_preload(None, models)?)?;
         }
         Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
     }

@@ -20,7 +20,7 @@ use crate::probe::hold::Holder;
 use crate::probe::page_cache::PageCache;
 use crate::probe::warm::Warmer;
 use crate::probe::{pressure, ram, runner};
-use crate::residency::budget;
+use crate::residency::budget::{self, Limits, Machine};
 use crate::residency::bytes::Bytes;
 use crate::residency::hold::why_not;
 use crate::residency::host::{Cards, Ram};
@@ -139,12 +139,19 @@ fn ram_tier(clock: Clock, stop: CancellationToken, card: Option<CardReader>) -> 
         // Of each spell of reading the first look counts: swapping of an hour ago says nothing.
         let first = before.filter(|first| first.age(at) < SPELL).unwrap_or(Reading { value, at });
         before = Some(Reading { value: first.value, at });
-        budget::why_stop(&first.value, &value)
+        // Who holds what is not known on this thread: here only what must always stay counts.
+        let all = Limits::Set {
+            system: Bytes::ZERO,
+            models_preload: value.total,
+            context_cache: Bytes::ZERO,
+            total: value.total,
+        };
+        budget::why_stop(all, &first.value, &Machine { ram: value, ..Machine::default() }, Bytes::ZERO)
     };
     let gate = move || {
         let ram = of_holder()?;
         let pressure = pressure::memory(Path::new("/")).map(|pressure| pressure.some_avg10);
-        why_not(ram.available, budget::floor(ram.total), pressure)
+        why_not(ram.available, budget::least(&ram), pressure)
     };
     RamTier {
         warmer: Warmer::spawn(Arc::clone(&clock), stop.clone(), Box::new(guard)),

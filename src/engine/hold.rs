@@ -80,6 +80,11 @@ impl Known {
         self.held.values().map(|reading| reading.value.resident).sum()
     }
 
+    /// Bytes that this process has locked.
+    pub(super) fn locked(&self) -> Bytes {
+        self.held.values().map(|reading| reading.value.locked).sum()
+    }
+
     /// Whether somebody wants it in RAM: its fading is told.
     fn is_watched(&self, model: &ModelName) -> bool {
         self.kept.contains_key(model)
@@ -132,11 +137,6 @@ impl Manager {
             claims.push(Claim {
                 model: name.clone(),
                 bytes,
-                locked: self
-                    .known
-                    .kept(name)
-                    .and_then(|kept| kept.files)
-                    .map_or(Bytes::ZERO, |files| files.locked),
                 idle: used.map_or(Duration::MAX, |used| now.since(used.mono)),
                 in_vram: self.known.running_as(name).is_some(),
                 held: keeping.is_some_and(|keeping| keeping.held),

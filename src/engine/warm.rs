@@ -9,7 +9,7 @@ use super::ram::{ASKED, Next, RamAct, Step};
 use super::readings::FromTier;
 use crate::probe::warm::{Job, Source};
 use crate::residency::act::{Act, ActId, ActKind};
-use crate::residency::budget::{self, Machine, Verdict, Want};
+use crate::residency::budget::{self, Limits, Machine, Verdict, Want};
 use crate::residency::bytes::Bytes;
 use crate::residency::event::What;
 use crate::residency::host::{LoadMode, Runner};
@@ -50,7 +50,7 @@ impl Manager {
         let missing = cached.bytes().map_or(size, |bytes| size.minus(bytes));
         match self.verdict(&Want { model: model.clone(), size, missing }) {
             Verdict::Refused { why } => return Next::Fail(why),
-            Verdict::MakesRoom { drops } => {
+            Verdict::MakesRoom { drops, .. } => {
                 let ids = drops.into_iter().map(|victim| self.make_room(victim)).collect();
                 return Next::Step(Step::MakingRoom(ids), "making room");
             }
@@ -109,10 +109,11 @@ impl Manager {
         let Some(ram) = self.known.ram else {
             return Verdict::Refused { why: "the machine's memory cannot be read".to_owned() };
         };
-        let machine = Machine { ram: ram.value, runners: self.known.runner_memory() };
+        let machine =
+            Machine { ram: ram.value, runners: self.known.runner_memory(), locked: self.known.locked() };
         let kept = self.in_ram_on_purpose(&want.model);
         budget::verdict(
-            self.known.config.limits(),
+            Limits::from(self.known.config.memory),
             &machine,
             &kept,
             want,

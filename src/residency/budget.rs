@@ -144,7 +144,8 @@ pub fn margin(limits: Limits, machine: &Machine) -> Bytes {
     (shares.system.minus(beside) + shares.context.minus(machine.runners)).max(least(&machine.ram))
 }
 
-fn least(ram: &Ram) -> Bytes {
+/// Below this much available memory nothing is read into RAM or kept there, whoever has the rest.
+pub fn least(ram: &Ram) -> Bytes {
     Bytes((ram.total.0 / 32).min(GIB))
 }
 
