@@ -1,7 +1,7 @@
 //! Adapter: what instances of `resident` know of each other, kept in an SQLite file. Today the leases: who holds which
 //! blob in RAM.
 //!
-//! One thread owns the connection and everything in the file ([`clerk`]); a [`Journal`] only hands it commands, never
+//! One thread owns the connection and everything in the file (`clerk`); a [`Journal`] only hands it commands, never
 //! waits, and reads what the thread says from a `watch`. Without a journal all else works. The engine and `cli` call
 //! this; it names `residency` only.
 
