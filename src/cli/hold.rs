@@ -65,10 +65,9 @@ async fn say_what_a_lock_means(handle: &Handle, request: &Request, out: &mut Out
             request.models.iter().filter_map(|name| server.model(name)).map(|model| model.size).sum();
         let largest = server.models.iter().map(|model| model.size).max().unwrap_or_default();
         let left = ram.value.available.minus(size);
-        out.remark(&format!("locking {size}: the server will see {left} free"));
-        if let Some(warning) = budget::server_sees(ram.value.available, size, largest, ram.value.total) {
-            out.remark(&warning);
-        }
+        let words = budget::server_sees(ram.value.available, size, largest, ram.value.total)
+            .unwrap_or_else(|| format!("the server will see {left} free"));
+        out.remark(&format!("locking {size}: {words}"));
         return;
     }
 }

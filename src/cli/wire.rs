@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::act::Request;
 use super::out::Out;
 use super::{Cli, Exit, Sub, act, demo, hold, screen, status};
-use crate::config::{Config, Memory};
+use crate::config::{Config, Memory, Strategy};
 use crate::engine::{self, Handle, Journals, Parts, RamTier, clock};
 use crate::journal::Journal;
 use crate::ollama::{Client, Options};
@@ -20,6 +20,7 @@ use crate::probe::hold::Holder;
 use crate::probe::page_cache::PageCache;
 use crate::probe::warm::Warmer;
 use crate::probe::{pressure, ram, runner};
+use crate::residency::act::ActKind;
 use crate::residency::budget::{self, Limits, Machine};
 use crate::residency::bytes::Bytes;
 use crate::residency::hold::why_not;
@@ -251,7 +252,10 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
 }
 
 async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
-    let handle = world.engine()?.start();
+    let engine = world.engine()?;
+    // The RAM of another machine cannot be filled: what the config says instead is a load.
+    let by_request = !engine.local && world.config.preload.strategy == Strategy::Request;
+    let handle = engine.start();
     let (mut results, mut remarks) = (std::io::stdout(), std::io::stderr());
     let mut out = Out::new(&mut results, &mut remarks);
     let interrupt = async {
@@ -278,6 +282,7 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
                 Exit::Usage
             }
             Some((kind, models)) => {
+                let kind = if by_request && kind == ActKind::Warm { ActKind::Load } else { kind };
                 let ui = &world.config.ui;
                 let request = Request::new(kind, &models, &cli.flags, ui.confirm, ui.read_only);
                 match sub {

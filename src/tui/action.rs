@@ -114,7 +114,7 @@ pub const ACTIONS: &[Entry] = {
         entry(A::Pin, Main, "pin", "pin", &["p"], "keep it in VRAM, or let it expire again"),
         entry(A::Touch, Main, "touch", "touch", &["t"], "restart its keep_alive countdown"),
         entry(A::KeepAlive, Main, "keep_alive", "keep_alive", &["K"], "give it another keep_alive"),
-        entry(A::Warm, Main, "warm", "warm", &["w"], "read its files into RAM, so that its load does not wait for the disk"),
+        entry(A::Warm, Main, "warm", "warm", &["w"], "read its files into RAM: a load need not wait"),
         entry(A::WarmAll, Main, "warm_all", "warm list", &["W"], "read all models of the preload list into RAM"),
         entry(A::Hold, Main, "hold", "hold", &["h"], "keep it in RAM until it is released, or release it"),
         entry(A::Drop, Main, "drop", "drop", &["x"], "take its files out of RAM; asks first"),

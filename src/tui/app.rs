@@ -84,7 +84,8 @@ impl Settings {
             preload: config.preload.clone(),
             may_act: config.may_act,
             list_place: None,
-            has_config: config.file.is_some(),
+            // The demo brings its own, which is no file.
+            has_config: config.file.is_some() || config.may_act,
             auto_off: config.file.clone().filter(|_| !config.may_act),
             demo_place: None,
             zone,

@@ -5,4 +5,5 @@ mod calm;
 mod figures;
 mod near;
 mod pictures;
+mod ram;
 mod sizes;

@@ -158,7 +158,7 @@ impl App {
                 .flatten()
                 .map(|plan| format!("{} {name}: {plan}   go on?", kind.verb())),
             ActKind::Drop => Some(App::drop_question(model)),
-            ActKind::Hold => self.lock_question(model),
+            ActKind::Warm | ActKind::Hold => self.lock_question(&[model]),
             _ => None,
         };
         match self.settings.confirm {

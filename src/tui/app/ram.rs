@@ -1,7 +1,7 @@
 //! Keys of the RAM tier: warm, hold, drop, and the preload list.
 
 use super::{App, Ask, Effect, Layer};
-use crate::config::{Hold, Strategy};
+use crate::config::{Confirm, Hold, Strategy};
 use crate::residency::act::ActKind;
 use crate::residency::budget;
 use crate::residency::bytes::Bytes;
@@ -79,7 +79,17 @@ impl App {
                 let model = self.model().cloned()?;
                 self.elsewhere(Action::WarmAll, &model)
             }
-            (true, _) => Some(Effect::Acts(ActKind::Warm, models)),
+            (true, _) => {
+                let then = Effect::Acts(ActKind::Warm, models);
+                let server = self.server()?;
+                let listed: Vec<&Model> =
+                    server.models.iter().filter(|model| model.listed.is_some()).collect();
+                match self.lock_question(&listed).filter(|_| self.settings.confirm != Confirm::Never) {
+                    Some(question) => self.layer = Layer::Ask(Ask { question, then }),
+                    None => return Some(then),
+                }
+                None
+            }
         }
     }
 
@@ -137,19 +147,27 @@ impl App {
         format!("drop{there} {name}{also} from RAM? its next load reads the disk{loaded}")
     }
 
-    /// What the server will see once the model is locked in RAM.
-    pub(super) fn lock_question(&self, model: &Model) -> Option<String> {
+    /// What the server will see once these are locked in RAM; `None` where nothing is locked, or is already.
+    pub(super) fn lock_question(&self, models: &[&Model]) -> Option<String> {
         if self.settings.preload.hold != Hold::Mlock {
             return None;
         }
         let ram = self.snapshot.host.ram?.value;
         let file = self.server()?.models.iter().map(|model| model.size).max().unwrap_or_default();
-        let sees = budget::server_sees(ram.available, model.size, file, ram.total);
-        let left = ram.available.minus(model.size);
-        let warning = sees.map_or_else(String::new, |warning| format!("; {warning}"));
-        Some(format!(
-            "lock {} of {}? the server will see {left} free{warning}   go on?",
-            model.size, model.name
-        ))
+        let locked = |model: &Model| {
+            model.kept.as_ref().and_then(|kept| kept.files.as_ref()).map_or(Bytes::ZERO, |files| files.locked)
+        };
+        let size: Bytes = models.iter().map(|model| model.size.minus(locked(model))).sum();
+        if size == Bytes::ZERO {
+            return None;
+        }
+        let what = match models {
+            [one] => one.name.to_string(),
+            many => format!("{} models", many.len()),
+        };
+        let left = ram.available.minus(size);
+        let words = budget::server_sees(ram.available, size, file, ram.total)
+            .unwrap_or_else(|| format!("the server will see {left} free"));
+        Some(format!("lock {size} of {what} in RAM? {words}   go on?"))
     }
 }

@@ -149,7 +149,7 @@ fn words(event: &Event, app: &App) -> (String, Style) {
         What::Warmed { took, read, percent, estimate } => {
             let mut words = match read.0 {
                 0 => "in RAM already".to_owned(),
-                _ => format!("read {read} into RAM in {}", format::took(*took)),
+                _ => format!("read {read} in {}", format::took(*took)),
             };
             if let Some(rate) = rate(*read, took.as_secs_f64()) {
                 words = format!("{words}   {rate}");
