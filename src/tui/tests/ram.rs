@@ -21,8 +21,8 @@ fn on(model: &str, change: impl FnOnce(&mut Snapshot)) -> App {
     app
 }
 
-fn act(kind: ActKind, model: &str) -> Option<Effect> {
-    Some(Effect::Act(kind, name(model)))
+fn act(kind: ActKind, model: &str) -> Effect {
+    Effect::Act(kind, name(model))
 }
 
 fn keep(snapshot: &mut Snapshot, model: &str, held: bool, seconds: i64) {
@@ -38,17 +38,17 @@ fn keep(snapshot: &mut Snapshot, model: &str, held: bool, seconds: i64) {
 #[test]
 fn keys_warm_hold_release_and_drop_and_a_drop_asks_first() {
     let mut app = on("llama3.1:8b", |_| ());
-    assert_eq!(press(&mut app, "w"), act(ActKind::Warm, "llama3.1:8b"));
-    assert_eq!(press(&mut app, "h"), act(ActKind::Hold, "llama3.1:8b"));
+    assert_eq!(press(&mut app, "w"), Some(act(ActKind::Warm, "llama3.1:8b")));
+    assert_eq!(press(&mut app, "h"), Some(act(ActKind::Hold, "llama3.1:8b")));
     let mut held = on("llama3.1:8b", |snapshot| keep(snapshot, "llama3.1:8b", true, 0));
-    assert_eq!(press(&mut held, "h"), act(ActKind::Release, "llama3.1:8b"));
+    assert_eq!(press(&mut held, "h"), Some(act(ActKind::Release, "llama3.1:8b")));
     let mut full = on("openthinker3-7b", |_| ());
     assert_eq!(press(&mut full, "x"), None);
     assert!(
         picture(&full, 100, 24)
             .contains("drop 4.7 GB of openthinker3-7b from RAM? its next load reads the disk")
     );
-    assert_eq!(press(&mut full, "y"), act(ActKind::Drop, "openthinker3-7b"));
+    assert_eq!(press(&mut full, "y"), Some(act(ActKind::Drop, "openthinker3-7b")));
     let listed = ["openthinker3-7b", "qwen2.5-coder:7b", "deepseek-r1:14b"].map(name).to_vec();
     assert_eq!(press(&mut app, "W"), Some(Effect::Acts(ActKind::Warm, listed)));
 }
@@ -60,7 +60,7 @@ fn a_lock_says_first_what_the_server_will_see() {
     assert_eq!(press(&mut app, "h"), None);
     let shown = picture(&app, 120, 24);
     assert!(shown.contains("lock 4.9 GB of llama3.1:8b in RAM?") && shown.contains("will see"), "{shown}");
-    assert_eq!(press(&mut app, "y"), act(ActKind::Hold, "llama3.1:8b"));
+    assert_eq!(press(&mut app, "y"), Some(act(ActKind::Hold, "llama3.1:8b")));
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn for_another_machine_a_load_is_offered_where_the_config_says_so() {
     assert_eq!(press(&mut app, "w"), None);
     assert!(app.notice.as_deref().unwrap().contains("preload.strategy: request"));
     app.settings.preload.strategy = Strategy::Request;
-    assert_eq!(press(&mut app, "w"), act(ActKind::Load, "llama3.1:8b"));
+    assert_eq!(press(&mut app, "w"), Some(act(ActKind::Load, "llama3.1:8b")));
     assert!(matches!(press(&mut app, "W"), Some(Effect::Acts(ActKind::Load, models)) if models.len() == 3));
     assert_eq!(press(&mut app, "x"), None);
 }
