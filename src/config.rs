@@ -26,8 +26,8 @@ pub use report::render;
 pub use show::show;
 pub use write_over::write_over;
 
-use crate::residency::budget::Limits;
-use crate::residency::bytes::Bytes;
+/// `memory`: the budget.
+pub use crate::residency::budget::Limits as Memory;
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
 
@@ -161,36 +161,6 @@ pub enum Hold {
     Mlock,
     /// Not at all: it is read, and may fade.
     None,
-}
-
-/// `memory`: the budget.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Memory {
-    /// Computed from the machine.
-    #[default]
-    Auto,
-    /// As written.
-    Set {
-        /// For the system.
-        system: Bytes,
-        /// For preloaded models.
-        models_preload: Bytes,
-        /// For the runners' contexts.
-        context_cache: Bytes,
-        /// All of it.
-        total: Bytes,
-    },
-}
-
-impl From<Memory> for Limits {
-    fn from(memory: Memory) -> Limits {
-        match memory {
-            Memory::Auto => Limits::Auto,
-            Memory::Set { system, models_preload, context_cache, total } => {
-                Limits::Set { system, models_preload, context_cache, total }
-            }
-        }
-    }
 }
 
 /// One of `phases`.

@@ -24,7 +24,7 @@ const LEVELS: [u8; 4] = [95, 75, 50, 5];
 const MEND_AGAIN: Duration = Duration::from_secs(120);
 
 /// One model that is kept.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Keeping {
     /// Until it is released.
     pub held: bool,
@@ -32,6 +32,8 @@ pub(crate) struct Keeping {
     pub how: How,
     /// When it was last used, or warmed.
     pub used: Moment,
+    /// Its files.
+    pub digests: Vec<String>,
 }
 
 impl Known {
@@ -102,15 +104,18 @@ impl Manager {
         };
         let used = self.now();
         self.known.last_use.insert(model.clone(), used);
-        let keeping = self.known.kept.entry(model.clone()).or_insert(Keeping { held, how, used });
-        (keeping.held, keeping.how, keeping.used) = (keeping.held || held, how, used);
         let files = self.sources(model);
-        if let Some(tier) = &self.tier {
-            for Source { digest, path, .. } in &files {
-                tier.holder.hold(digest.clone(), path.clone(), how);
-            }
+        let digests: Vec<String> = files.iter().map(|file| file.digest.clone()).collect();
+        let held = held || self.known.kept.get(model).is_some_and(|keeping| keeping.held);
+        self.known.kept.insert(model.clone(), Keeping { held, how, used, digests: digests.clone() });
+        let Some(tier) = &mut self.tier else { return };
+        for Source { digest, path, .. } in files {
+            tier.holder.hold(digest, path, how);
         }
-        self.tell_others();
+        if let Some(journal) = tier.journal.get() {
+            // A full queue is the journal's own trouble; nobody waits for it here.
+            let _ = journal.hold(digests);
+        }
     }
 
     /// Models that are in RAM on purpose, beside `but`: what the budget is spent on.
@@ -149,27 +154,24 @@ impl Manager {
     /// No longer keeps a model; the files stay as long as the kernel lets them.
     pub(super) fn let_go(&mut self, model: &ModelName, why: Option<String>) {
         self.known.warmed.remove(model);
-        if self.known.kept.remove(model).is_none() {
-            return;
-        }
-        for source in self.sources(model) {
-            let shared = self
-                .known
-                .kept
-                .keys()
-                .any(|other| self.known.blobs(other).iter().any(|blob| blob.digest == source.digest));
-            if let Some(tier) = self.tier.as_ref().filter(|_| !shared) {
-                tier.holder.release(&source.digest);
+        let Some(keeping) = self.known.kept.remove(model) else { return };
+        // Another name of the same weights may still be kept.
+        let is_shared =
+            |digest: &String| self.known.kept.values().any(|other| other.digests.contains(digest));
+        let released: Vec<String> = keeping.digests.into_iter().filter(|digest| !is_shared(digest)).collect();
+        if let Some(tier) = &mut self.tier {
+            released.iter().for_each(|digest| tier.holder.release(digest));
+            if let Some(journal) = tier.journal.opened() {
+                let _ = journal.release(released);
             }
         }
-        self.tell_others();
         self.tell(Some(model.clone()), What::Released { why });
     }
 
-    /// Lets go what has not been used for its time.
+    /// Lets go what has not been used for its time, and what is no longer what it was.
     pub(super) fn let_go_what_is_over(&mut self) {
         let now = self.now();
-        let Some(time) = self.known.ram_time() else { return };
+        let time = self.known.ram_time();
         let known = &mut self.known;
         for (model, keeping) in &mut known.kept {
             if let Some(used) = known.last_use.get(model)
@@ -179,27 +181,22 @@ impl Manager {
             }
         }
         let over = |(model, keeping): (&ModelName, &Keeping)| {
-            (!keeping.held && now.since(keeping.used.mono) >= time).then(|| model.clone())
+            let is_late = time.is_some_and(|time| !keeping.held && now.since(keeping.used.mono) >= time);
+            let files = self.known.files.get(model).and_then(|files| files.as_ref().ok());
+            let is_other =
+                files.is_some_and(|blobs| blobs.iter().any(|blob| !keeping.digests.contains(&blob.digest)));
+            let why = match () {
+                () if is_late => "its time in RAM is over",
+                () if !self.known.installed.contains_key(model) => "it was removed from the server",
+                () if is_other => "it was installed anew",
+                () => return None,
+            };
+            Some((model.clone(), why))
         };
-        let over: Vec<ModelName> = self.known.kept.iter().filter_map(over).collect();
-        for model in over {
-            self.let_go(&model, Some("its time in RAM is over".to_owned()));
+        let over: Vec<(ModelName, &str)> = self.known.kept.iter().filter_map(over).collect();
+        for (model, why) in over {
+            self.let_go(&model, Some(why.to_owned()));
         }
-    }
-
-    /// Says in the journal what is kept here, so that other instances can ask for it.
-    pub(super) fn tell_others(&mut self) {
-        let digests: Vec<String> = self
-            .known
-            .kept
-            .keys()
-            .flat_map(|model| self.known.blobs(model))
-            .map(|blob| blob.digest.clone())
-            .collect();
-        let Some(journal) = self.tier.as_mut().and_then(|tier| tier.journal.get()) else { return };
-        // A full queue is said by the journal itself; nobody waits for it here.
-        let _ = journal.release_all();
-        let _ = journal.hold(digests);
     }
 
     /// Another instance wants to drop what is kept here: it goes.

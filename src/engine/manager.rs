@@ -299,6 +299,8 @@ impl Manager {
     fn ps(&mut self, answer: ask::PsAnswer, sent: Moment) {
         let now = self.now();
         (self.due.ps_sent, self.due.ps_ended) = (None, Some(now));
+        // By the clock, also while the server is silent.
+        self.let_go_what_is_over();
         self.due.ps_late = matches!(answer, Err(ask::Silence::Slow));
         match answer {
             Ok(fresh) => {
@@ -318,7 +320,6 @@ impl Manager {
                     self.tell(model, what);
                 }
                 self.acts.settle(&self.known, now);
-                self.let_go_what_is_over();
                 self.no_list_is_no_server(now);
             }
             Err(ask::Silence::Slow) => {

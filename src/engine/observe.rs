@@ -247,10 +247,10 @@ mod tests {
         known
     }
 
-    fn look(known: &mut Known, alive: &[&str]) -> Vec<Seen> {
-        let runner = |text: &&str| Runner {
+    fn runner(directory: &str, text: &str) -> Runner {
+        Runner {
             pid: 7,
-            blob: format!("/blobs/sha256-{text}"),
+            blob: format!("{directory}/sha256-{text}"),
             port: None,
             load_mode: LoadMode::Unknown,
             context: None,
@@ -259,8 +259,11 @@ mod tests {
             contained: false,
             ready: Some(true),
             busy: None,
-        };
-        let value = alive.iter().map(runner).collect();
+        }
+    }
+
+    fn look(known: &mut Known, alive: &[&str]) -> Vec<Seen> {
+        let value = alive.iter().map(|text| runner("/blobs", text)).collect();
         runners(known, Reading { value, at: now() }, &Asked::default())
     }
 
@@ -277,18 +280,7 @@ mod tests {
     #[test]
     fn a_runner_of_the_same_blob_in_another_directory_is_another_servers() {
         let mut known = known("gguf");
-        let elsewhere = |pid, directory: &str| Runner {
-            pid,
-            blob: format!("{directory}/sha256-a"),
-            port: None,
-            load_mode: LoadMode::Unknown,
-            context: None,
-            anonymous: Bytes::ZERO,
-            file_backed: Bytes::ZERO,
-            contained: false,
-            ready: Some(false),
-            busy: None,
-        };
+        let elsewhere = |pid, directory: &str| Runner { pid, ready: Some(false), ..runner(directory, "a") };
         let reading = |value| Some(Reading { value, at: now() });
         known.runners = reading(vec![elsewhere(1, "/other")]);
         assert_eq!(known.runner(&name("a")), None);

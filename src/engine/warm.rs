@@ -9,7 +9,7 @@ use super::ram::{ASKED, Next, RamAct, Step};
 use super::readings::FromTier;
 use crate::probe::warm::{Job, Source};
 use crate::residency::act::{Act, ActId, ActKind};
-use crate::residency::budget::{self, Limits, Machine, Verdict, Want};
+use crate::residency::budget::{self, Machine, Verdict, Want};
 use crate::residency::bytes::Bytes;
 use crate::residency::event::What;
 use crate::residency::host::{LoadMode, Runner};
@@ -112,13 +112,7 @@ impl Manager {
         let machine =
             Machine { ram: ram.value, runners: self.known.runner_memory(), locked: self.known.locked() };
         let kept = self.in_ram_on_purpose(&want.model);
-        budget::verdict(
-            Limits::from(self.known.config.memory),
-            &machine,
-            &kept,
-            want,
-            self.known.config.preload.make_room,
-        )
+        budget::verdict(self.known.config.memory, &machine, &kept, want, self.known.config.preload.make_room)
     }
 
     /// Takes what is new of the RAM tier; says whether there is something to show.

@@ -283,6 +283,17 @@ pub(crate) fn app(snapshot: Snapshot) -> App {
     app
 }
 
+/// The usual models, with the row of that model selected.
+pub(crate) fn on(model: &str, change: impl Fn(&mut Snapshot)) -> App {
+    let mut snapshot = usual();
+    change(&mut snapshot);
+    let mut app = app(snapshot);
+    for _ in 0..app.models().iter().position(|m| m.name == name(model)).unwrap() {
+        press(&mut app, "j");
+    }
+    app
+}
+
 /// Presses keys as they are written in a config, blanks between; says what the last one asked for.
 pub(crate) fn press(app: &mut App, keys: &str) -> Option<Effect> {
     let mut effect = None;

@@ -101,9 +101,7 @@ impl App {
             Action::Pin => ActKind::Pin,
             _ => ActKind::Touch,
         };
-        if let Some(act) = self.live_act(name).filter(|act| act.kind == kind) {
-            let said = format!("{} {name} is under way already", act.kind.verb());
-            self.say(said);
+        if self.is_under_way(kind, name) {
             return None;
         }
         let effect = Effect::Act(kind, model.name.clone());
@@ -115,6 +113,15 @@ impl App {
             self.plan = self.plan(&model).map(|plan| (model.name.clone(), plan));
         }
         Some(effect)
+    }
+
+    /// Whether the same act of that model runs or waits already; says so.
+    pub(super) fn is_under_way(&mut self, kind: ActKind, name: &ModelName) -> bool {
+        let is_so = self.live_act(name).is_some_and(|act| act.kind == kind);
+        if is_so {
+            self.say(format!("{} {name} is under way already", kind.verb()));
+        }
+        is_so
     }
 
     /// The line that says what a load will displace: the server's own rules applied, so it is marked `~`.

@@ -28,9 +28,7 @@ impl App {
             self.say(format!("nothing of {} is in RAM", model.name));
             return None;
         }
-        if let Some(act) = self.live_act(&model.name).filter(|act| act.kind == kind) {
-            let said = format!("{} {} is under way already", act.kind.verb(), model.name);
-            self.say(said);
+        if self.is_under_way(kind, &model.name) {
             return None;
         }
         let effect = Effect::Act(kind, model.name.clone());

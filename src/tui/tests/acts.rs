@@ -10,7 +10,7 @@ use crate::residency::event::{Event, What};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::snapshot::{Reach, Snapshot, State};
 use crate::tui::app::{App, Effect};
-use crate::tui::fixture::{app, name, now, picture, press, running, usual};
+use crate::tui::fixture::{app, name, now, on, picture, press, running, usual};
 use crate::tui::{Outcome, Proposal};
 
 fn act(kind: ActKind, model: &str) -> Effect {
@@ -19,17 +19,6 @@ fn act(kind: ActKind, model: &str) -> Effect {
 
 fn asked(app: &App) -> bool {
     app.context() == crate::tui::action::Context::Confirm
-}
-
-/// The usual models, with the row of that model selected.
-fn on(model: &str, change: impl Fn(&mut Snapshot)) -> App {
-    let mut snapshot = usual();
-    change(&mut snapshot);
-    let mut app = app(snapshot);
-    for _ in 0..app.models().iter().position(|m| m.name == name(model)).unwrap() {
-        press(&mut app, "j");
-    }
-    app
 }
 
 #[test]

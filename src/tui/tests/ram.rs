@@ -7,19 +7,8 @@ use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::bytes::{Bytes, GB};
 use crate::residency::snapshot::{Kept, Snapshot};
 use crate::residency::warm::Progress;
-use crate::tui::app::{App, Effect};
-use crate::tui::fixture::{after, app, name, now, picture, press, usual};
-
-/// The usual models, with that one selected.
-fn on(model: &str, change: impl FnOnce(&mut Snapshot)) -> App {
-    let mut snapshot = usual();
-    change(&mut snapshot);
-    let mut app = app(snapshot);
-    for _ in 0..app.models().iter().position(|m| m.name == name(model)).unwrap() {
-        press(&mut app, "j");
-    }
-    app
-}
+use crate::tui::app::Effect;
+use crate::tui::fixture::{after, app, name, now, on, picture, press, usual};
 
 fn act(kind: ActKind, model: &str) -> Effect {
     Effect::Act(kind, name(model))
