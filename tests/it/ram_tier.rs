@@ -16,6 +16,7 @@ use resident::probe::warm::Warmer;
 use resident::residency::act::{Act, ActKind, ActState};
 use resident::residency::bytes::{Bytes, GB};
 use resident::residency::event::What;
+use resident::residency::keep_alive::KeepAlive;
 use resident::residency::snapshot::Snapshot;
 use resident::sim::{self, Sim, files};
 use rustix::fs::{Advice, fadvise};
@@ -184,6 +185,21 @@ async fn a_drop_lets_go_of_what_is_kept_here_first() {
         told.iter().any(|what| matches!(what, What::Dropped { left, .. } if left.0 < 100_000)),
         "{told:?}"
     );
+    ram.sim.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_was_warmed_is_let_go_when_its_time_in_ram_is_over() {
+    let keep_alive = Some(KeepAlive::For(std::time::Duration::from_secs(1)));
+    let mut ram = Ram::new(Config { keep_alive, ..Config::default() }).await;
+    ram.done(ActKind::Warm, QWEN).await;
+    let over =
+        |what: &What| matches!(what, What::Released { why: Some(why) } if why == "its time in RAM is over");
+    ram.world.event(QWEN, over).await;
+    ram.world.until_model(QWEN, |model| model.kept.is_none()).await;
+    ram.done(ActKind::Hold, QWEN).await;
+    let kept = ram.world.until_model(QWEN, |model| model.kept.is_some()).await.kept.unwrap();
+    assert_eq!((kept.held, kept.ends), (true, None), "what is held by name has no time");
     ram.sim.shutdown().await;
 }
 
