@@ -160,7 +160,9 @@ impl Manager {
             |digest: &String| self.known.kept.values().any(|other| other.digests.contains(digest));
         let released: Vec<String> = keeping.digests.into_iter().filter(|digest| !is_shared(digest)).collect();
         if let Some(tier) = &mut self.tier {
-            released.iter().for_each(|digest| tier.holder.release(digest));
+            for digest in &released {
+                tier.holder.release(digest);
+            }
             if let Some(journal) = tier.journal.opened() {
                 let _ = journal.release(released);
             }
