@@ -403,21 +403,25 @@ fn rounds(path: &Path, wanted: &Wanted, asking: &Asking) -> Outcome<()> {
         }
     }
     let size = Bytes(fs::metadata(path)?.len());
-    say(format!("{:<26} {:>6}  {:<12} {:>9} {:>6}", "", "GB/s", "least–most", "CPU s/GiB", "runs"));
+    say(format!(
+        "{:<26} {:>6}  {:<12} {:>9}  {:<12} {:>4}",
+        "", "GB/s", "least–most", "CPU s/GiB", "least–most", "runs"
+    ));
     for method in &methods {
         let speeds = sorted(method.costs.iter().map(|cost| size.gb() / cost.took.as_secs_f64()));
         let cpus = sorted(method.costs.iter().filter_map(|cost| Some(cost.cpu?.as_secs_f64() / size.gib())));
         let (Some(least), Some(most)) = (speeds.first(), speeds.last()) else { continue };
-        let cpu = median(&cpus).map_or_else(|| "?".to_owned(), |cpu| format!("{cpu:.3}"));
+        let cpu = |cpu: Option<f64>| cpu.map_or_else(|| "?".to_owned(), |cpu| format!("{cpu:.3}"));
         let note = method.costs.last().map_or("", |cost| cost.note.as_str());
         let disturbed = method.costs.iter().filter(|cost| cost.others > QUIET).count();
         let note = if disturbed > 0 { format!("{note} ({disturbed} disturbed)") } else { note.to_owned() };
         say(format!(
-            "{:<26} {:>6.2}  {:<12} {:>9} {:>6}  {note}",
+            "{:<26} {:>6.2}  {:<12} {:>9}  {:<12} {:>4}  {note}",
             method.name,
             median(&speeds).unwrap_or_default(),
             format!("{least:.2}–{most:.2}"),
-            cpu,
+            cpu(median(&cpus)),
+            format!("{}–{}", cpu(cpus.first().copied()), cpu(cpus.last().copied())),
             speeds.len(),
         ));
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Source;
 use super::leg::{Leg, Means, Step};
-use super::second::{Second, Trial};
+use super::second::{Next, Second, Trial};
 use crate::probe::page_cache::read::identity;
 use crate::residency::bytes::Bytes;
 use crate::residency::text::printable;
@@ -127,19 +127,24 @@ impl Reading {
     /// Begins with a second reader, or ends with it, as the device's verdict and the trial have it.
     fn second_reader(&mut self, verdicts: &mut Verdicts) -> Result<Step, String> {
         let (device, tuning) = (self.identity.0, self.front.means().tuning);
-        let is_worth = self.back.is_some() || self.front.left() >= WORTH.saturating_mul(tuning.stretch);
-        match (verdicts.get(&device), self.second.is_some()) {
-            (None, true) => {
-                if let Some(verdict) = self.trial.verdict(tuning.stretch, tuning.gain) {
-                    verdicts.insert(device, verdict);
-                    if !verdict {
-                        return self.halt();
-                    }
-                }
+        let next = match verdicts.get(&device) {
+            Some(verdict) => Next::Verdict(*verdict),
+            None => self.trial.next(tuning.stretch, tuning.gain),
+        };
+        let wants_two = match next {
+            Next::One => false,
+            Next::Two => true,
+            Next::Verdict(verdict) => {
+                verdicts.insert(device, verdict);
+                verdict
             }
-            (Some(true), false) if is_worth => self.begin(verdicts)?,
-            (None, false) if is_worth && self.trial.is_ready(tuning.stretch) => self.begin(verdicts)?,
-            _ => {}
+        };
+        if !wants_two {
+            return self.halt();
+        }
+        let is_worth = self.back.is_some() || self.front.left() >= WORTH.saturating_mul(tuning.stretch);
+        if self.second.is_none() && is_worth {
+            self.begin(verdicts)?;
         }
         Ok(Step::default())
     }
@@ -253,6 +258,9 @@ mod tests {
     fn read(reading: &mut Reading, verdicts: &mut Verdicts, steps: usize) -> (Step, u8) {
         let (mut all, mut most, mut buffer, clock) = (Step::default(), 0, Vec::new(), ticking());
         for _ in 0..steps {
+            // So that each block comes from the disk, however far the kernel reads ahead.
+            let file = &reading.front.blob().file;
+            rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
             let Some((step, _)) = reading.step(&mut buffer, verdicts, &clock).unwrap() else { break };
             all += step;
             most = most.max(reading.readers());

@@ -96,11 +96,15 @@ fn read(mut leg: Leg, shared: &Shared) -> Ended {
     Ok(leg)
 }
 
-/// A stretch alone, then the same stretch with a second reader; only what came from the disk counts.
+/// A stretch alone, one with a second reader, and one alone again: a machine that others use changes its speed by
+/// itself, and one look back is not enough to tell that from a gain. Only what came from the disk counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Trial {
     alone: Run,
     together: Run,
+    /// Two were faster than the one before.
+    has_gained: bool,
+    again: Run,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -109,29 +113,61 @@ struct Run {
     seconds: f64,
 }
 
+impl Run {
+    /// Whether this is `gain` times as fast as `alone` over a stretch; `None` as long as that is open.
+    #[expect(clippy::cast_precision_loss, reason = "speeds")]
+    fn gains(self, alone: Run, stretch: u64, gain: f64) -> Option<bool> {
+        // The time in which two must have brought the stretch, or it was not worth it.
+        let most = alone.seconds / alone.read.max(1) as f64 * stretch as f64 / gain;
+        if self.seconds > most { Some(false) } else { (self.read >= stretch).then_some(true) }
+    }
+}
+
+/// What the trial asks for next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// To read on by one.
+    One,
+    /// To read on by two.
+    Two,
+    /// Nothing: a second reader gains here, or does not.
+    Verdict(bool),
+}
+
 impl Trial {
     /// Notes a step that was made with or without a second reader.
     pub(super) fn note(&mut self, with_second: bool, read: u64, took: Duration) {
-        let run = if with_second { &mut self.together } else { &mut self.alone };
+        let run = match (with_second, self.has_gained) {
+            (true, _) => &mut self.together,
+            (false, false) => &mut self.alone,
+            (false, true) => &mut self.again,
+        };
         if read > 0 || with_second {
             run.read += read;
             run.seconds += took.as_secs_f64();
         }
     }
 
-    /// Whether it is known well enough how fast one alone is.
-    pub(super) fn is_ready(&self, stretch: u64) -> bool {
-        self.alone.read >= stretch
-    }
-
-    /// Whether two are `gain` times as fast as one; `None` as long as that is open.
-    #[expect(clippy::cast_precision_loss, reason = "speeds")]
-    pub(super) fn verdict(&self, stretch: u64, gain: f64) -> Option<bool> {
-        let Run { read, seconds } = self.together;
-        let alone = self.alone.seconds / (self.alone.read.max(1) as f64);
-        // The time in which two must have brought the stretch, or it was not worth it.
-        let most = alone * stretch as f64 / gain;
-        if seconds > most { Some(false) } else { (read >= stretch).then_some(true) }
+    /// What comes next; two are worth it if they are `gain` times as fast as one, before and after.
+    pub(super) fn next(&mut self, stretch: u64, gain: f64) -> Next {
+        if self.has_gained {
+            if self.again.read < stretch {
+                return Next::One;
+            }
+            // Both as fast as they were over what they read.
+            return Next::Verdict(self.together.gains(self.again, self.together.read, gain) == Some(true));
+        }
+        if self.alone.read < stretch {
+            return Next::One;
+        }
+        match self.together.gains(self.alone, stretch, gain) {
+            None => Next::Two,
+            Some(false) => Next::Verdict(false),
+            Some(true) => {
+                self.has_gained = true;
+                Next::One
+            }
+        }
     }
 }
 
@@ -141,24 +177,45 @@ mod tests {
 
     const STRETCH: u64 = 1000;
 
-    fn trial(alone: u64, together: (u64, u64)) -> Option<bool> {
+    fn ms(time: u64) -> Duration {
+        Duration::from_millis(time)
+    }
+
+    /// A trial in which one took so long for a stretch, two read so much in so long, and one again took so long.
+    fn trial(alone: u64, together: (u64, u64), again: u64) -> Next {
         let mut trial = Trial::default();
-        trial.note(false, STRETCH, Duration::from_millis(alone));
-        assert!(trial.is_ready(STRETCH));
-        trial.note(true, together.0, Duration::from_millis(together.1));
-        trial.verdict(STRETCH, 1.15)
+        assert_eq!(trial.next(STRETCH, 1.15), Next::One);
+        trial.note(false, STRETCH, ms(alone));
+        assert_eq!(trial.next(STRETCH, 1.15), Next::Two);
+        trial.note(true, together.0, ms(together.1));
+        match trial.next(STRETCH, 1.15) {
+            Next::One => {}
+            other => return other,
+        }
+        trial.note(false, STRETCH, ms(again));
+        trial.next(STRETCH, 1.15)
     }
 
     #[test]
-    fn a_second_reader_stays_only_if_both_are_clearly_faster() {
-        assert_eq!(trial(1150, (STRETCH, 999)), Some(true));
-        assert_eq!(trial(1150, (STRETCH, 1001)), Some(false));
+    fn a_second_reader_stays_only_if_both_are_clearly_faster_than_one_before_and_after() {
+        assert_eq!(trial(1150, (STRETCH, 999), 1150), Next::Verdict(true));
+        assert_eq!(trial(1150, (STRETCH, 1001), 1150), Next::Verdict(false));
+        assert_eq!(
+            trial(2000, (STRETCH, 1000), 1100),
+            Next::Verdict(false),
+            "the machine got faster meanwhile"
+        );
+        assert_eq!(
+            trial(1150, (STRETCH + 50, 999), 1150),
+            Next::Verdict(true),
+            "the last block is a whole one"
+        );
     }
 
     #[test]
     fn a_trial_is_over_as_soon_as_it_cannot_be_won() {
-        assert_eq!(trial(1150, (10, 999)), None);
-        assert_eq!(trial(1150, (10, 1001)), Some(false));
+        assert_eq!(trial(1150, (10, 999), 0), Next::Two);
+        assert_eq!(trial(1150, (10, 1001), 0), Next::Verdict(false));
     }
 
     #[test]
@@ -166,6 +223,5 @@ mod tests {
         let mut trial = Trial::default();
         trial.note(false, 0, Duration::from_secs(9));
         assert_eq!(trial, Trial::default());
-        assert!(!trial.is_ready(STRETCH));
     }
 }
