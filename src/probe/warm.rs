@@ -75,6 +75,9 @@ pub struct Tuning {
 }
 
 impl Default for Tuning {
+    /// Blocks of 1 MiB are larger than the usual readahead, which makes them independent of it, and fit a core's cache:
+    /// 2 MiB cost twice the CPU on a disk that reads ahead by 8 MiB, 128 KiB read at two thirds of the speed on one
+    /// that reads ahead by as much (`cargo bench --bench warm`).
     fn default() -> Tuning {
         Tuning { block: MIB, ahead: 64 * MIB, guard: 256 * MIB, stretch: 512 * MIB, gain: 1.15 }
     }
