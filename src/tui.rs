@@ -48,8 +48,8 @@ pub use terminal::can_run;
 /// Makes the config that `I` proposes from what is known; or says why it cannot.
 pub type ProposeConfig = Box<dyn Fn(&Snapshot) -> Result<Proposal, String>>;
 
-/// Writes the preload list into the user's config; gives what to say of it, done or not.
-pub type WriteList = Box<dyn Fn(&[ModelName]) -> Result<String, String>>;
+/// Writes into the user's config that a model is on the preload list (true) or no longer; gives what to say of it.
+pub type WriteList = Box<dyn Fn(&ModelName, bool) -> Result<String, String>>;
 
 /// The one reader of keys: screens come and go, it stays.
 ///

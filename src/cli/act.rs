@@ -2,6 +2,7 @@
 
 mod bar;
 mod ending;
+mod moved;
 mod refusal;
 
 use std::io;
@@ -20,7 +21,6 @@ use super::{Exit, Flags, Models};
 use crate::config::Confirm;
 use crate::engine::{Command, Handle};
 use crate::residency::act::{ActId, ActKind, ActState};
-use crate::residency::bytes::Bytes;
 use crate::residency::event::What;
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Server, Snapshot, State};
@@ -138,19 +138,27 @@ pub(super) async fn carry_out<F: Future<Output = ()>>(
             exit = first(exit, ending.exit());
         }
     }
-    if exit != Exit::Done {
+    // What is held is held one by one: a model that cannot be does not keep the others from it.
+    let holds = request.kind == ActKind::Hold;
+    if exit != Exit::Done && !holds {
         return Ok(exit);
     }
     for model in &request.models {
+        if holds && look_up(&snapshot, request, model).is_err() {
+            continue;
+        }
         let was_away = is_away(&handle.snapshot(), model);
+        let seen = handle.snapshot().events.back().map_or(0, |event| event.number);
         let mut ending = one(handle, request, model, limits).await;
-        if let Ending::Done { note, .. } = &mut ending {
+        if let Ending::Done { note, facts, .. } = &mut ending {
+            let now = handle.snapshot();
             *note = match request.kind {
                 ActKind::Unload if was_away => Some("is not loaded".to_owned()),
-                ActKind::Unpin => stays(&handle.snapshot(), model),
-                kind if kind.is_of_ram() => moved(&handle.snapshot(), kind, model),
+                ActKind::Unpin => stays(&now, model),
+                kind if kind.is_of_ram() => moved::words(&now, kind, model, seen),
                 _ => None,
             };
+            *facts = moved::facts(&now, request.kind, model, seen);
         }
         report(request, model, &ending, out)?;
         exit = first(exit, ending.exit());
@@ -171,35 +179,6 @@ pub(super) async fn carry_out<F: Future<Output = ()>>(
         ));
     }
     Ok(exit)
-}
-
-/// What an act of the RAM tier came to, from the latest event of it.
-fn moved(snapshot: &Snapshot, kind: ActKind, model: &ModelName) -> Option<String> {
-    let events = snapshot.events.iter().rev().filter(|event| event.model.as_ref() == Some(model));
-    let mut told = events.filter_map(|event| match (kind, &event.what) {
-        (ActKind::Warm | ActKind::Hold, What::Warmed { took, read, percent, estimate }) => {
-            Some(warmed(*took, *read, *percent, *estimate))
-        }
-        (ActKind::Drop, What::Dropped { was, left }) if left.0 == 0 => {
-            Some(format!("dropped from RAM: {was}"))
-        }
-        (ActKind::Drop, What::Dropped { was, left }) => {
-            Some(format!("dropped from RAM: {} of {was}, {left} stay", was.minus(*left)))
-        }
-        _ => None,
-    });
-    told.next()
-}
-
-fn warmed(took: Duration, read: Bytes, percent: Option<u8>, estimate: bool) -> String {
-    let about = if estimate { "~" } else { "" };
-    let there = percent.map_or_else(|| "? %".to_owned(), |percent| format!("{about}{percent} %"));
-    if read.0 == 0 {
-        return format!("{there} in RAM, which was there already");
-    }
-    let seconds = took.as_secs_f64();
-    let rate = if seconds > 0.0 { format!(", {:.1} GB/s", read.gb() / seconds) } else { String::new() };
-    format!("{there} in RAM: read {read} in {seconds:.2} s{rate}")
 }
 
 /// Whether there is nothing to unload: neither loaded nor about to be.
@@ -333,7 +312,9 @@ async fn end_of(handle: &mut Handle, id: ActId, bar: &mut Bar) -> Ending {
         let snapshot = Arc::clone(&handle.snapshots.borrow_and_update());
         bar.show(snapshot.acts.iter().find(|act| act.id == id));
         match snapshot.acts.iter().find(|act| act.id == id).map(|act| &act.state) {
-            Some(ActState::Done { took, .. }) => return Ending::Done { took: *took, note: None },
+            Some(ActState::Done { took, .. }) => {
+                return Ending::Done { took: *took, note: None, facts: None };
+            }
             Some(ActState::Failed { why, cancelled, .. }) => {
                 return match ready::down(&snapshot) {
                     Some(why) if !cancelled => Ending::NoServer { why },

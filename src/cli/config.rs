@@ -163,19 +163,38 @@ pub fn list_place(settings: &Settings) -> Option<PathBuf> {
     settings.loaded.config.file.clone().or_else(|| config::user_path(&settings.sources))
 }
 
-/// Writes the preload list into a config, all else in it stays as it is; says what was done.
-pub fn write_list(path: &Path, models: &[ModelName]) -> Result<String, String> {
-    match std::fs::read_to_string(path) {
-        Ok(old) => {
-            let new = config::with_preload(Some(&old), models)?;
-            config::write_over(path, &old, &new)?;
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            write_new(path, &config::with_preload(None, models)?)?;
-        }
+/// Writes into a config that a model is on the preload list, or no longer; all else in it stays as it is, the rest of
+/// the list as it is there now included. Says what was done.
+pub fn write_listed(path: &Path, model: &ModelName, is_on: bool) -> Result<String, String> {
+    let old = match std::fs::read_to_string(path) {
+        Ok(old) => Some(old),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
+    };
+    let mut list = match old {
+        Some(_) => listed_in(path)?,
+        None => Vec::new(),
+    };
+    list.retain(|listed| listed != model);
+    if is_on {
+        list.push(model.clone());
     }
-    Ok(format!("wrote the preload list to {}", path.display()))
+    let new = config::with_preload(old.as_deref(), &list)?;
+    match old {
+        Some(old) => config::write_over(path, &old, &new)?,
+        None => write_new(path, &new)?,
+    }
+    Ok(format!("wrote {} models to the preload list in {}", list.len(), path.display()))
+}
+
+/// The preload list that a file has now.
+fn listed_in(path: &Path) -> Result<Vec<ModelName>, String> {
+    let flags = config::Flags { config: Some(path.to_owned()), ..config::Flags::default() };
+    let loaded = config::load(&Sources { flags, ..Sources::default() });
+    loaded.map(|loaded| loaded.config.preload.models).map_err(|problems| {
+        let first = config::render(&problems);
+        format!("{} has problems: {}", path.display(), first.lines().next().unwrap_or_default())
+    })
 }
 
 /// Writes a config where none is; the error says what to do.

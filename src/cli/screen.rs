@@ -46,8 +46,8 @@ pub async fn run(cli: &Cli, mut settings: Settings, clock: Clock) -> anyhow::Res
             notice: notice.take(),
             propose: Box::new(move |snapshot| proposal(&sources, snapshot)),
             list_place,
-            write_list: Box::new(move |models| match &written {
-                Some(path) => config::write_list(path, models),
+            write_list: Box::new(move |model, is_on| match &written {
+                Some(path) => config::write_listed(path, model, is_on),
                 None => Err("there is no config to write the list into".to_owned()),
             }),
         })

@@ -253,8 +253,8 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
 
 async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
     let engine = world.engine()?;
-    // The RAM of another machine cannot be filled: what the config says instead is a load.
-    let by_request = !engine.local && world.config.preload.strategy == Strategy::Request;
+    // The idea's own way, and the only one where the server's RAM is on another machine.
+    let by_request = world.config.preload.strategy == Strategy::Request;
     let handle = engine.start();
     let (mut results, mut remarks) = (std::io::stdout(), std::io::stderr());
     let mut out = Out::new(&mut results, &mut remarks);
@@ -286,7 +286,9 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
                 let ui = &world.config.ui;
                 let request = Request::new(kind, &models, &cli.flags, ui.confirm, ui.read_only);
                 match sub {
-                    Sub::Hold { .. } => hold::run(handle, &request, &world.config, interrupt, &mut out).await,
+                    Sub::Hold { foreground, .. } => {
+                        hold::run(handle, &request, &world.config, *foreground, interrupt, &mut out).await
+                    }
                     _ => act::run(handle, &request, interrupt, &mut out).await,
                 }
             }

@@ -1,24 +1,29 @@
 //! What this process keeps in RAM: until when, how it fades, when it is let go, and what other instances are told of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::known::Known;
 use super::manager::Manager;
-use super::ram::MENDING;
+use super::ram::{MENDING, RamAct};
 use crate::config::Hold;
+use crate::journal::{Opened, State};
 use crate::probe::warm::Source;
 use crate::residency::act::ActKind;
 use crate::residency::budget::Kept as Claim;
 use crate::residency::bytes::Bytes;
-use crate::residency::event::What;
+use crate::residency::event::{DROPPED_BY_ANOTHER, What};
 use crate::residency::hold::{Held, How};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
-use crate::residency::snapshot::Kept;
+use crate::residency::snapshot::{Blob, Kept};
 use crate::residency::timing::Moment;
 
 /// A fade is told when one of these percentages is crossed.
 const LEVELS: [u8; 4] = [95, 75, 50, 5];
+
+/// What another instance drops sinks within this time: that is no fading.
+const DROPPED: Duration = Duration::from_secs(10);
 
 /// A model that faded is not mended again sooner than this.
 const MEND_AGAIN: Duration = Duration::from_secs(120);
@@ -118,34 +123,46 @@ impl Manager {
         }
     }
 
-    /// Models that are in RAM on purpose, beside `but`: what the budget is spent on.
-    pub(super) fn in_ram_on_purpose(&self, but: &ModelName) -> Vec<Claim> {
+    /// Models that are in RAM on purpose, beside `but`: what the budget is spent on, other instances' holds included.
+    pub(super) fn in_ram_on_purpose(&mut self, but: &ModelName) -> Vec<Claim> {
         let now = self.now();
+        let me = std::process::id();
+        let leases = self.tier.as_mut().and_then(|tier| tier.journal.opened());
+        let leases = leases.map(|journal| Arc::clone(&journal.leases.borrow())).unwrap_or_default();
+        let list = &self.known.config.preload.models;
+        let place = |name: &ModelName| list.iter().position(|listed| listed == name);
+        let wanted = place(but);
         let mut claims: Vec<Claim> = Vec::new();
         for name in self.known.installed.keys() {
+            let blobs = self.known.blobs(name);
+            let of_others = |blob: &Blob| leases.iter().any(|l| l.pid != me && l.digest == blob.digest);
+            let is_leased = blobs.iter().any(of_others);
             let counted = claims.iter().any(|claim| self.known.are_one(&claim.model, name));
-            if counted || self.known.are_one(name, but) || !self.known.is_watched(name) {
+            if counted || self.known.are_one(name, but) || !(is_leased || self.known.is_watched(name)) {
                 continue;
             }
             let keeping = self.known.kept.get(name);
-            // What is being read is counted as a whole: it will be.
-            let whole = self.known.blobs(name).iter().map(|blob| blob.size).sum();
-            let is_read = self
-                .ram_acts
-                .iter()
-                .any(|a| a.act.is_live() && a.act.model == *name && a.act.progress.is_some());
-            let bytes = if is_read { whole } else { self.known.cached(name).0.bytes().unwrap_or_default() };
-            if bytes == Bytes::ZERO && keeping.is_none() {
+            // What is read or held is counted as a whole: it will be, or is kept so.
+            let is_read = |a: &RamAct| a.act.is_live() && a.act.model == *name && a.act.progress.is_some();
+            let is_whole = is_leased || keeping.is_some() || self.ram_acts.iter().any(is_read);
+            let bytes: Bytes = if is_whole {
+                blobs.iter().map(|blob| blob.size).sum()
+            } else {
+                self.known.cached(name).0.bytes().unwrap_or_default()
+            };
+            if bytes == Bytes::ZERO {
                 continue;
             }
+            // The list is in the order of need: a model of it does not go for one that stands behind it.
+            let comes_first = place(name).zip(wanted).is_some_and(|(other, wanted)| other < wanted);
             let used = keeping.map(|keeping| keeping.used).or_else(|| self.known.last_use.get(name).copied());
             claims.push(Claim {
                 model: name.clone(),
                 bytes,
                 idle: used.map_or(Duration::MAX, |used| now.since(used.mono)),
                 in_vram: self.known.running_as(name).is_some(),
-                held: keeping.is_some_and(|keeping| keeping.held),
-                listed: self.known.config.preload.models.contains(name),
+                held: is_leased || comes_first || keeping.is_some_and(|keeping| keeping.held),
+                listed: place(name).is_some(),
             });
         }
         claims
@@ -214,10 +231,35 @@ impl Manager {
         let wanted =
             |model: &&ModelName| self.known.blobs(model).iter().any(|blob| asked.contains(&&blob.digest));
         let models: Vec<ModelName> = self.known.kept.keys().filter(wanted).cloned().collect();
+        let now = self.now();
         for model in &models {
-            self.let_go(model, Some("another resident asked for it".to_owned()));
+            self.known.let_go_at.insert(model.clone(), now);
+            self.let_go(model, Some(DROPPED_BY_ANOTHER.to_owned()));
         }
-        !models.is_empty()
+        self.say_journal_trouble() || !models.is_empty()
+    }
+
+    /// A journal that cannot be used is said once: then nobody knows what others hold.
+    fn say_journal_trouble(&mut self) -> bool {
+        let Some(journal) = self.tier.as_mut().and_then(|tier| tier.journal.opened()) else { return false };
+        let why = match &*journal.state.borrow() {
+            State { opened: Some(Err(why)), .. } | State { trouble: Some(why), .. } => {
+                format!("other instances cannot be told what is held here: {why}")
+            }
+            State { opened: Some(Ok(Opened::MovedAside { to, why })), .. } => {
+                format!(
+                    "the journal was unusable ({why}) and lies at {} now; what others hold is not known",
+                    to.display()
+                )
+            }
+            State { .. } => return false,
+        };
+        let is_new = self.known.journal_trouble.as_ref() != Some(&why);
+        if is_new {
+            self.known.journal_trouble = Some(why.clone());
+            self.tell(None, What::Warned { why });
+        }
+        is_new
     }
 
     /// Takes the holder's readings; says whether there is something new to show.
@@ -251,12 +293,14 @@ impl Manager {
 
     /// Tells what the kernel took back, and mends it where the user has asked for that.
     pub(super) fn watch_fading(&mut self) {
+        let now = self.now();
         let names: Vec<ModelName> =
             self.known.installed.keys().filter(|name| self.known.is_watched(name)).cloned().collect();
         for name in names {
             let Some(percent) = self.known.percent_cached(&name) else { continue };
             let told = self.known.told_percent.entry(name.clone()).or_insert(percent);
-            if percent >= *told {
+            let is_dropped = self.known.let_go_at.get(&name).is_some_and(|at| now.since(at.mono) < DROPPED);
+            if percent >= *told || is_dropped {
                 *told = percent;
             } else if LEVELS.iter().any(|level| *told >= *level && percent < *level) {
                 let from = std::mem::replace(told, percent);

@@ -83,6 +83,10 @@ pub(crate) struct Known {
     pub warned: bool,
     /// Models that were warmed here and neither dropped nor let go since.
     pub warmed: BTreeSet<ModelName>,
+    /// When each model was let go because another instance drops it.
+    pub let_go_at: HashMap<ModelName, Moment>,
+    /// What was told of the journal.
+    pub journal_trouble: Option<String>,
     /// When each model was last mended.
     pub mended: HashMap<ModelName, Moment>,
     /// Main memory.
@@ -198,6 +202,8 @@ impl Known {
             told_percent: HashMap::new(),
             warned: false,
             warmed: BTreeSet::new(),
+            let_go_at: HashMap::new(),
+            journal_trouble: None,
             mended: HashMap::new(),
             ram: None,
             cards: None,

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::manager::Manager;
 use super::tier::RamTier;
 use super::{ask, observe};
+use crate::journal::Journal;
 use crate::probe::watched::Watched;
 use crate::residency::host::Cards;
 use crate::residency::map::Pages;
@@ -99,6 +100,15 @@ pub(super) async fn changed_in<T>(probe: Option<&mut watch::Receiver<T>>) {
     std::future::pending::<()>().await;
 }
 
+/// Waits until the journal says something new, of its leases or of itself.
+async fn journal_changed(journal: Option<&mut Journal>) {
+    let Some(journal) = journal else { return std::future::pending().await };
+    tokio::select! {
+        () = changed_in(Some(&mut journal.leases)) => {}
+        () = changed_in(Some(&mut journal.state)) => {}
+    }
+}
+
 /// Who has news of the RAM tier.
 pub(super) enum FromTier {
     Warmer,
@@ -112,7 +122,7 @@ pub(super) async fn changed_tier(tier: Option<&mut RamTier>) -> FromTier {
     tokio::select! {
         () = changed_in(Some(&mut warmer.progress)) => FromTier::Warmer,
         () = changed_in(Some(&mut holder.readings)) => FromTier::Holder,
-        () = changed_in(journal.opened().map(|journal| &mut journal.leases)) => FromTier::Journal,
+        () = journal_changed(journal.opened()) => FromTier::Journal,
     }
 }
 

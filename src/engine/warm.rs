@@ -17,6 +17,9 @@ use crate::residency::name::ModelName;
 use crate::residency::timing::Moment;
 use crate::residency::warm::{Progress, Warming};
 
+/// How long the journal is waited for.
+const JOURNAL: Duration = Duration::from_secs(1);
+
 /// Between two looks for runners while files are read: another client's load must not wait for the disk behind us.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -44,17 +47,24 @@ impl Manager {
         if let Some(other) = self.ram_acts.iter().find(before) {
             return Next::Wait(format!("waits for the warm of {}", other.act.model));
         }
+        if self.waits_for_journal(at) {
+            return Next::Wait("looks what other instances hold".to_owned());
+        }
         let files = self.sources(model);
         let size: Bytes = files.iter().map(|file| file.size).sum();
         let cached = self.known.cached(model).0;
         let missing = cached.bytes().map_or(size, |bytes| size.minus(bytes));
         match self.verdict(&Want { model: model.clone(), size, missing }) {
             Verdict::Refused { why } => return Next::Fail(why),
-            Verdict::MakesRoom { drops, .. } => {
+            Verdict::MakesRoom { drops, why } => {
+                self.tell(Some(model.clone()), What::Warned { why });
                 let ids = drops.into_iter().map(|victim| self.make_room(victim)).collect();
                 return Next::Step(Step::MakingRoom(ids), "making room");
             }
             Verdict::Fits { .. } => {}
+        }
+        if let Some(pages) = &self.pages {
+            pages.spare(files.iter().map(|file| file.path.clone()));
         }
         let Some(tier) = &self.tier else { return Next::Fail(nowhere()) };
         tier.warmer.warm(Job { id: self.ram_acts[at].act.id.0, priority, files });
@@ -104,8 +114,17 @@ impl Manager {
         files.into_iter().map(|(digest, path, size)| Source { digest, path, size }).collect()
     }
 
+    /// What other instances hold is a part of the budget: it is known once the journal has been read, or cannot be.
+    fn waits_for_journal(&mut self, at: usize) -> bool {
+        let waited = self.now().since(self.ram_acts[at].asked.mono);
+        let Some(journal) = self.tier.as_mut().and_then(|tier| tier.journal.get()) else { return false };
+        // A full queue is the journal's own trouble: then it is asked again at the next turn.
+        let watches = journal.watch(true).is_ok();
+        waited < JOURNAL && watches && journal.state.borrow().opened.is_none()
+    }
+
     /// What the budget says of a wish.
-    fn verdict(&self, want: &Want) -> Verdict {
+    fn verdict(&mut self, want: &Want) -> Verdict {
         let Some(ram) = self.known.ram else {
             return Verdict::Refused { why: "the machine's memory cannot be read".to_owned() };
         };

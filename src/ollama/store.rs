@@ -155,7 +155,8 @@ impl Store {
         Blob {
             digest: layer.digest,
             role: layer.role,
-            size: Bytes(length.unwrap_or(layer.size)),
+            // As the manifest says: a file that was cut is not all of it.
+            size: Bytes(if layer.size == 0 { length.unwrap_or(0) } else { layer.size }),
             path: length.map(|_| path),
             cached: Cached::Unread,
             map: None,

@@ -49,6 +49,7 @@ pub struct PageCache {
 /// What was asked since the thread last looked.
 #[derive(Debug, Default)]
 struct Mail {
+    spare: Vec<PathBuf>,
     list: Option<Vec<Blob>>,
     urgent: HashMap<String, (PathBuf, Bytes)>,
 }
@@ -89,6 +90,14 @@ impl PageCache {
         }
         drop(mail);
         // Full: it will wake anyway, and find this mail too.
+        let _ = self.wake.try_send(());
+    }
+}
+
+impl PageCache {
+    /// These files are being read on purpose: what sampling them brought in is not dropped any more.
+    pub fn spare(&self, paths: impl IntoIterator<Item = PathBuf>) {
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner).spare.extend(paths);
         let _ = self.wake.try_send(());
     }
 }
@@ -165,8 +174,9 @@ impl Reader {
 
     /// Takes what was asked; true if a blob was forgotten.
     fn open_mail(&mut self) -> bool {
-        let Mail { list, urgent } =
+        let Mail { spare, list, urgent } =
             std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner));
+        self.sweeps.retain(|sweep| !spare.contains(&sweep.path));
         if let Some(list) = list {
             self.schedule.list(list);
         }

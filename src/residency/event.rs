@@ -10,6 +10,9 @@ use super::timing::Moment;
 /// How many events a snapshot carries.
 pub const RING: usize = 512;
 
+/// Why a model is released when another instance drops it.
+pub const DROPPED_BY_ANOTHER: &str = "another resident asked for it";
+
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {

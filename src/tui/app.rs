@@ -148,8 +148,8 @@ pub enum Effect {
     Acts(ActKind, Vec<ModelName>),
     /// The preload list is these models from now on.
     List(Vec<ModelName>),
-    /// Write the preload list into the user's config.
-    WriteList(Vec<ModelName>),
+    /// Write into the user's config that the model is on the preload list, or no longer.
+    WriteListed(ModelName, bool),
     /// Cancel what runs or waits for a model.
     Cancel(ModelName),
     /// Cancel everything.

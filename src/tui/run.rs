@@ -173,8 +173,8 @@ impl Session {
                     }
                 }
                 Some(Effect::List(models)) => self.send(&handle, Command::List { models }),
-                Some(Effect::WriteList(models)) => {
-                    let said = (self.write_list)(&models);
+                Some(Effect::WriteListed(model, is_on)) => {
+                    let said = (self.write_list)(&model, is_on);
                     self.app.notice = Some(said.unwrap_or_else(|why| why));
                 }
                 Some(Effect::Cancel(model)) => self.send(&handle, Command::Cancel { model }),

@@ -70,7 +70,7 @@ fn blob(of: char, role: &'static str, size: u64, path: Option<PathBuf>) -> Blob 
 }
 
 #[test]
-fn a_models_large_files_are_found_once_each_with_their_real_length() {
+fn a_models_large_files_are_found_once_each_with_the_length_that_the_model_says() {
     let tree = Tree::new();
     let layers = json!([
         layer("template", '1', 5),
@@ -87,7 +87,8 @@ fn a_models_large_files_are_found_once_each_with_their_real_length() {
     assert_eq!(
         tree.store().blobs(&name("qwen2.5-coder:7b")),
         Ok(vec![
-            blob('a', "weights", 12, Some(weights)),
+            // The file of 12 bytes is not what the manifest says: a reader of it will find out.
+            blob('a', "weights", 11, Some(weights)),
             blob('b', "projector", 3, Some(projector)),
             blob('d', "adapter", 2, None),
             blob('e', "draft", 4, None),
@@ -183,7 +184,7 @@ fn links_are_followed() {
     let file = elsewhere.blob('a', 21);
     let link = tree.dir().join("blobs").join(digest('a').replace(':', "-"));
     std::os::unix::fs::symlink(file, &link).unwrap();
-    tree.model("registry.ollama.ai/library/m/latest", &json!([layer("model", 'a', 1)]));
+    tree.model("registry.ollama.ai/library/m/latest", &json!([layer("model", 'a', 21)]));
     assert_eq!(tree.store().blobs(&name("m")), Ok(vec![blob('a', "weights", 21, Some(link))]));
 }
 

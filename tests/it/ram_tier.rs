@@ -275,6 +275,18 @@ async fn a_file_that_was_cut_is_an_error_and_no_crash() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_shorter_than_its_model_is_not_warmed() {
+    let mut ram = Ram::new(Config::default()).await;
+    let path = ram.blobs(QWEN).remove(0);
+    File::options().write(true).open(&path).unwrap().set_len(1 << 20).unwrap();
+    let act = ram.act(ActKind::Warm, QWEN).await;
+    assert!(why(&act).contains("MB"), "{act:?}");
+    // Of what there is of it, all may be in RAM; of the model it is not.
+    ram.world.until_model(QWEN, |model| model.tiers.ram.percent_of(model.tiers.whole()) < 50).await;
+    ram.sim.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_server_on_another_machine_is_told_from_one_whose_ram_can_be_filled() {
     let options = sim::Options::for_tests(1024, std::time::Duration::from_millis(5), clock::system());
     let sim = sim::start(options).await.unwrap();

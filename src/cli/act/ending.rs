@@ -13,8 +13,8 @@ use crate::residency::text::printable;
 /// How one act ended, or why it was not begun.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Ending {
-    /// A snapshot showed it done; what there is to say instead of the time it took.
-    Done { took: Duration, note: Option<String> },
+    /// A snapshot showed it done; what there is to say instead of the time it took, and what else a script wants to know.
+    Done { took: Duration, note: Option<String>, facts: Option<Value> },
     /// It did not work, or somebody cancelled it.
     Failed { why: String, cancelled: bool },
     /// The user cancelled it with Ctrl-C.
@@ -100,7 +100,12 @@ impl Ending {
             "exit_code": self.exit() as u8,
         });
         match self {
-            Ending::Done { took, .. } => object["took_seconds"] = seconds(*took),
+            Ending::Done { took, facts, .. } => {
+                object["took_seconds"] = seconds(*took);
+                for (key, value) in facts.iter().filter_map(Value::as_object).flatten() {
+                    object[key] = value.clone();
+                }
+            }
             Ending::Unknown { nearest } => {
                 object["error"] = self.reason().into();
                 object["nearest"] = nearest.clone().into();
@@ -137,7 +142,7 @@ mod tests {
 
     #[test]
     fn what_is_done_says_in_which_time() {
-        let done = Ending::Done { took: Duration::from_millis(612), note: None };
+        let done = Ending::Done { took: Duration::from_millis(612), note: None, facts: None };
         assert_eq!(done.line(ActKind::Load, &qwen()), "qwen2.5-coder:7b loaded in 0.61 s");
         assert_eq!(
             done.json(ActKind::Load, &qwen()),
@@ -172,7 +177,7 @@ mod tests {
     fn each_ending_has_its_exit_code() {
         let why = String::new;
         for (ending, exit, last) in [
-            (Ending::Done { took: Duration::ZERO, note: None }, Exit::Done, false),
+            (Ending::Done { took: Duration::ZERO, note: None, facts: None }, Exit::Done, false),
             (Ending::Failed { why: why(), cancelled: false }, Exit::Failed, false),
             (Ending::Interrupted, Exit::Failed, true),
             (Ending::TimedOut { why: why() }, Exit::TimedOut, true),

@@ -14,7 +14,8 @@ impl App {
     pub(super) fn move_in_ram(&mut self, action: Action) -> Option<Effect> {
         let model = self.movable()?;
         let is_local = self.server().is_some_and(|server| server.local);
-        if !is_local {
+        let by_request = action == Action::Warm && self.settings.preload.strategy == Strategy::Request;
+        if !is_local || by_request {
             return self.elsewhere(action, &model);
         }
         let is_held = model.kept.as_ref().is_some_and(|kept| kept.held);
@@ -72,12 +73,12 @@ impl App {
         }
         let is_local = self.server().is_some_and(|server| server.local);
         match (is_local, self.settings.preload.strategy) {
-            (false, Strategy::Request) => Some(Effect::Acts(ActKind::Load, models)),
+            (_, Strategy::Request) => Some(Effect::Acts(ActKind::Load, models)),
             (false, Strategy::Warm) => {
                 let model = self.model().cloned()?;
                 self.elsewhere(Action::WarmAll, &model)
             }
-            (true, _) => {
+            (true, Strategy::Warm) => {
                 let then = Effect::Acts(ActKind::Warm, models);
                 let server = self.server()?;
                 let listed: Vec<&Model> =
@@ -115,19 +116,20 @@ impl App {
             .collect();
         list.sort_by_key(|(place, _)| *place);
         let mut list: Vec<ModelName> = list.into_iter().map(|(_, name)| name).collect();
-        let now = if model.listed.is_some() {
-            list.retain(|name| *name != model.name);
-            "off"
-        } else {
+        let is_on = model.listed.is_none();
+        let now = if is_on { "on" } else { "off" };
+        if is_on {
             list.push(model.name.clone());
-            "on"
-        };
+        } else {
+            list.retain(|name| *name != model.name);
+        }
         let said = format!("{} is {now} the preload list", model.name);
         match self.settings.list_place.clone() {
             Some(path) => {
                 let question =
                     format!("{said}. write that to {}? no: until the end of this program", path.display());
-                self.layer = Layer::Ask(Ask { question, then: Effect::WriteList(list.clone()) });
+                self.layer =
+                    Layer::Ask(Ask { question, then: Effect::WriteListed(model.name.clone(), is_on) });
             }
             None => self.say(said),
         }

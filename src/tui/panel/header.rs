@@ -53,7 +53,7 @@ fn left(app: &App, now: Moment) -> Vec<Piece> {
     pieces.push(Piece { text: printable(&url).into_owned(), style: theme.text, rank: 4 });
     if let Some(version) = &server.version {
         let text = format!("ollama {}", format::fit(version, 16));
-        pieces.push(Piece { text, style: theme.faint, rank: 7 });
+        pieces.push(Piece { text, style: theme.faint, rank: 8 });
     }
     let time = |moment: Moment| format::clock_seconds(moment.wall, &app.settings.zone);
     let (text, style) = match &server.reach {
@@ -89,7 +89,7 @@ fn right(app: &App, now: Moment) -> Vec<Piece> {
     }
     let holds = app.snapshot.host.holds;
     if holds.0 > 0 {
-        pieces.push(Piece { text: format!("holds {holds}"), style: theme.ram, rank: 8 });
+        pieces.push(Piece { text: format!("holds {holds}"), style: theme.ram, rank: 7 });
     }
     let preload = &app.settings.preload;
     if app.settings.may_act && preload.enabled && preload.auto_refresh {

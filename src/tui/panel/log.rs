@@ -168,8 +168,7 @@ fn words(event: &Event, app: &App) -> (String, Style) {
             (format!("no longer held in RAM: {}", printable(why)), theme.text)
         }
         What::Faded { from, to } => (format!("fading: {from} → {to} % in RAM"), theme.warn),
-        What::Warned { why } => (printable(why).into_owned(), theme.warn),
-        What::HoldTrouble { why } => (format!("held only in part: {}", printable(why)), theme.warn),
+        What::Warned { why } | What::HoldTrouble { why } => (printable(why).into_owned(), theme.warn),
         What::Failed { verb, why } => (format!("{verb} failed: {}", printable(why)), theme.bad),
         What::Cancelled { verb } => (format!("{verb} cancelled"), theme.warn),
         What::ServerGone { why } => (format!("server gone: {}", printable(why)), theme.bad),
@@ -180,5 +179,8 @@ fn words(event: &Event, app: &App) -> (String, Style) {
 /// Bytes over seconds; nothing of no time.
 fn rate(size: Bytes, seconds: f64) -> Option<String> {
     let rate = size.gb() / seconds;
-    (seconds >= 0.01 && rate >= 0.05).then(|| format!("{rate:.1} GB/s"))
+    (seconds >= 0.01 && rate >= 0.001).then(|| match rate {
+        0.0..0.1 => format!("{:.0} MB/s", rate * 1e3),
+        _ => format!("{rate:.1} GB/s"),
+    })
 }

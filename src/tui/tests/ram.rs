@@ -61,7 +61,7 @@ fn the_list_is_changed_at_once_and_written_only_when_asked() {
     assert_eq!(press(&mut app, "a"), Some(Effect::List(list.clone())));
     let shown = picture(&app, 120, 24);
     assert!(shown.contains("llama3.1:8b is on the preload list. write that to /home/me"), "{shown}");
-    assert_eq!(press(&mut app, "y"), Some(Effect::WriteList(list.clone())));
+    assert_eq!(press(&mut app, "y"), Some(Effect::WriteListed(name("llama3.1:8b"), true)));
     assert_eq!(press(&mut app, "a"), Some(Effect::List(list)));
     assert_eq!(press(&mut app, "n"), None);
     let mut off = on("qwen2.5-coder:7b", |_| ());
