@@ -10,8 +10,9 @@ use crate::probe::evict::{self, Evicted};
 use crate::residency::act::ActId;
 use crate::residency::bytes::Bytes;
 use crate::residency::event::What;
+use crate::residency::map::Pages;
 use crate::residency::name::ModelName;
-use crate::residency::timing::Moment;
+use crate::residency::timing::{Moment, Reading};
 
 /// How long another instance may take to let go.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -137,6 +138,12 @@ impl Manager {
         let whole: Bytes = self.known.blobs(&model).iter().map(|blob| blob.size).sum();
         self.known.told_percent.insert(model.clone(), left.percent_of(whole));
         self.tell(Some(model.clone()), What::Dropped { was, left });
+        // What was just read counts at once: the next question to the budget must not see what is gone.
+        let pages = Arc::make_mut(&mut self.known.pages);
+        for file in files {
+            let value = Pages { cached: file.after.clone(), map: None };
+            pages.insert(file.digest.clone(), Reading { value, at: now });
+        }
         let stays = files.iter().find_map(|file| file.why_stays.clone());
         let act = &mut self.ram_acts[at];
         match stays {

@@ -71,7 +71,12 @@ impl Case<'_> {
             seconds => KeepAlive::For(Duration::from_secs(seconds)),
         };
         let named = |kept: &&Kept| {
-            format!("{} ({} GB, unused for {})", kept.model, self.gb(wide(kept.bytes)), idle(kept.idle))
+            let unused = match kept.idle {
+                // No use of it was ever seen.
+                Duration::MAX => "not seen in use".to_owned(),
+                time => format!("unused for {}", idle(time)),
+            };
+            format!("{} ({} GB, {unused})", kept.model, self.gb(wide(kept.bytes)))
         };
         drops.iter().map(named).collect::<Vec<_>>().join(", ")
     }
