@@ -4,9 +4,12 @@
 mod acts;
 pub mod answers;
 mod ask;
+mod chronicle;
 pub mod clock;
 mod drop;
 mod due;
+mod facts;
+pub mod flow;
 mod hold;
 mod known;
 mod manager;
@@ -14,6 +17,7 @@ mod observe;
 mod poll;
 mod ram;
 mod readings;
+mod replies;
 mod tier;
 mod warm;
 
@@ -31,7 +35,9 @@ use crate::probe::watched::Watched;
 use crate::residency::act::{ActId, ActKind};
 use crate::residency::host::{Cards, Ram, Runner};
 use crate::residency::name::ModelName;
+use crate::residency::record::Happened;
 use crate::residency::snapshot::Snapshot;
+use crate::residency::swap::Wish;
 use crate::residency::timing::Clock;
 
 use known::Known;
@@ -51,6 +57,17 @@ pub enum Command {
         /// To which model.
         model: ModelName,
     },
+    /// A swap, as `Act`, with what else is asked of it.
+    Swap {
+        /// Names it.
+        id: ActId,
+        /// To which model.
+        model: ModelName,
+        /// What else.
+        wish: Wish,
+    },
+    /// Keep this in the journal: a phase of a workflow or of an agent's work.
+    Record(Happened),
     /// Cancel what runs or waits for this model.
     Cancel {
         /// Which model.
@@ -104,6 +121,13 @@ impl Handle {
     pub fn act(&self, kind: ActKind, model: ModelName) -> Result<ActId, Busy> {
         let id = ActId(self.next.fetch_add(1, Ordering::Relaxed));
         self.send(Command::Act { id, kind, model })?;
+        Ok(id)
+    }
+
+    /// Asks for a swap without waiting, as [`Handle::act`].
+    pub fn swap(&self, model: ModelName, wish: Wish) -> Result<ActId, Busy> {
+        let id = ActId(self.next.fetch_add(1, Ordering::Relaxed));
+        self.send(Command::Swap { id, model, wish })?;
         Ok(id)
     }
 }

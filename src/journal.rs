@@ -122,11 +122,6 @@ impl Journal {
         self.send(Command::Release(digests))
     }
 
-    /// Says that this process holds nothing.
-    pub fn release_all(&self) -> Result<(), NotTaken> {
-        self.send(Command::ReleaseAll)
-    }
-
     /// Asks all other living processes that hold these blobs to let them go. Whether they do is seen in `leases`, while
     /// watching.
     pub fn ask_release(&self, digests: Vec<String>) -> Result<Asked, NotTaken> {

@@ -75,21 +75,14 @@ impl Acts {
     pub fn take(&mut self, id: ActId, kind: ActKind, model: ModelName, now: Moment) {
         let state = ActState::Queued { why: "about to start".to_owned(), since: now };
         self.list.push(Tracked {
-            act: Act { id, kind, model, state, progress: None },
+            act: Act { id, kind, model, state, progress: None, swap: None },
             asked: now,
             step: Step::Waiting,
             victims: Vec::new(),
             displaced: Vec::new(),
             told: false,
         });
-        let ended = self.list.iter().filter(|tracked| !tracked.act.is_live()).count();
-        let mut excess = ended.saturating_sub(KEPT);
-        self.list.retain(|tracked| {
-            tracked.act.is_live() || excess == 0 || {
-                excess -= 1;
-                false
-            }
-        });
+        forget_ended(&mut self.list, |tracked| &tracked.act);
     }
 
     /// For the snapshot.
@@ -261,6 +254,18 @@ impl Acts {
     }
 }
 
+/// Of acts that have ended only the latest are kept.
+pub(super) fn forget_ended<T>(list: &mut Vec<T>, act: impl Fn(&T) -> &Act) {
+    let ended = list.iter().filter(|one| !act(one).is_live()).count();
+    let mut excess = ended.saturating_sub(KEPT);
+    list.retain(|one| {
+        act(one).is_live() || excess == 0 || {
+            excess -= 1;
+            false
+        }
+    });
+}
+
 impl Tracked {
     fn send(&mut self, job: Job, jobs: &mut Vec<(ActId, Job)>) {
         if let Job::Unload { model } = &job
@@ -317,7 +322,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::engine::known::{Installed, Loading, Running};
+    use crate::engine::facts::{Installed, Loading, Running};
     use crate::residency::bytes::Bytes;
     use crate::residency::forecast::Forecast;
     use crate::residency::snapshot::Details;

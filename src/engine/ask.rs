@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use tokio::sync::oneshot;
 
 use super::acts::{Answer, Job};
-use super::known::{Installed, Known, Running, Shown};
+use super::facts::{Installed, Running, Shown};
+use super::known::Known;
 use crate::ollama::store::{Candidates, Store, blob_paths, usual_dirs};
 use crate::ollama::{Client, Error, Kind, Load, wire};
 use crate::probe::evict::Evicted;

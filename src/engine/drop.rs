@@ -21,21 +21,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const REST: u8 = 1;
 
 impl Manager {
-    /// Why a model cannot be dropped, in words for the user.
-    pub(super) fn why_not_drop(&self, model: &ModelName) -> Option<String> {
-        if !self.known.local || self.tier.is_none() {
-            return Some("the server is on another machine: its RAM cannot be reached from here".to_owned());
-        }
-        match self.known.files.get(model) {
-            None => Some(format!("no files of {model} are known here")),
-            Some(Err(why)) => Some(format!("its files cannot be read here: {why}")),
-            Some(Ok(blobs)) if blobs.iter().any(|blob| blob.path.is_none()) => {
-                Some("its files are not on this machine".to_owned())
-            }
-            Some(Ok(_)) => None,
-        }
-    }
-
     /// Lets go here, asks other instances to, and goes on when nobody holds it any more.
     pub(super) fn let_all_go(
         &mut self,
@@ -97,12 +82,9 @@ impl Manager {
 
     /// Asks other instances to let go; the journal answers who they are.
     fn ask_others(&mut self, id: ActId, since: Moment, digests: Vec<String>) -> Next {
-        let journal = self.tier.as_mut().and_then(|tier| tier.journal.get());
-        let asked = journal.and_then(|journal| {
-            // Without a journal there is nobody who could be known.
-            journal.watch(true).ok()?;
-            journal.ask_release(digests).ok()
-        });
+        // Without a journal there is nobody who could be known.
+        let journal = self.tier.as_mut().and_then(|tier| tier.journal.watched());
+        let asked = journal.and_then(|journal| journal.ask_release(digests).ok());
         let Some(asked) = asked else {
             return Next::Step(Step::LettingGo { since, others: Others::None }, "letting go");
         };

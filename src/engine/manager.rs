@@ -11,27 +11,22 @@ use tokio_util::sync::CancellationToken;
 use super::acts::{Acts, Job};
 use super::ask::{self, Reply};
 use super::due::Due;
-use super::known::{Known, Loading, PageReadings};
+use super::facts::Loading;
+use super::known::{Known, PageReadings};
 use super::ram::{ASKED, RamAct};
 use super::readings::{changed, changed_in, changed_tier};
 use super::tier::RamTier;
-use super::{Command, observe, poll};
-use crate::ollama::{Client, Error, Kind};
+use super::{Command, poll};
+use crate::ollama::Client;
 use crate::probe::page_cache::PageCache;
 use crate::probe::watched::Watched;
-use crate::residency::act::ActId;
+use crate::residency::act::{ActId, ActKind};
 use crate::residency::event::{Event, RING, What};
 use crate::residency::host::{Cards, Ram, Runner};
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Reach, Snapshot};
 use crate::residency::timing::{Clock, Moment, Reading};
 
-/// Between two `/api/ps` while an act of ours runs, on servers where that is safe: at most five a second.
-const ACT_PERIOD: Duration = Duration::from_millis(250);
-/// Between two `/api/tags`: the server re-reads all manifests for each.
-const TAGS_PERIOD: Duration = Duration::from_secs(20);
-/// The same after an answer that was none.
-const TAGS_RETRY: Duration = Duration::from_secs(5);
 /// Between two looks at acts of the RAM tier that wait for something.
 const RAM_TURN: Duration = Duration::from_millis(500);
 /// An answer that takes longer makes the server slow.
@@ -172,7 +167,7 @@ impl Manager {
     }
 
     /// Sends the jobs of acts. A load that starts is known to be pending from now on.
-    fn carry_out(&mut self, jobs: Vec<(ActId, Job)>) {
+    pub(super) fn carry_out(&mut self, jobs: Vec<(ActId, Job)>) {
         let now = self.now();
         for (id, job) in jobs {
             if let Job::Load { model, .. } = &job {
@@ -192,6 +187,9 @@ impl Manager {
         match command {
             Command::Act { id, kind, model } if kind.is_of_ram() => self.take_ram_act(id, kind, model, ASKED),
             Command::Act { id, kind, model } => self.acts.take(id, kind, model, now),
+            // Until swaps carry wishes.
+            Command::Swap { id, model, .. } => self.acts.take(id, ActKind::Swap, model, now),
+            Command::Record(what) => self.record(what),
             Command::Cancel { model } => self.cancel(Some(&model)),
             Command::CancelAll => self.cancel(None),
             Command::List { models } => {
@@ -219,137 +217,7 @@ impl Manager {
         }
     }
 
-    fn reply(&mut self, reply: Reply) {
-        let now = self.now();
-        match reply {
-            Reply::Ps { answer, at } => self.ps(answer, at),
-            Reply::Version(answer) => {
-                self.due.version_sent = false;
-                if let Ok(version) = answer {
-                    self.known.version = Some(version);
-                }
-            }
-            Reply::Tags(answer) => self.tags(answer, now),
-            Reply::Show { digest, answer } => {
-                self.due.show_sent = false;
-                // What cannot be shown is not asked again until its digest changes.
-                self.known.shown.insert(digest, answer.unwrap_or_default());
-            }
-            Reply::Files(found) => {
-                self.due.files_sent = false;
-                (self.known.models_dir, self.known.models_dir_unknown) = match found.dir {
-                    Ok(dir) => (Some(dir), None),
-                    Err(why) => (None, Some(why)),
-                };
-                (self.known.files, self.known.files_owner) = (found.files, found.owner);
-                self.due.pages = now;
-            }
-            Reply::Asked { id, pids } => self.asked(id, &pids),
-            Reply::Evicted { id, answer } => self.evicted(id, &answer),
-            Reply::Act { id, answer } => {
-                self.sent.retain(|(sent, _)| *sent != id);
-                let jobs = self.acts.answered(id, answer, &mut self.known, now);
-                self.carry_out(jobs);
-                // The sooner the next poll, the sooner the act is seen done, within the rate that is allowed.
-                self.due.ps = self.next_ps(now);
-            }
-        }
-        self.end_acts();
-    }
-
-    fn tags(&mut self, answer: ask::TagsAnswer, now: Moment) {
-        self.due.tags_sent = false;
-        self.due.tags = Moment { mono: now.mono + TAGS_PERIOD, ..now };
-        match answer {
-            Ok(fresh) => {
-                self.known.tags_trouble = None;
-                for (model, what) in observe::tags(&mut self.known, fresh, now) {
-                    self.tell(model, what);
-                }
-                // Files come, go and are replaced behind the server's back.
-                self.due.files = true;
-            }
-            // Asked again in its own time: the server is busy.
-            Err(Error { kind: Kind::Timeout { .. }, .. }) => {}
-            Err(error) => {
-                let why = error.to_string();
-                if self.known.tags_trouble.replace(why.clone()).is_none() {
-                    self.tell(None, What::Failed { verb: "list", why });
-                }
-                self.due.tags = Moment { mono: now.mono + TAGS_RETRY, ..now };
-            }
-        }
-        self.no_list_is_no_server(now);
-    }
-
-    /// A server that never gave its list of models is no use, though it answers other questions: it is said to be
-    /// down, with the reason. Once there was a list, the old one stays.
-    fn no_list_is_no_server(&mut self, now: Moment) {
-        if let Some(why) = self.known.tags_trouble.clone()
-            && self.known.tags_at.is_none()
-        {
-            let since = match &self.known.reach {
-                Reach::Down { since, .. } => *since,
-                _ => now,
-            };
-            self.known.reach = Reach::Down { since, answers: true, why };
-        }
-    }
-
-    fn ps(&mut self, answer: ask::PsAnswer, sent: Moment) {
-        let now = self.now();
-        (self.due.ps_sent, self.due.ps_ended) = (None, Some(now));
-        // By the clock, also while the server is silent.
-        self.let_go_what_is_over();
-        self.due.ps_late = matches!(answer, Err(ask::Silence::Slow));
-        match answer {
-            Ok(fresh) => {
-                let back =
-                    matches!(self.known.reach, Reach::Down { .. }) && self.known.tags_trouble.is_none();
-                if let Reach::Down { since, .. } = &self.known.reach
-                    && back
-                {
-                    let after = now.since(since.mono);
-                    // It may be another server now.
-                    (self.known.version, self.due.tags) = (None, now);
-                    self.tell(None, What::ServerBack { after });
-                }
-                self.known.reach = Reach::Up { latency: now.since(sent.mono) };
-                let asked = self.acts.asked();
-                for (model, what) in observe::ps(&mut self.known, fresh, &asked, back, now) {
-                    self.tell(model, what);
-                }
-                self.acts.settle(&self.known, now);
-                self.no_list_is_no_server(now);
-            }
-            Err(ask::Silence::Slow) => {
-                if let Reach::Up { .. } | Reach::Connecting = self.known.reach {
-                    self.known.reach = Reach::Slow { since: sent };
-                }
-            }
-            Err(ask::Silence::Gone { answers, why }) => {
-                let since = if let Reach::Down { since, .. } = &self.known.reach {
-                    *since
-                } else {
-                    self.tell(None, What::ServerGone { why: why.clone() });
-                    now
-                };
-                self.known.reach = Reach::Down { since, answers, why };
-            }
-        }
-        self.due.ps = self.next_ps(now);
-    }
-
-    /// A period after the last poll ended; shorter while an act runs on a server that can bear it.
-    fn next_ps(&self, now: Moment) -> Moment {
-        let calm = self.known.config.ui.refresh.max(Duration::from_secs(1));
-        let busy = self.acts.any_live() && self.known.ps_is_safe();
-        let ended = self.due.ps_ended.unwrap_or(now);
-        let next = ended.mono + if busy { ACT_PERIOD.min(calm) } else { calm };
-        Moment { mono: next.max(now.mono), ..now }
-    }
-
-    fn end_acts(&mut self) {
+    pub(super) fn end_acts(&mut self) {
         for (model, what) in self.acts.news() {
             self.known.loading.retain(|loading, load| !(load.ours && *loading == model));
             self.tell(Some(model), what);

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::known::{Installed, Known, Loading, Running, learn};
+use super::facts::{Installed, Loading, Running, learn};
+use super::known::Known;
 use crate::residency::event::What;
 use crate::residency::expiry::Expiry;
 use crate::residency::host::Runner;

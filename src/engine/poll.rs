@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::known::{Known, Running};
+use super::facts::Running;
+use super::known::Known;
 use super::warm;
 use crate::residency::act::{Act, ActKind};
 use crate::residency::bytes::Bytes;
@@ -55,6 +56,7 @@ pub(crate) fn join(known: &Known, events: &VecDeque<Arc<Event>>, acts: Vec<Act>,
         }],
         events: events.clone(),
         acts,
+        past: Arc::clone(&known.past),
     }
 }
 
@@ -138,6 +140,7 @@ fn model(
         rooms.and_then(|rooms| foresee(known, name, residents, rooms))
     };
     Model {
+        to_vram: None,
         digest: installed
             .map(|model| model.digest.clone())
             .or_else(|| running.map(|r| r.digest.clone()))
@@ -326,7 +329,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::engine::known::Installed;
+    use crate::engine::facts::Installed;
     use crate::residency::map::{Map, Pages};
     use crate::residency::snapshot::Details;
     use crate::residency::timing::Reading;

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::acts::forget_ended;
 use super::manager::Manager;
 use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::event::What;
@@ -22,9 +23,6 @@ const FILES: Duration = Duration::from_secs(10);
 pub(super) const ASKED: u32 = 10;
 /// The priority of what is mended in idle time.
 pub(super) const MENDING: u32 = 100;
-
-/// Ended acts that are kept for front ends to see.
-const ENDED: usize = 64;
 
 /// Numbers of acts that nobody asked for by key begin here.
 const OWN: u64 = 1 << 63;
@@ -100,15 +98,9 @@ impl Manager {
     pub(super) fn take_ram_act(&mut self, id: ActId, kind: ActKind, model: ModelName, priority: u32) {
         let now = self.now();
         let state = ActState::Queued { why: "about to start".to_owned(), since: now };
-        let act = Act { id, kind, model, state, progress: None };
+        let act = Act { id, kind, model, state, progress: None, swap: None };
         self.ram_acts.push(RamAct { act, asked: now, priority, step: Step::Planned });
-        let mut excess = self.ram_acts.iter().filter(|a| !a.act.is_live()).count().saturating_sub(ENDED);
-        self.ram_acts.retain(|a| {
-            a.act.is_live() || excess == 0 || {
-                excess -= 1;
-                false
-            }
-        });
+        forget_ended(&mut self.ram_acts, |ram_act| &ram_act.act);
     }
 
     /// Whether an act of the RAM tier runs or waits.
@@ -152,17 +144,15 @@ impl Manager {
         let model = act.model.clone();
         match (act.kind, step) {
             (ActKind::Release, _) => Some(self.release(&model)),
-            (ActKind::Drop | ActKind::Warm | ActKind::Hold, Step::Planned)
-                if self.waits_for_files(at, &model).is_some() =>
-            {
-                self.waits_for_files(at, &model).map(|why| Next::Wait(why.to_owned()))
-            }
-            (ActKind::Drop, Step::Planned) => Some(self.begin_drop(&model)),
+            (kind, Step::Planned) => Some(match self.waits_for_files(at, &model) {
+                Some(why) => Next::Wait(why.to_owned()),
+                None if kind == ActKind::Drop => self.begin_drop(&model),
+                None => self.begin_warm(at, &model),
+            }),
             (ActKind::Drop, Step::LettingGo { since, others }) => {
                 let (since, others) = (*since, others.clone());
                 self.let_all_go(at, &model, since, others)
             }
-            (_, Step::Planned) => Some(self.begin_warm(at, &model)),
             (_, Step::MakingRoom(drops)) => {
                 let gone = |id: &ActId| !self.ram_acts.iter().any(|a| a.act.id == *id && a.act.is_live());
                 // What they freed is counted again: nothing is promised by a drop.
@@ -240,9 +230,29 @@ impl Manager {
     }
 
     fn begin_drop(&mut self, model: &ModelName) -> Next {
-        match self.why_not_drop(model) {
-            Some(why) => Next::Fail(why),
-            None => Next::Step(Step::LettingGo { since: self.now(), others: Others::Unasked }, "letting go"),
+        match self.why_out_of_reach(model) {
+            Err(why) => Next::Fail(why),
+            Ok(()) => {
+                Next::Step(Step::LettingGo { since: self.now(), others: Others::Unasked }, "letting go")
+            }
+        }
+    }
+
+    /// Why the files of a model cannot be moved from here, in words for the user.
+    pub(super) fn why_out_of_reach(&self, model: &ModelName) -> Result<(), String> {
+        if !self.known.local || self.tier.is_none() {
+            return Err(nowhere());
+        }
+        match self.known.files.get(model) {
+            None if !self.known.installed.contains_key(model) => {
+                Err(format!("not installed; get it with: ollama pull {model}"))
+            }
+            None => Err("its files were not found".to_owned()),
+            Some(Err(why)) => Err(format!("its files cannot be read here: {why}")),
+            Some(Ok(blobs)) if blobs.iter().any(|blob| blob.path.is_none()) => {
+                Err("its files are not on this machine".to_owned())
+            }
+            Some(Ok(_)) => Ok(()),
         }
     }
 
@@ -260,4 +270,10 @@ impl Manager {
         (self.known.cached(model).0 == Cached::Unread && waited < VERIFY)
             .then_some("its files are being read")
     }
+}
+
+pub(super) fn nowhere() -> String {
+    "the server is on another machine: its RAM cannot be read from here; preload.strategy: request loads models \
+     into VRAM instead"
+        .to_owned()
 }

@@ -18,17 +18,18 @@ pub struct RamTier {
 pub struct Journals {
     open: Option<Box<dyn FnOnce() -> Option<Journal> + Send>>,
     journal: Option<Journal>,
+    watched: bool,
 }
 
 impl Journals {
     /// Opened by `open` when it is needed; `None` from it is an instance that is alone.
     pub fn new(open: Box<dyn FnOnce() -> Option<Journal> + Send>) -> Journals {
-        Journals { open: Some(open), journal: None }
+        Journals { open: Some(open), journal: None, watched: false }
     }
 
     /// One that is not there.
     pub fn none() -> Journals {
-        Journals { open: None, journal: None }
+        Journals { open: None, journal: None, watched: false }
     }
 
     /// The journal, opened now if it was not.
@@ -37,6 +38,16 @@ impl Journals {
             self.journal = open();
         }
         self.journal.as_mut()
+    }
+
+    /// The same, kept fresh from now on: what other instances do is seen within half a second.
+    pub(super) fn watched(&mut self) -> Option<&mut Journal> {
+        let watched = self.watched;
+        let journal = self.get()?;
+        // A full queue is the journal's own trouble: it is told again at the next turn.
+        let watches = watched || journal.watch(true).is_ok();
+        self.watched = watches;
+        self.journal.as_mut().filter(|_| watches)
     }
 
     /// The journal, if it has been opened.

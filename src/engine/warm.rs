@@ -66,7 +66,7 @@ impl Manager {
         if let Some(pages) = &self.pages {
             pages.spare(files.iter().map(|file| file.path.clone()));
         }
-        let Some(tier) = &self.tier else { return Next::Fail(nowhere()) };
+        let Some(tier) = &self.tier else { return Next::Fail(super::ram::nowhere()) };
         tier.warmer.warm(Job { id: self.ram_acts[at].act.id.0, priority, files });
         Next::Step(Step::Reading, "reading")
     }
@@ -83,20 +83,7 @@ impl Manager {
         if details.remote_host.is_some() {
             return Err("it runs in the cloud: there is nothing to read here".to_owned());
         }
-        if !self.known.local || self.tier.is_none() {
-            return Err(nowhere());
-        }
-        match self.known.files.get(model) {
-            None if !self.known.installed.contains_key(model) => {
-                return Err(format!("not installed; get it with: ollama pull {model}"));
-            }
-            None => return Err("its files were not found".to_owned()),
-            Some(Err(why)) => return Err(format!("its files cannot be read here: {why}")),
-            Some(Ok(blobs)) if blobs.iter().any(|blob| blob.path.is_none()) => {
-                return Err("its files are not on this machine".to_owned());
-            }
-            Some(Ok(_)) => {}
-        }
+        self.why_out_of_reach(model)?;
         let direct = |runner: &Runner| runner.load_mode == LoadMode::Direct;
         if self.known.runners.iter().flat_map(|reading| &reading.value).any(direct) {
             return Err(
@@ -117,10 +104,8 @@ impl Manager {
     /// What other instances hold is a part of the budget: it is known once the journal has been read, or cannot be.
     fn waits_for_journal(&mut self, at: usize) -> bool {
         let waited = self.now().since(self.ram_acts[at].asked.mono);
-        let Some(journal) = self.tier.as_mut().and_then(|tier| tier.journal.get()) else { return false };
-        // A full queue is the journal's own trouble: then it is asked again at the next turn.
-        let watches = journal.watch(true).is_ok();
-        waited < JOURNAL && watches && journal.state.borrow().opened.is_none()
+        let Some(journal) = self.tier.as_mut().and_then(|tier| tier.journal.watched()) else { return false };
+        waited < JOURNAL && journal.state.borrow().opened.is_none()
     }
 
     /// What the budget says of a wish.
@@ -268,12 +253,6 @@ impl Manager {
             tier.holder.check();
         }
     }
-}
-
-fn nowhere() -> String {
-    "the server is on another machine: its RAM cannot be read from here; preload.strategy: request loads models \
-     into VRAM instead"
-        .to_owned()
 }
 
 /// How far the reading of a model's files is, if one is under way.

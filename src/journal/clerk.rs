@@ -26,7 +26,6 @@ const PERIOD: Duration = Duration::from_millis(500);
 pub(super) enum Command {
     Hold(Vec<String>),
     Release(Vec<String>),
-    ReleaseAll,
     Ask(Vec<String>, oneshot::Sender<Result<Vec<u32>, String>>),
     Watch(bool),
     /// Only to wake it: the program stops.
@@ -149,10 +148,6 @@ impl Work<'_> {
                 for digest in digests {
                     self.held.remove(&digest);
                 }
-                self.behind = true;
-            }
-            Command::ReleaseAll => {
-                self.held.clear();
                 self.behind = true;
             }
             Command::Ask(digests, answer) => asks.push(Ask { digests, answer }),

@@ -134,7 +134,7 @@ async fn two_processes_see_what_each_other_holds() {
     seen(&here, &[("a", this, false), ("b", this, false), ("c", that, false)]).await;
     here.release(blobs(&["b", "never held"])).unwrap();
     seen(&there, &[("a", this, false), ("c", that, false)]).await;
-    here.release_all().unwrap();
+    here.release(blobs(&["a"])).unwrap();
     seen(&there, &[("c", that, false)]).await;
 }
 
@@ -383,6 +383,6 @@ async fn what_is_held_is_said_again_in_the_file_that_takes_the_place_of_a_moved_
     let second = place.open_as(&other);
     second.watch(true).unwrap();
     seen(&second, &[("a", std::process::id(), false)]).await;
-    holder.release_all().unwrap();
+    holder.release(blobs(&["a"])).unwrap();
     holding(&second, 0).await;
 }

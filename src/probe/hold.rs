@@ -54,8 +54,6 @@ pub struct Holder {
 /// What was asked since the thread last looked: the latest for each file.
 #[derive(Debug, Default)]
 struct Mail {
-    /// Everything goes, before the wishes come.
-    none: bool,
     /// What is to be held, and how; `None` is let go.
     wishes: HashMap<String, Option<(PathBuf, How)>>,
     check: bool,
@@ -86,11 +84,6 @@ impl Holder {
     /// Lets the file go: it is unmapped when it is gone from `readings`.
     pub fn release(&self, digest: &str) {
         self.post(|mail| drop(mail.wishes.insert(digest.to_owned(), None)));
-    }
-
-    /// Lets all files go.
-    pub fn release_all(&self) {
-        self.post(|mail| *mail = Mail { none: true, ..Mail::default() });
     }
 
     /// Populates and measures all files now instead of at the next turn.

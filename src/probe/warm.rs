@@ -100,7 +100,6 @@ enum Request {
     Warm(Job),
     Reprioritise(u64, u32),
     Cancel(u64),
-    CancelAll,
     Forget(u64),
     Pause(bool),
 }
@@ -153,11 +152,6 @@ impl Warmer {
     /// Ends a job within a block; what it read stays.
     pub fn cancel(&self, id: u64) {
         self.ask(Request::Cancel(id));
-    }
-
-    /// Ends all jobs.
-    pub fn cancel_all(&self) {
-        self.ask(Request::CancelAll);
     }
 
     /// Drops a job that is over from `progress`.
@@ -226,12 +220,6 @@ impl Reader {
                 }
                 Request::Reprioritise(id, priority) => self.queue.reprioritise(id, priority),
                 Request::Cancel(id) => self.cancel(id),
-                Request::CancelAll => {
-                    let all: Vec<u64> = self.queue.iter().map(|turn| turn.id).collect();
-                    for id in all {
-                        self.cancel(id);
-                    }
-                }
                 Request::Forget(id) => {
                     self.over.remove(&id);
                 }

@@ -1,9 +1,11 @@
 //! Acts: what a person asked for, from the asking to the end that a snapshot shows.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::keep_alive::KeepAlive;
 use super::name::ModelName;
+use super::swap::Swapping;
 use super::timing::Moment;
 use super::warm::Progress;
 
@@ -75,6 +77,8 @@ pub struct Act {
     pub state: ActState,
     /// How far the reading is, of an act that reads.
     pub progress: Option<Progress>,
+    /// The plan and the stopwatch, of a load or a swap that has begun.
+    pub swap: Option<Arc<Swapping>>,
 }
 
 /// How far an act is.

@@ -149,11 +149,6 @@ pub fn least(ram: &Ram) -> Bytes {
     Bytes((ram.total.0 / 32).min(GIB))
 }
 
-/// All that models may take of this machine's RAM.
-pub fn room_for_models(limits: Limits, machine: &Machine) -> Bytes {
-    limits.shares(machine.ram.total).models
-}
-
 /// Whether `want` may come in beside the models that are `kept`; with `make_room` some of them may go for it.
 ///
 /// Kept models are never pushed out by a new one, so their sum must fit into the budget, and beside the margin into
@@ -614,9 +609,9 @@ mod tests {
             let Shares { system, models, context, total } = Shares::of(Bytes(total));
             assert_eq!(system + models + context, total);
         }
-        assert_eq!(room_for_models(IDEA, &machine(32 * GB, 0, 0)), Bytes(19 * GB));
-        assert_eq!(room_for_models(IDEA, &machine(16 * GB, 0, 0)), Bytes(3 * GB));
-        assert_eq!(room_for_models(IDEA, &machine(GB, 0, 0)), Bytes::ZERO);
+        assert_eq!(IDEA.shares(Bytes(32 * GB)).models, Bytes(19 * GB));
+        assert_eq!(IDEA.shares(Bytes(16 * GB)).models, Bytes(3 * GB));
+        assert_eq!(IDEA.shares(Bytes(GB)).models, Bytes::ZERO);
     }
 
     #[test]
@@ -703,7 +698,7 @@ mod tests {
             there.retain(|kept| !gone.contains(&kept.model) && kept.model != want.model);
             there.push(kept("m0", size.max(missing).0, 0));
             let models: u128 = there.iter().map(|kept| wide(kept.bytes)).sum();
-            prop_assert!(models <= wide(room_for_models(limits, &here)));
+            prop_assert!(models <= wide(limits.shares(here.ram.total).models));
             prop_assert!(models + wide(margin(limits, &here)) <= wide(here.ram.available) + wide(here.locked));
             let again = super::verdict(limits, &here, &there, &Want { missing: Bytes::ZERO, ..want }, make_room);
             prop_assert_eq!(again, Verdict::Fits { pushes_out: Bytes::ZERO });

@@ -14,6 +14,8 @@ use super::host::{Cards, Ram, Runner};
 use super::keep_alive::KeepAlive;
 use super::map::Map;
 use super::name::ModelName;
+use super::predict::Prediction;
+use super::record::Past;
 use super::tier::{Cached, Tiers};
 use super::timing::{Moment, Reading};
 
@@ -30,6 +32,8 @@ pub struct Snapshot {
     pub events: VecDeque<Arc<Event>>,
     /// Acts that run, and those that ended lately, oldest first.
     pub acts: Vec<Act>,
+    /// What the journal knows; empty before it was read, and where there is none.
+    pub past: Arc<Past>,
 }
 
 /// The machine we run on.
@@ -142,6 +146,9 @@ pub struct Model {
     pub shared_with: Vec<ModelName>,
     /// What loading it would do (a forecast: shown with `~`); `None` where it cannot be told.
     pub forecast: Option<super::forecast::Forecast>,
+    /// How long it would take to be in VRAM from where it is now, learned from loads before; `None` where nothing was
+    /// learned yet, and for one that is there.
+    pub to_vram: Option<Prediction>,
 }
 
 /// From this share of its bytes in RAM on, a load needs (nearly) no disk; the page cache drops a page here and there.
@@ -178,6 +185,7 @@ impl Model {
             blobs: Vec::new(),
             shared_with: Vec::new(),
             forecast: None,
+            to_vram: None,
         }
     }
 }

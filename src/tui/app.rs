@@ -1,17 +1,13 @@
 //! The screen's state: what is selected, what is open, what was said; keys change it and tell the loop what to do.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossterm::event::KeyEvent;
-use jiff::tz::TimeZone;
 
+use super::Outcome;
 use super::action::{Action, Context};
 use super::keymap::Keymap;
-use super::theme::Theme;
-use super::{Outcome, Proposal, ProposeConfig};
-use crate::config::{Config, Confirm, Memory, Preload};
 use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::bytes::Bytes;
 use crate::residency::event::What;
@@ -21,11 +17,16 @@ use crate::residency::snapshot::{Host, Model, Reach, Server, Snapshot, State};
 use crate::residency::timing::Moment;
 
 mod act;
+mod layer;
 mod prompt;
 mod ram;
 mod roam;
+mod settings;
 
+pub use layer::Effect;
+pub(crate) use layer::{Ask, Layer};
 pub(crate) use prompt::{Asked, Prompt};
+pub use settings::Settings;
 
 /// Models whose bytes count: of the names that share a blob only the first.
 pub(crate) fn counted_once(models: &[Model]) -> impl Iterator<Item = &Model> {
@@ -34,65 +35,6 @@ pub(crate) fn counted_once(models: &[Model]) -> impl Iterator<Item = &Model> {
             && models[..i].iter().any(|earlier| model.shared_with.contains(&earlier.name));
         (!is_counted).then_some(model)
     })
-}
-
-/// What the screen is told once, at the start.
-#[expect(clippy::struct_excessive_bools, reason = "one switch of the user's each")]
-pub struct Settings {
-    /// Nothing is changed.
-    pub read_only: bool,
-    /// When acts ask first.
-    pub confirm: Confirm,
-    /// Draw with ASCII only.
-    pub ascii: bool,
-    /// Between polls; older readings are shown with their age.
-    pub refresh: Duration,
-    /// Where the server listens, until a snapshot says so.
-    pub url: String,
-    /// The budget whose marks the RAM gauge carries.
-    pub memory: Memory,
-    /// How models are to get into RAM.
-    pub preload: Preload,
-    /// What acts by itself.
-    pub may_act: bool,
-    /// Where the preload list can be written.
-    pub list_place: Option<PathBuf>,
-    /// Whether the user has a config of any kind.
-    pub has_config: bool,
-    /// The config that was merely found, so that nothing of it acts by itself.
-    pub auto_off: Option<PathBuf>,
-    /// What the demo would write, and where, if it can be offered.
-    pub demo_place: Option<(PathBuf, Bytes)>,
-    /// Where the clock on the wall hangs.
-    pub zone: TimeZone,
-    /// How things look.
-    pub theme: Theme,
-    /// Makes the config that `I` proposes.
-    pub propose: ProposeConfig,
-}
-
-impl Settings {
-    /// Takes what the screen needs from the merged config.
-    pub fn of(config: &Config, theme: Theme, zone: TimeZone, propose: ProposeConfig) -> Settings {
-        Settings {
-            read_only: config.ui.read_only,
-            confirm: config.ui.confirm,
-            ascii: config.ui.ascii,
-            refresh: config.ui.refresh,
-            url: config.url.clone(),
-            memory: config.memory,
-            preload: config.preload.clone(),
-            may_act: config.may_act,
-            list_place: None,
-            // The demo brings its own, which is no file.
-            has_config: config.file.is_some() || config.may_act,
-            auto_off: config.file.clone().filter(|_| !config.may_act),
-            demo_place: None,
-            zone,
-            theme,
-            propose,
-        }
-    }
 }
 
 /// A part of the screen that can have the keys.
@@ -115,51 +57,6 @@ pub(crate) enum Sort {
     Name,
     /// The largest first.
     Size,
-}
-
-/// What lies over the screen and takes the keys.
-#[derive(Debug, Clone)]
-pub(crate) enum Layer {
-    /// Nothing.
-    None,
-    /// The help page, scrolled down so far.
-    Help(usize),
-    /// The proposed config, scrolled down so far.
-    Setup(Proposal, usize),
-    /// A question.
-    Ask(Ask),
-    /// A line of text.
-    Prompt(Prompt),
-}
-
-/// A question and what a yes does.
-#[derive(Debug, Clone)]
-pub(crate) struct Ask {
-    pub(crate) question: String,
-    pub(crate) then: Effect,
-}
-
-/// What the loop is to do outside of the screen.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
-    /// Ask the engine for an act.
-    Act(ActKind, ModelName),
-    /// Ask the engine for the same act on several models.
-    Acts(ActKind, Vec<ModelName>),
-    /// The preload list is these models from now on.
-    List(Vec<ModelName>),
-    /// Write into the user's config that the model is on the preload list, or no longer.
-    WriteListed(ModelName, bool),
-    /// Cancel what runs or waits for a model.
-    Cancel(ModelName),
-    /// Cancel everything.
-    CancelAll,
-    /// Draw everything again.
-    Redraw,
-    /// Give the terminal back and stop.
-    Suspend,
-    /// End the screen.
-    Leave(Outcome),
 }
 
 /// The screen's state.
@@ -206,6 +103,7 @@ impl App {
             servers: vec![server],
             events: std::collections::VecDeque::new(),
             acts: Vec::new(),
+            past: Arc::default(),
         };
         App {
             snapshot: Arc::new(snapshot),

@@ -108,6 +108,7 @@ pub fn snapshot(at: Moment, models: Vec<Model>) -> Snapshot {
         }],
         events: VecDeque::new(),
         acts: Vec::new(),
+        past: std::sync::Arc::default(),
     }
 }
 
@@ -141,7 +142,14 @@ impl FakeEngine {
     pub fn show(&self, (id, kind, model): &(ActId, ActKind, ModelName), state: ActState) {
         self.change(|snapshot| {
             snapshot.acts.retain(|act| act.id != *id);
-            snapshot.acts.push(Act { id: *id, kind: *kind, model: model.clone(), state, progress: None });
+            snapshot.acts.push(Act {
+                id: *id,
+                kind: *kind,
+                model: model.clone(),
+                state,
+                progress: None,
+                swap: None,
+            });
         });
     }
 }

@@ -239,13 +239,14 @@ async fn what_cannot_be_held_says_why() {
 }
 
 #[tokio::test]
-async fn all_can_be_let_go_at_once_and_the_last_handle_takes_everything_with_it() {
+async fn each_is_let_go_by_its_name_and_the_last_handle_takes_everything_with_it() {
     let directory = other_user::directory();
     let (path, other) = (cold(&directory, "a"), cold(&directory, "b"));
     let mut holder = holder(open_gate());
     holder.hold("b".to_owned(), other, How::Map);
     held(&mut holder, &path, How::Map).await;
-    holder.release_all();
+    holder.release("b");
+    holder.release("a");
     until_gone(&mut holder).await;
 
     held(&mut holder, &path, How::Map).await;

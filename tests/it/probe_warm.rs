@@ -195,14 +195,15 @@ async fn a_cancelled_job_leaves_what_it_read() {
 }
 
 #[tokio::test]
-async fn all_are_cancelled_at_once_and_forgotten_one_by_one() {
+async fn jobs_are_cancelled_while_one_reads_and_forgotten_one_by_one() {
     let Some(directory) = directory() else { return };
     let file = cold(&directory, "a");
     let (warmer, gate) = gated();
     warmer.warm(job(1, 0, &[&file]));
     warmer.warm(job(2, 0, &[&file]));
     gate.pass(1);
-    warmer.cancel_all();
+    warmer.cancel(1);
+    warmer.cancel(2);
     // One that is not over cannot be forgotten, and one that never was cannot be cancelled.
     warmer.warm(job(3, 0, &[&file]));
     warmer.forget(3);

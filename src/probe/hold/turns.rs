@@ -103,12 +103,9 @@ impl<K: Keep> Turns<K> {
     /// Takes what was asked. Files that are let go are unmapped when others see it, and new ones are seen before they
     /// are mapped: so what is not in `readings` is not mapped.
     fn open_mail(&mut self) {
-        let Mail { none, wishes, check } =
+        let Mail { wishes, check } =
             std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner));
         let before = self.entries.len();
-        if none {
-            self.entries.clear();
-        }
         self.entries.retain(|entry| !matches!(wishes.get(&entry.digest), Some(None)));
         let mut news = self.entries.len() < before;
         self.holds.retain(|digest, _| self.entries.iter().any(|entry| entry.digest == *digest));

@@ -44,8 +44,14 @@ fn every_panel_draws_at_every_kind_of_size_with_no_model_one_and_many() {
             let mut snapshot = many(count);
             if keys == "q" {
                 let state = ActState::Queued { why: "a load is pending".into(), since: now() };
-                snapshot.acts =
-                    vec![Act { id: ActId(1), kind: ActKind::Load, model: name("x"), state, progress: None }];
+                snapshot.acts = vec![Act {
+                    id: ActId(1),
+                    kind: ActKind::Load,
+                    model: name("x"),
+                    state,
+                    progress: None,
+                    swap: None,
+                }];
             }
             let mut app = app(snapshot);
             press(&mut app, keys);
@@ -102,6 +108,7 @@ fn hostile() -> Snapshot {
     snapshot.events = happened.map(event).into();
     let state = ActState::Queued { why: evil(), since: now() };
     snapshot.acts = vec![Act {
+        swap: None,
         id: ActId(1),
         kind: ActKind::Load,
         model: ModelName::from_server(HOSTILE),

@@ -1,0 +1,135 @@
+//! Records: what the journal keeps of what happened, and the summary of it that the screen shows.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::host::LoadMode;
+use super::name::ModelName;
+use super::swap::{Before, Ended, Stages, Way};
+
+/// One thing that happened, as it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// When it was asked for, or seen first.
+    pub at: Timestamp,
+    /// On which server: its URL without user and password.
+    pub server: String,
+    /// What.
+    pub what: Happened,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Happened {
+    /// A model was made ready in VRAM, or that failed.
+    Swap(SwapRecord),
+    /// A model left VRAM.
+    Left {
+        /// Which.
+        model: ModelName,
+        /// How.
+        how: Left,
+    },
+    /// A model was used by somebody.
+    Used {
+        /// Which.
+        model: ModelName,
+        /// How long nobody had used it before; `None` at the first use that was seen.
+        idle: Option<Duration>,
+    },
+    /// A phase of somebody's work began.
+    Phase(PhaseRecord),
+}
+
+/// A load or a swap.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SwapRecord {
+    /// What was to be in VRAM.
+    pub model: ModelName,
+    /// An act of ours, with exact stages; else another client's, timed by watching (`~`).
+    pub ours: bool,
+    /// What left VRAM for it.
+    pub displaced: Vec<ModelName>,
+    /// Where its bytes were.
+    pub before: Before,
+    /// Whether its files were read ahead.
+    pub way: Way,
+    /// How the runner reads its file.
+    pub mode: LoadMode,
+    /// The context it was loaded with.
+    pub num_ctx: Option<u64>,
+    /// What took how long.
+    pub stages: Stages,
+    /// How it ended.
+    pub ended: Ended,
+}
+
+/// How a model left VRAM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// Somebody asked for it.
+    Unloaded,
+    /// The server threw it out for another one.
+    Evicted {
+        /// For which, where that is known.
+        by: Option<ModelName>,
+    },
+    /// Its keep_alive ran out.
+    Expired,
+    /// Its runner died.
+    Died,
+}
+
+/// A phase of a workflow or of an agent's work, made ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PhaseRecord {
+    /// Whose work: what the agent calls its run, or a workflow's own number.
+    pub run: String,
+    /// The phase; empty once the run is over.
+    pub phase: String,
+    /// Its model.
+    pub model: Option<ModelName>,
+    /// What comes next, if that was said.
+    pub next: Option<ModelName>,
+    /// How long it took to make the model ready; zero where it was already.
+    pub swap: Duration,
+}
+
+/// What the journal knows that the screen shows: read again when it changes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Past {
+    /// Today's swaps.
+    pub today: Day,
+    /// The latest loads and swaps of this server, newest first, at most [`Past::SWAPS`].
+    pub swaps: Vec<(Timestamp, SwapRecord)>,
+    /// Runs whose last phase is younger than a day, newest first; each run's phases oldest first.
+    pub runs: Vec<Run>,
+}
+
+impl Past {
+    /// How many swaps are kept at hand: what predictions are learned from.
+    pub const SWAPS: usize = 500;
+}
+
+/// One day's swaps, by anybody.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Day {
+    /// How many models were made ready.
+    pub swaps: u32,
+    /// How long that took together.
+    pub waited: Duration,
+    /// How long it would have taken with all of them on disk (computed: `~`); `None` where no cold one was seen.
+    pub cold: Option<Duration>,
+    /// The median.
+    pub median: Option<Duration>,
+}
+
+/// An agent's run, as its phases were told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// What the agent calls it.
+    pub run: String,
+    /// Its phases, oldest first.
+    pub phases: Vec<(Timestamp, PhaseRecord)>,
+}

@@ -1,0 +1,51 @@
+//! Layers and effects: what lies over the screen, and what a key makes the loop do.
+
+use super::Prompt;
+use crate::residency::act::ActKind;
+use crate::residency::name::ModelName;
+use crate::tui::{Outcome, Proposal};
+
+/// What lies over the screen and takes the keys.
+#[derive(Debug, Clone)]
+pub(crate) enum Layer {
+    /// Nothing.
+    None,
+    /// The help page, scrolled down so far.
+    Help(usize),
+    /// The proposed config, scrolled down so far.
+    Setup(Proposal, usize),
+    /// A question.
+    Ask(Ask),
+    /// A line of text.
+    Prompt(Prompt),
+}
+
+/// A question and what a yes does.
+#[derive(Debug, Clone)]
+pub(crate) struct Ask {
+    pub(crate) question: String,
+    pub(crate) then: Effect,
+}
+
+/// What the loop is to do outside of the screen.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Ask the engine for an act.
+    Act(ActKind, ModelName),
+    /// Ask the engine for the same act on several models.
+    Acts(ActKind, Vec<ModelName>),
+    /// The preload list is these models from now on.
+    List(Vec<ModelName>),
+    /// Write into the user's config that the model is on the preload list, or no longer.
+    WriteListed(ModelName, bool),
+    /// Cancel what runs or waits for a model.
+    Cancel(ModelName),
+    /// Cancel everything.
+    CancelAll,
+    /// Draw everything again.
+    Redraw,
+    /// Give the terminal back and stop.
+    Suspend,
+    /// End the screen.
+    Leave(Outcome),
+}

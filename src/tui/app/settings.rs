@@ -1,0 +1,70 @@
+//! Settings: what the screen is told once.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use crate::config::{Config, Confirm, Memory, Preload};
+use crate::residency::bytes::Bytes;
+use crate::tui::ProposeConfig;
+use crate::tui::theme::Theme;
+
+/// What the screen is told once, at the start.
+#[expect(clippy::struct_excessive_bools, reason = "one switch of the user's each")]
+pub struct Settings {
+    /// Nothing is changed.
+    pub read_only: bool,
+    /// When acts ask first.
+    pub confirm: Confirm,
+    /// Draw with ASCII only.
+    pub ascii: bool,
+    /// Between polls; older readings are shown with their age.
+    pub refresh: Duration,
+    /// Where the server listens, until a snapshot says so.
+    pub url: String,
+    /// The budget whose marks the RAM gauge carries.
+    pub memory: Memory,
+    /// How models are to get into RAM.
+    pub preload: Preload,
+    /// What acts by itself.
+    pub may_act: bool,
+    /// Where the preload list can be written.
+    pub list_place: Option<PathBuf>,
+    /// Whether the user has a config of any kind.
+    pub has_config: bool,
+    /// The config that was merely found, so that nothing of it acts by itself.
+    pub auto_off: Option<PathBuf>,
+    /// What the demo would write, and where, if it can be offered.
+    pub demo_place: Option<(PathBuf, Bytes)>,
+    /// Where the clock on the wall hangs.
+    pub zone: TimeZone,
+    /// How things look.
+    pub theme: Theme,
+    /// Makes the config that `I` proposes.
+    pub propose: ProposeConfig,
+}
+
+impl Settings {
+    /// Takes what the screen needs from the merged config.
+    pub fn of(config: &Config, theme: Theme, zone: TimeZone, propose: ProposeConfig) -> Settings {
+        Settings {
+            read_only: config.ui.read_only,
+            confirm: config.ui.confirm,
+            ascii: config.ui.ascii,
+            refresh: config.ui.refresh,
+            url: config.url.clone(),
+            memory: config.memory,
+            preload: config.preload.clone(),
+            may_act: config.may_act,
+            list_place: None,
+            // The demo brings its own, which is no file.
+            has_config: config.file.is_some() || config.may_act,
+            auto_off: config.file.clone().filter(|_| !config.may_act),
+            demo_place: None,
+            zone,
+            theme,
+            propose,
+        }
+    }
+}
