@@ -11,6 +11,7 @@ mod http;
 mod huge;
 mod keep_alive;
 mod loader;
+mod memory;
 mod place;
 pub mod runner;
 mod scheduler;
@@ -141,7 +142,10 @@ pub async fn start(options: Options) -> Result<Sim, StartError> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let stop = CancellationToken::new();
-    let card = CardReader::new(options.card);
+    let card = match options.loader {
+        LoaderKind::Children { .. } => CardReader::with_memory(options.card),
+        LoaderKind::Virtual { .. } => CardReader::new(options.card),
+    };
     let rules = Rules {
         models: Arc::clone(&models),
         loader: options.loader,

@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::residency::bytes::Bytes;
+use super::memory::{Memory, Places};
+use crate::residency::bytes::{Bytes, GIB};
 use crate::residency::host::{Card, CardProcess, Cards};
+
+/// Up to this size the card's memory is made at the start.
+const MADE_AT_ONCE: Bytes = Bytes(2 * GIB);
 
 /// A hold on the card for whoever reads it: the GPU probe of the demo.
 #[derive(Debug, Clone)]
 pub struct CardReader {
     total: Bytes,
     seats: Arc<Mutex<Seats>>,
+    memory: Option<Arc<Memory>>,
 }
 
 #[derive(Debug, Default)]
@@ -37,7 +42,23 @@ pub(crate) struct Seat {
 
 impl CardReader {
     pub(crate) fn new(total: Bytes) -> CardReader {
-        CardReader { total, seats: Arc::default() }
+        CardReader { total, seats: Arc::default(), memory: None }
+    }
+
+    /// A card with memory that is really there, for runners that are processes. Unless it is large it is made now, by
+    /// a thread of its own.
+    pub(crate) fn with_memory(total: Bytes) -> CardReader {
+        let memory = Memory::new(total);
+        if let Some(memory) = memory.clone().filter(|_| total <= MADE_AT_ONCE) {
+            // Without a thread the first loads make it.
+            drop(std::thread::Builder::new().name("card".to_owned()).spawn(move || memory.make()));
+        }
+        CardReader { memory, ..CardReader::new(total) }
+    }
+
+    /// Places in the card's memory for so many bytes; `None` where runners have their own.
+    pub(crate) fn places(&self, vram: Bytes) -> Option<Places> {
+        self.memory.as_ref().map(|memory| memory.places(vram))
     }
 
     /// All its memory.
@@ -45,7 +66,7 @@ impl CardReader {
         self.total
     }
 
-    /// Reads the card now: each runner's own memory, up to the device buffers it was given. Reads `/proc`; fast.
+    /// Reads the card now: what each runner has filled of the device buffers it was given. Reads `/proc`; fast.
     pub fn read(&self) -> Cards {
         // A thread that panicked with the lock held cannot have left the map half written.
         let taken: Vec<Place> =
@@ -53,7 +74,12 @@ impl CardReader {
         let mut used = Bytes::ZERO;
         let mut processes = Vec::new();
         for Place { pid, vram } in taken {
-            let held = pid.map_or(vram, |pid| memory_of(pid, vram).min(vram));
+            let held = pid
+                .map_or(vram, |pid| match &self.memory {
+                    Some(_) => written_by(pid),
+                    None => memory_of(pid, vram),
+                })
+                .min(vram);
             used += held;
             if let Some(pid) = pid.filter(|_| held > Bytes::ZERO) {
                 processes.push(CardProcess { pid, used: Some(held) });
@@ -71,6 +97,9 @@ impl CardReader {
 
     /// How much of the machine's RAM plays VRAM now; to be subtracted from what programs use.
     pub fn played_by_ram(&self) -> Bytes {
+        if let Some(memory) = &self.memory {
+            return memory.taken();
+        }
         self.read().list().iter().flat_map(|card| &card.processes).filter_map(|process| process.used).sum()
     }
 
@@ -87,6 +116,14 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner).taken.remove(&self.number);
     }
+}
+
+/// What a process has written, which in a runner is what it filled of the card (and a few lines of answers); nothing
+/// once it is gone. proc(5): `wchar`.
+fn written_by(pid: u32) -> Bytes {
+    let io = std::fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    let written = io.lines().find_map(|line| line.strip_prefix("wchar:")?.trim().parse().ok());
+    Bytes(written.unwrap_or(0))
 }
 
 /// The anonymous memory of a process; nothing once it is gone.

@@ -10,7 +10,8 @@ use tokio::process::{Child, ChildStdin, Command};
 
 use super::card::{CardReader, Seat};
 use super::loader::{LoadError, Plan, Reins, Runner};
-use super::runner::{HOLD, MARK, READY};
+use super::memory::Places;
+use super::runner::{CARD, HOLD, MARK, PLACES, READY};
 use crate::residency::bytes::Bytes;
 
 /// What the child calls itself, so that it is found as a real server's runner is.
@@ -21,7 +22,8 @@ const LINE: u64 = 4096;
 /// Starts a child and waits until it has read the blob. Dropping the future kills it.
 pub(crate) async fn load(program: &Path, plan: &Plan, card: &CardReader) -> Result<Runner, LoadError> {
     check(plan)?;
-    let mut child = start(program, plan).map_err(|error| failed(&error))?;
+    let places = card.places(Bytes(plan.placement.vram));
+    let mut child = start(program, plan, places.as_ref()).map_err(|error| failed(&error))?;
     let (Some(pid), Some(stdin), Some(stdout)) = (child.id(), child.stdin.take(), child.stdout.take()) else {
         return Err(failed(&"it ended at once"));
     };
@@ -32,7 +34,7 @@ pub(crate) async fn load(program: &Path, plan: &Plan, card: &CardReader) -> Resu
     match (read, said.trim()) {
         (Ok(_), READY) => {
             let (runner, reins) = Runner::new(Some(pid));
-            tokio::spawn(own(child, stdin, reins, seat));
+            tokio::spawn(own(child, stdin, reins, (seat, places)));
             Ok(runner)
         }
         (Ok(_), "") => {
@@ -63,12 +65,17 @@ fn failed(why: &dyn std::fmt::Display) -> LoadError {
     LoadError::Runner(format!("llama-server process has terminated: {why}"))
 }
 
-fn start(program: &Path, plan: &Plan) -> std::io::Result<Child> {
+fn start(program: &Path, plan: &Plan, places: Option<&Places>) -> std::io::Result<Child> {
     // The listener is made here and handed over as the child's stderr: no other process can take the port between
     // the choice and the bind.
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let port = listener.local_addr()?.port();
     let beyond_weights = plan.placement.size.saturating_sub(plan.weights.0);
+    let ranges: Vec<String> = places
+        .iter()
+        .flat_map(|places| places.ranges())
+        .map(|(offset, length)| format!("{offset}+{length}"))
+        .collect();
     Command::new(program)
         .arg0(CALLED)
         .arg("--model")
@@ -77,6 +84,8 @@ fn start(program: &Path, plan: &Plan) -> std::io::Result<Child> {
         .args(["-c", &plan.context.to_string(), "-np", "1", "--load-mode", "none"])
         .env(MARK, "1")
         .env(HOLD, beyond_weights.to_string())
+        .env(PLACES, ranges.join(" "))
+        .env(CARD, places.map(Places::path).unwrap_or_default())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::from(OwnedFd::from(listener)))
@@ -87,7 +96,7 @@ fn start(program: &Path, plan: &Plan) -> std::io::Result<Child> {
 }
 
 /// Owns a ready child: tells it when it is busy, kills it when it is stopped, says when it is gone.
-async fn own(mut child: Child, mut stdin: ChildStdin, reins: Reins, seat: Seat) {
+async fn own(mut child: Child, mut stdin: ChildStdin, reins: Reins, of_card: (Seat, Option<Places>)) {
     let Reins { stop, gone, mut busy } = reins;
     loop {
         tokio::select! {
@@ -110,7 +119,7 @@ async fn own(mut child: Child, mut stdin: ChildStdin, reins: Reins, seat: Seat) 
             }
         }
     }
-    drop(seat);
+    drop(of_card);
     gone.cancel();
 }
 

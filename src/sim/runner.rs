@@ -10,19 +10,24 @@ use std::io::{BufRead, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use super::huge::huge_pages;
+use super::memory::Place;
 
 /// The environment variable that makes the program a runner.
 pub const MARK: &str = "RESIDENT_RUNNER";
 /// The environment variable with the bytes it holds beyond the weights: KV cache and compute buffer.
 pub(crate) const HOLD: &str = "RESIDENT_RUNNER_HOLD";
+/// The environment variable with the path of the card's memory.
+pub(crate) const CARD: &str = "RESIDENT_RUNNER_CARD";
+/// The environment variable with its places there: `offset+length`, with spaces between.
+pub(crate) const PLACES: &str = "RESIDENT_RUNNER_PLACES";
 /// What a runner says when all is read.
 pub(crate) const READY: &str = "ready";
 
@@ -30,6 +35,10 @@ pub(crate) const READY: &str = "ready";
 const STEP: usize = 1 << 20;
 /// How many of these steps may be made ready ahead of the reading.
 const AHEAD: usize = 64;
+/// How many of them are on their way to the card.
+const IN_FLIGHT: usize = 6;
+/// How many threads write to the card: one would be slower than reading what is in RAM.
+const WRITERS: usize = 2;
 /// A request longer than this, or slower than that, is hung up on.
 const REQUEST: u64 = 4096;
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -71,7 +80,10 @@ fn live() -> Result<std::convert::Infallible, String> {
     let answering = Arc::clone(&state);
     std::thread::spawn(move || serve(&TcpListener::from(socket), &answering));
 
-    let memory = read(&model, beyond).map_err(|error| format!("cannot read the model: {error}"))?;
+    let places = places(&std::env::var(PLACES).unwrap_or_default()).ok_or("its places cannot be read")?;
+    let card = std::env::var_os(CARD).filter(|_| !places.is_empty());
+    let memory = read(&model, beyond, card.map(PathBuf::from).as_deref(), &places)
+        .map_err(|error| format!("cannot read the model: {error}"))?;
     state.ready.store(true, Ordering::Release);
     writeln!(std::io::stdout(), "{READY}").map_err(|error| error.to_string())?;
     loop {
@@ -97,19 +109,112 @@ fn value_of<'a>(arguments: &'a [OsString], name: &str) -> Option<&'a OsString> {
     arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1))
 }
 
-/// Reads the whole blob into fresh memory and fills what is held beyond it, page by page.
-fn read(model: &PathBuf, beyond: usize) -> std::io::Result<Vec<u8>> {
+/// The places that a text names; `None` if it is not one of ours.
+fn places(text: &str) -> Option<Vec<Place>> {
+    let place = |word: &str| {
+        let (offset, length) = word.split_once('+')?;
+        Some((offset.parse().ok()?, length.parse().ok()?))
+    };
+    text.split_whitespace().map(place).collect()
+}
+
+/// Reads the whole blob, fills what is held beyond it, and gives back what does not lie on the card: all of it goes to
+/// its places there first, in their order, and the rest into fresh memory.
+fn read(model: &Path, beyond: usize, card: Option<&Path>, places: &[Place]) -> std::io::Result<Vec<u8>> {
     let file = File::open(model)?;
-    let weights = usize::try_from(file.metadata()?.len()).map_err(std::io::Error::other)?;
+    let weights = file.metadata()?.len();
+    let mut on_card = 0;
+    if let Some(card) = card {
+        let card = File::options().write(true).open(card)?;
+        on_card = fill(&file, weights, &card, places)?;
+    }
+    let whole = usize::try_from(weights).map_err(std::io::Error::other)?.saturating_add(beyond);
+    let rest = whole.saturating_sub(usize::try_from(on_card).map_err(std::io::Error::other)?);
+    keep(&file, on_card, weights, rest)
+}
+
+/// A part of what is to lie on the card: its bytes, how many of them count, and how far it is from the beginning.
+type Part = (Vec<u8>, u64, u64);
+
+/// Reads the file into places of the card, and zeros after its end; says how many bytes that are. Others write what one
+/// reads, so that a load takes as long as its reading, as where a card's own engine copies.
+fn fill(file: &File, weights: u64, card: &File, places: &[Place]) -> std::io::Result<u64> {
+    let whole: u64 = places.iter().map(|(_, length)| length).sum();
+    let (empty, emptied) = sync_channel(IN_FLIGHT);
+    for _ in 0..IN_FLIGHT {
+        // There is room for all of them.
+        let _ = empty.send(vec![0; STEP]);
+    }
+    std::thread::scope(|scope| {
+        let mut writing = Vec::new();
+        let mut full = Vec::new();
+        for _ in 0..WRITERS {
+            let (send, parts) = sync_channel::<Part>(IN_FLIGHT);
+            let empty = empty.clone();
+            writing.push(scope.spawn(move || write(card, places, &parts, &empty)));
+            full.push(send);
+        }
+        drop(empty);
+        let mut offset = 0;
+        for full in full.iter().cycle() {
+            // A writer that has failed says why itself.
+            let Some(mut step) = (offset < whole).then(|| emptied.recv().ok()).flatten() else { break };
+            let length = (whole - offset).min(STEP as u64);
+            let read = usize::try_from(weights.saturating_sub(offset).min(length));
+            let (of_blob, beyond) = step.split_at_mut(read.map_err(std::io::Error::other)?);
+            file.read_exact_at(of_blob, offset)?;
+            beyond.fill(0);
+            if full.send((step, length, offset)).is_err() {
+                break;
+            }
+            offset += length;
+        }
+        drop(full);
+        writing.into_iter().try_for_each(|writing| match writing.join() {
+            Ok(written) => written,
+            Err(_) => Err(std::io::Error::other("a writer has died")),
+        })
+    })?;
+    Ok(whole)
+}
+
+/// Writes what comes to its places, and gives the buffers back.
+fn write(
+    card: &File,
+    places: &[Place],
+    parts: &Receiver<Part>,
+    empty: &SyncSender<Vec<u8>>,
+) -> std::io::Result<()> {
+    for (bytes, length, offset) in parts {
+        let end = offset + length;
+        let mut begin = 0;
+        for (place, room) in places {
+            // The bytes of this place that this part has.
+            let (from, to) = (offset.max(begin), end.min(begin + room));
+            if from < to {
+                let index = |at: u64| usize::try_from(at - offset).map_err(std::io::Error::other);
+                card.write_all_at(&bytes[index(from)?..index(to)?], place + (from - begin))?;
+            }
+            begin += room;
+        }
+        // The reader may have read all by now.
+        let _ = empty.send(bytes);
+    }
+    Ok(())
+}
+
+/// Reads the file from `offset` into fresh memory of `length` bytes; what is left of that is filled, page by page.
+fn keep(file: &File, offset: u64, weights: u64, length: usize) -> std::io::Result<Vec<u8>> {
     let mut memory: Vec<u8> = Vec::new();
-    memory.try_reserve_exact(weights.saturating_add(beyond)).map_err(std::io::Error::other)?;
+    memory.try_reserve_exact(length).map_err(std::io::Error::other)?;
     drop(memory);
     // From the allocator as fresh zero pages: nothing is touched yet.
-    let mut memory = vec![0_u8; weights.saturating_add(beyond)];
+    let mut memory = vec![0_u8; length];
     huge_pages(&mut memory);
-    let (blob, rest) = memory.split_at_mut(weights);
+    let of_blob = usize::try_from(weights.saturating_sub(offset)).map_err(std::io::Error::other)?;
+    let (blob, rest) = memory.split_at_mut(of_blob.min(length));
     // Fresh pages are made by one thread while another reads into those that are there: else a load that needs no disk
-    // spends half of its time on zeroing memory, which is no part of a real load into VRAM.
+    // spends half of its time on zeroing memory.
     let (made, ready) = sync_channel(AHEAD);
     std::thread::scope(|scope| {
         scope.spawn(move || {
@@ -121,7 +226,7 @@ fn read(model: &PathBuf, beyond: usize) -> std::io::Result<Vec<u8>> {
             }
             touch(rest);
         });
-        let mut offset = 0;
+        let mut offset = offset;
         for step in ready {
             file.read_exact_at(step, offset)?;
             offset += step.len() as u64;
@@ -208,13 +313,41 @@ mod tests {
         assert_eq!(reply("/other", &state(true, true)).0, "404 Not Found");
     }
 
-    #[test]
-    fn it_keeps_every_byte_of_the_blob() {
+    /// A blob of a step and a bit, and its bytes.
+    fn blob() -> (tempfile::NamedTempFile, Vec<u8>) {
         let file = tempfile::NamedTempFile::new().unwrap();
         let bytes: Vec<u8> = (0..STEP + 77).map(|n| u8::try_from(n % 251).unwrap()).collect();
         std::fs::write(file.path(), &bytes).unwrap();
-        let memory = read(&file.path().to_path_buf(), 5000).unwrap();
+        (file, bytes)
+    }
+
+    #[test]
+    fn it_keeps_every_byte_of_the_blob() {
+        let (file, bytes) = blob();
+        let memory = read(file.path(), 5000, None, &[]).unwrap();
         assert_eq!(memory.len(), bytes.len() + 5000);
         assert!(memory[..bytes.len()] == bytes);
+    }
+
+    #[test]
+    fn what_has_a_place_on_the_card_is_there_and_the_rest_in_its_own_memory() {
+        let (file, bytes) = blob();
+        let card = tempfile::NamedTempFile::new().unwrap();
+        let places = [(4000, 10), (100, 3000), (1 << 21, STEP as u64)];
+        let memory = read(file.path(), 5000, Some(card.path()), &places).unwrap();
+        let filled = std::fs::read(card.path()).unwrap();
+        assert_eq!(filled[4000..4010], bytes[..10]);
+        assert_eq!(filled[100..3100], bytes[10..3010]);
+        let there = bytes.len() - 3010;
+        assert!(filled[1 << 21..(1 << 21) + there] == bytes[3010..]);
+        assert_eq!(filled.len(), (1 << 21) + STEP, "zeros after the blob's end");
+        assert_eq!(memory.len(), bytes.len() + 5000 - 3010 - STEP);
+        assert_eq!(read(file.path(), 0, Some(card.path()), &[(0, 9)]).unwrap(), bytes[9..]);
+    }
+
+    #[test]
+    fn places_are_read_as_they_are_written() {
+        assert_eq!(places("0+5 17+3"), Some(vec![(0, 5), (17, 3)]));
+        assert_eq!((places(""), places("5"), places("a+b")), (Some(Vec::new()), None, None));
     }
 }
