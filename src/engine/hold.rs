@@ -102,13 +102,14 @@ impl Known {
 impl Manager {
     /// From now on the model is kept in RAM: until it is released, or until its countdown ends.
     pub(super) fn keep(&mut self, model: &ModelName, held: bool) {
+        // Its countdown begins, also where nothing is held: until it is over, what fades is mended.
+        let used = self.now();
+        self.known.last_use.insert(model.clone(), used);
         let how = match self.known.config.preload.hold {
             Hold::None if !held => return,
             Hold::None | Hold::Map => How::Map,
             Hold::Mlock => How::Lock,
         };
-        let used = self.now();
-        self.known.last_use.insert(model.clone(), used);
         let files = self.sources(model);
         let digests: Vec<String> = files.iter().map(|file| file.digest.clone()).collect();
         let held = held || self.known.kept.get(model).is_some_and(|keeping| keeping.held);

@@ -6,8 +6,8 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use resident::config::{Config, Memory, Preload};
-use resident::engine::{Journals, Parts, RamTier, clock, start};
+use resident::config::{Config, Hold, Memory, Preload};
+use resident::engine::{Command, Journals, Parts, RamTier, clock, start};
 use resident::ollama::{Client, Options};
 use resident::probe::hold::Holder;
 use resident::probe::page_cache::PageCache;
@@ -259,6 +259,30 @@ async fn two_warms_of_one_model_are_one_and_a_whole_list_is_read_in_order() {
         ram.told(DEEPSEEK).into_iter().filter(|what| matches!(what, What::Warmed { read, .. } if read.0 > 0));
     assert_eq!(reads.count(), 1);
     assert!(ram.percent(DEEPSEEK) >= 95 && ram.percent(QWEN) >= 95);
+    ram.sim.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_fades_of_the_list_is_mended_by_itself_where_the_config_says_so() {
+    let preload = Preload {
+        enabled: true,
+        auto_refresh: true,
+        hold: Hold::None,
+        models: vec![name(QWEN)],
+        ..Preload::default()
+    };
+    let mut ram = Ram::new(Config { preload, may_act: true, ..Config::default() }).await;
+    ram.done(ActKind::Warm, QWEN).await;
+    assert_eq!(ram.world.handle.snapshot().servers[0].model(&name(QWEN)).unwrap().kept, None);
+    ram.forget(QWEN);
+    ram.world.handle.send(Command::Look { model: name(QWEN) }).unwrap();
+    ram.world.event(QWEN, |what| matches!(what, What::Faded { to: 0..5, .. })).await;
+    let mended = |s: &Snapshot| {
+        let read = |what: &What| matches!(what, What::Warmed { read, .. } if read.0 > 3_000_000);
+        (s.events.iter().filter(|event| read(&event.what)).count() == 2).then_some(())
+    };
+    ram.world.until("it is read again", mended).await;
+    assert!(ram.percent(QWEN) >= 95, "{} %", ram.percent(QWEN));
     ram.sim.shutdown().await;
 }
 
