@@ -8,6 +8,7 @@ pub mod config;
 pub mod demo;
 pub mod hold;
 pub mod out;
+pub mod phase;
 pub mod ready;
 pub mod screen;
 pub mod status;
@@ -59,6 +60,7 @@ Examples:
   resident warm --all                        read the preload list into RAM, so that loads do not wait for the disk
   resident hold qwen2.5-coder:7b             the same, and keep it there until Ctrl-C
   resident drop --yes deepseek-r1:14b        take its files out of RAM
+  resident phase execution --next debugging  make a phase's model ready; a dashboard warms what comes next
   resident config --check                    is the config right, and where does each value come from
 
 Exit codes:
@@ -147,6 +149,8 @@ pub enum Sub {
     },
     /// Take models' files out of RAM; needs --yes
     Drop(Models),
+    /// Make the model of a phase of your agent's work ready in VRAM, and tell running dashboards
+    Phase(phase::Phase),
     /// Print the merged settings and where each comes from
     Config {
         /// Only check: print what is wrong, or that nothing is
@@ -218,7 +222,7 @@ impl Sub {
             Sub::Warm(listed) => Some((ActKind::Warm, listed.resolved(preload))),
             Sub::Hold { listed, .. } => Some((ActKind::Hold, listed.resolved(preload))),
             Sub::Drop(models) => Some((ActKind::Drop, models.clone())),
-            Sub::Status { .. } | Sub::Config { .. } | Sub::Demo { .. } => None,
+            Sub::Phase(_) | Sub::Status { .. } | Sub::Config { .. } | Sub::Demo { .. } => None,
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::act::Request;
 use super::out::Out;
-use super::{Cli, Exit, Sub, act, demo, hold, screen, status};
+use super::{Cli, Exit, Sub, act, demo, hold, phase, screen, status};
 use crate::config::{Config, Memory, Strategy};
 use crate::engine::{self, Handle, Journals, Parts, RamTier, clock};
 use crate::journal::Journal;
@@ -96,6 +96,11 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// The way to the server, for who needs no engine.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Starts the probes' threads and the engine on the current runtime.
     pub fn start(self) -> Handle {
         let Engine { config, client, clock, local, card, demo_scale, stop } = self;
@@ -252,10 +257,8 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
 }
 
 async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
-    let engine = world.engine()?;
     // The idea's own way, and the only one where the server's RAM is on another machine.
     let by_request = world.config.preload.strategy == Strategy::Request;
-    let handle = engine.start();
     let (mut results, mut remarks) = (std::io::stdout(), std::io::stderr());
     let mut out = Out::new(&mut results, &mut remarks);
     let interrupt = async {
@@ -264,6 +267,10 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
             std::future::pending::<()>().await;
         }
     };
+    if let Some(Sub::Phase(asked)) = &cli.command {
+        return phase::run(asked, &cli.flags, world, interrupt, &mut out).await;
+    }
+    let handle = world.engine()?.start();
     Ok(match &cli.command {
         Some(Sub::Status { watch }) => {
             let request = status::Request {
