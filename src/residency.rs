@@ -3,6 +3,7 @@
 pub mod act;
 pub mod budget;
 pub mod bytes;
+pub mod day;
 pub mod event;
 pub mod expiry;
 pub mod flow;

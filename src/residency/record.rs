@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::bytes::Bytes;
 use super::host::LoadMode;
 use super::name::ModelName;
 use super::swap::{Before, Ended, Stages, Way};
@@ -63,6 +64,20 @@ pub struct SwapRecord {
     pub stages: Stages,
     /// How it ended.
     pub ended: Ended,
+}
+
+impl SwapRecord {
+    /// Whether the model was made ready from the disk: at most a tenth of it was in RAM, as far as that is known.
+    pub fn was_cold(&self) -> bool {
+        let before = &self.before;
+        let on_disk = before.ram.is_some_and(|ram| u128::from(ram.0) * 10 <= u128::from(before.whole.0));
+        on_disk && !before.in_vram && before.whole > Bytes::ZERO && self.took().is_some()
+    }
+
+    /// How long it took to make the model ready; `None` where it did not become so, or nobody saw it begin.
+    pub fn took(&self) -> Option<Duration> {
+        self.stages.total.filter(|_| self.ended == Ended::Ready)
+    }
 }
 
 /// How a model left VRAM.
