@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use self::report::{Ready, listing};
-use self::tell::tell;
+use self::tell::Teller;
 use self::wanted::Wanted;
 use super::act::ending::Ending;
 use super::act::{Limits, Request};
@@ -102,6 +102,7 @@ pub async fn run(
     let deadline = request.timeout.map(|timeout| Instant::now() + timeout);
     let mut limits = Limits { interrupt: std::pin::pin!(interrupt), deadline };
     let engine = world.engine()?;
+    let teller = Teller::open(world);
     // What asks before every act is asked by the longer way, which says so.
     let may = request.yes || request.confirm != Confirm::Always;
     let there =
@@ -114,15 +115,18 @@ pub async fn run(
         }
     };
     out_of(&ready, &wanted, flags.json, out)?;
-    if ready.ending.exit() == Exit::Done {
-        tell(wanted.record(&ready), world, out).await;
+    if ready.ending.exit() == Exit::Done
+        && let Err(why) = teller.tell(wanted.record(&ready)).await
+    {
+        out.remark(&format!("dashboards are not told of it: {why}"));
     }
     Ok(ready.ending.exit())
 }
 
 /// The run has ended: nothing is asked of the server.
 async fn over(asked: &Phase, flags: &Flags, world: &World, out: &mut Out<'_>) -> anyhow::Result<Exit> {
-    if !tell(wanted::over(&asked.run), world, out).await {
+    if let Err(why) = Teller::open(world).tell(wanted::over(&asked.run)).await {
+        out.remark(&format!("dashboards are not told that the run is over: {why}"));
         return Ok(Exit::Failed);
     }
     out.result(&report::over(&asked.run, flags.json))?;
