@@ -2,6 +2,7 @@
 //! [`Handle`], read snapshots from it and send [`Command`]s that never wait.
 
 mod acts;
+mod agents;
 pub mod answers;
 mod ask;
 mod chronicle;
@@ -11,6 +12,7 @@ mod due;
 mod facts;
 pub mod flow;
 mod hold;
+mod homing;
 mod known;
 mod manager;
 mod observe;

@@ -154,6 +154,7 @@ impl Manager {
             (self.due.files, self.due.files_sent) = (false, true);
             self.flying.spawn(ask::files(&self.known));
         }
+        self.follow_runs();
         self.turn_ram();
         if !self.acts.any_live() {
             return reach != std::mem::discriminant(&self.known.reach);
@@ -182,7 +183,7 @@ impl Manager {
         }
     }
 
-    fn command(&mut self, command: Command) {
+    pub(super) fn command(&mut self, command: Command) {
         let now = self.now();
         match command {
             Command::Act { id, kind, model } if kind.is_of_ram() => self.take_ram_act(id, kind, model, ASKED),
