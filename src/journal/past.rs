@@ -116,7 +116,10 @@ fn day(connection: &Connection, server: i64, today: Today) -> rusqlite::Result<D
         Ok(Swapped {
             model: ModelName::from_server(&row.get::<_, String>(0)?),
             whole: Bytes(u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0)),
-            took: row.get::<_, Option<i64>>(2)?.and_then(|t| u64::try_from(t).ok()).map(Duration::from_micros),
+            took: row
+                .get::<_, Option<i64>>(2)?
+                .and_then(|t| u64::try_from(t).ok())
+                .map(Duration::from_micros),
             cold: row.get(3)?,
         })
     };

@@ -27,9 +27,7 @@ const LONGEST: usize = 400;
 
 /// The number of a server's or a model's name.
 pub(super) fn name(connection: &Connection, text: &str) -> rusqlite::Result<i64> {
-    connection
-        .prepare("INSERT INTO name (text) VALUES (?1) ON CONFLICT DO NOTHING")?
-        .execute([text])?;
+    connection.prepare("INSERT INTO name (text) VALUES (?1) ON CONFLICT DO NOTHING")?.execute([text])?;
     connection.prepare("SELECT id FROM name WHERE text = ?1")?.query_row([text], |row| row.get(0))
 }
 
@@ -54,9 +52,7 @@ pub(super) fn insert(connection: &Connection, server: i64, at: i64, what: &Happe
             };
             let (left, by) = (model(connection, left)?, model_if(connection, by)?);
             connection
-                .prepare(
-                    "INSERT INTO gone (server, at, model, how, by) VALUES (?1, ?2, ?3, ?4, ?5)",
-                )?
+                .prepare("INSERT INTO gone (server, at, model, how, by) VALUES (?1, ?2, ?3, ?4, ?5)")?
                 .execute(params![server, at, left, how, by])
                 .map(|_| ())
         }
@@ -127,7 +123,8 @@ fn insert_swap(connection: &Connection, server: i64, at: i64, swap: &SwapRecord)
 
 /// Reads the columns [`SWAP`].
 pub(super) fn swap(row: &Row<'_>) -> rusqlite::Result<(Timestamp, SwapRecord)> {
-    let displaced: Vec<String> = serde_json::from_str(&row.get::<_, String>("displaced")?).unwrap_or_default();
+    let displaced: Vec<String> =
+        serde_json::from_str(&row.get::<_, String>("displaced")?).unwrap_or_default();
     let stages = Stages {
         unload: time(row, "unload")?,
         gone: time(row, "gone")?,
