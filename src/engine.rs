@@ -13,6 +13,7 @@ mod facts;
 pub mod flow;
 mod hold;
 mod homing;
+mod journals;
 mod known;
 mod manager;
 mod observe;
@@ -44,8 +45,9 @@ use crate::residency::timing::Clock;
 
 use known::Known;
 
+pub use journals::Journals;
 pub use manager::Probe;
-pub use tier::{Journals, RamTier};
+pub use tier::RamTier;
 
 /// What a front end may ask for.
 #[derive(Debug, Clone, PartialEq)]
@@ -160,6 +162,8 @@ pub struct Parts {
     pub runners: Option<Watched<Vec<Runner>>>,
     /// What moves and keeps files in RAM; `None` where the server's files are elsewhere.
     pub tier: Option<RamTier>,
+    /// The way to the journal.
+    pub journal: Journals,
     /// The one way to stop everything.
     pub stop: CancellationToken,
 }
@@ -185,6 +189,8 @@ pub fn start(parts: Parts) -> Handle {
         pages: parts.pages,
         runners: parts.runners,
         tier: parts.tier,
+        journals: parts.journal,
+        chronicle: chronicle::Chronicle::default(),
         ram_acts: Vec::new(),
         paused: false,
         commands,

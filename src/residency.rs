@@ -7,6 +7,7 @@ pub mod day;
 pub mod event;
 pub mod expiry;
 pub mod flow;
+pub mod fold;
 pub mod forecast;
 pub mod history;
 pub mod hold;

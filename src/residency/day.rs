@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::bytes::Bytes;
+use super::fold::median;
 use super::name::ModelName;
 use super::record::{Day, SwapRecord};
 
@@ -65,13 +66,6 @@ fn would_have_taken(swap: &Swapped, took: Duration, cold: &[Swapped]) -> Duratio
     };
     let by_size = median(cold.iter().filter_map(per_gb).collect()).map(|each| each.mul_f64(swap.whole.gb()));
     by_size.unwrap_or(took).max(took)
-}
-
-/// The middle one; of two the mean.
-fn median(mut all: Vec<Duration>) -> Option<Duration> {
-    all.sort_unstable();
-    let (low, high) = (all.get(all.len().checked_sub(1)? / 2)?, all.get(all.len() / 2)?);
-    Some((*low + *high) / 2)
 }
 
 #[cfg(test)]

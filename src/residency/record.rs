@@ -20,6 +20,22 @@ pub struct Record {
     pub what: Happened,
 }
 
+/// What the journal calls a server: its URL without user and password, one name for this machine's own; the demo, which
+/// has another address each time, by its scale.
+pub fn server_name(url: &str, demo_scale: Option<u64>) -> String {
+    if let Some(scale) = demo_scale {
+        return format!("demo 1:{scale}");
+    }
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = match host.strip_prefix("localhost") {
+        Some(port) if port.is_empty() || port.starts_with(':') => format!("127.0.0.1{port}"),
+        _ => host.to_owned(),
+    };
+    format!("{scheme}://{host}{}", path.trim_end_matches('/'))
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Happened {
@@ -147,4 +163,22 @@ pub struct Run {
     pub run: String,
     /// Its phases, oldest first.
     pub phases: Vec<(Timestamp, PhaseRecord)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_has_one_name_without_secrets() {
+        for (url, name) in [
+            ("http://127.0.0.1:11434", "http://127.0.0.1:11434"),
+            ("http://localhost:11434/", "http://127.0.0.1:11434"),
+            ("https://me:secret@box/ollama/", "https://box/ollama"),
+            ("http://localhost.example:1", "http://localhost.example:1"),
+        ] {
+            assert_eq!(server_name(url, None), name);
+        }
+        assert_eq!(server_name("http://127.0.0.1:40123", Some(16)), "demo 1:16");
+    }
 }

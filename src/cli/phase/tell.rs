@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cli::wire::{World, journal_path};
+use crate::cli::state::journal_path;
+use crate::cli::wire::World;
 use crate::journal::Journal;
-use crate::residency::record::{Happened, PhaseRecord, Record};
+use crate::residency::record::{Happened, PhaseRecord, Record, server_name};
+use crate::sim::Sim;
 
 /// How long the disk may take: the agent waits for it, though its model is ready.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -18,7 +20,8 @@ pub(super) struct Teller<'a> {
 
 impl Teller<'_> {
     pub(super) fn open(world: &World) -> Teller<'_> {
-        let journal = journal_path().ok_or_else(|| "no home directory to keep a journal in".to_owned());
+        let journal = journal_path(world.sim.is_some())
+            .ok_or_else(|| "no home directory to keep a journal in".to_owned());
         let journal = journal.and_then(|path| {
             Journal::open(&path, Arc::clone(&world.clock), &world.stop).map_err(|error| error.to_string())
         });
@@ -28,7 +31,8 @@ impl Teller<'_> {
     /// Writes a phase down, or says why it could not be.
     pub(super) async fn tell(self, phase: PhaseRecord) -> Result<(), String> {
         let at = (self.world.clock)().wall;
-        let record = Record { at, server: self.world.config.url.clone(), what: Happened::Phase(phase) };
+        let server = server_name(&self.world.config.url, self.world.sim.as_ref().map(Sim::scale));
+        let record = Record { at, server, what: Happened::Phase(phase) };
         let told = tokio::time::timeout(PATIENCE, write(self.journal?, record)).await;
         told.unwrap_or_else(|_| Err("the disk takes too long".to_owned()))
     }
