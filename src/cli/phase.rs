@@ -7,6 +7,8 @@ mod swap_in;
 mod tell;
 mod wanted;
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -20,6 +22,7 @@ use super::out::Out;
 use super::wire::World;
 use super::{Exit, Flags, model, timeout};
 use crate::config::Confirm;
+use crate::probe::runner;
 use crate::residency::act::ActKind;
 use crate::residency::name::ModelName;
 
@@ -103,10 +106,15 @@ pub async fn run(
     let mut limits = Limits { interrupt: std::pin::pin!(interrupt), deadline };
     let engine = world.engine()?;
     let teller = Teller::open(world);
+    let clock = Arc::clone(&world.clock);
+    let look = move || runner::look(Path::new("/proc"), clock);
     // What asks before every act is asked by the longer way, which says so.
     let may = request.yes || request.confirm != Confirm::Always;
-    let there =
-        if may { at_once::touch(engine.client(), &wanted, &world.clock, &mut limits).await } else { None };
+    let there = if may {
+        at_once::touch(engine.client(), &wanted, (world.clock)(), look, &mut limits).await
+    } else {
+        None
+    };
     let ready = match there {
         Some(ready) => ready,
         None => {
