@@ -42,9 +42,10 @@ impl Manager {
         self.return_home();
     }
 
-    /// Whether this instance may act though nobody pressed a key.
+    /// Whether this instance may act though nobody pressed a key; of several it is the keeper who does.
     fn acts_by_itself(&self) -> bool {
-        self.known.config.may_act && !self.known.config.ui.read_only
+        let config = &self.known.config;
+        config.may_act && !config.ui.read_only && self.journals.keeps()
     }
 
     /// Once for each phase that is told: what its run needs next goes into RAM, behind all that a person asked for.

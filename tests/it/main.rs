@@ -14,6 +14,7 @@ mod cli_ram;
 mod cli_status;
 mod config_edit;
 mod config_load;
+mod engine_agents;
 mod engine_behaviour;
 mod engine_world;
 mod journal;
