@@ -6,10 +6,13 @@
 pub mod act;
 pub mod config;
 pub mod demo;
+pub mod history;
 pub mod hold;
 pub mod out;
+pub mod phase;
 pub mod ready;
 pub mod screen;
+pub mod state;
 pub mod status;
 pub mod wire;
 
@@ -59,6 +62,9 @@ Examples:
   resident warm --all                        read the preload list into RAM, so that loads do not wait for the disk
   resident hold qwen2.5-coder:7b             the same, and keep it there until Ctrl-C
   resident drop --yes deepseek-r1:14b        take its files out of RAM
+  resident phase execution --next debugging  make a phase's model ready; a dashboard warms what comes next
+  resident history --since 1d                every load and swap of the last day, and how long it took
+  resident history --today                   today's swaps in one line, and what they would have cost from the disk
   resident config --check                    is the config right, and where does each value come from
 
 Exit codes:
@@ -147,6 +153,10 @@ pub enum Sub {
     },
     /// Take models' files out of RAM; needs --yes
     Drop(Models),
+    /// Make the model of a phase of your agent's work ready in VRAM, and tell running dashboards
+    Phase(phase::Phase),
+    /// Print what happened: loads and swaps with their times, how models left VRAM, phases
+    History(history::Asked),
     /// Print the merged settings and where each comes from
     Config {
         /// Only check: print what is wrong, or that nothing is
@@ -218,6 +228,7 @@ impl Sub {
             Sub::Warm(listed) => Some((ActKind::Warm, listed.resolved(preload))),
             Sub::Hold { listed, .. } => Some((ActKind::Hold, listed.resolved(preload))),
             Sub::Drop(models) => Some((ActKind::Drop, models.clone())),
+            Sub::Phase(_) | Sub::History(_) => None,
             Sub::Status { .. } | Sub::Config { .. } | Sub::Demo { .. } => None,
         }
     }
@@ -251,6 +262,9 @@ impl Cli {
         }
         if flags.json && self.command.is_none() {
             return Some("the screen has no JSON; use resident status --json");
+        }
+        if flags.json && matches!(&self.command, Some(Sub::History(asked)) if asked.csv) {
+            return Some("--json and --csv are two answers: use one of them");
         }
         None
     }
@@ -367,6 +381,11 @@ mod tests {
             ("resident demo --port 1", "--serve"),
             ("resident demo --serve --clean", "--clean"),
             ("resident config --check --init", "--init"),
+            ("resident history --csv --json", "one of them"),
+            ("resident history --since yesterday", "2h, 7d"),
+            ("resident history --limit 0", "0"),
+            ("resident history --today --limit 3", "--limit"),
+            ("resident history --kind dreams", "dreams"),
             ("resident flush", "flush"),
         ] {
             let said = mistake(line);

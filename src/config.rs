@@ -43,6 +43,8 @@ pub struct Config {
     pub primary: Option<ModelName>,
     /// `ollama.keep_alive` or `OLLAMA_KEEP_ALIVE`: what a load carries; `None` if the user set none.
     pub keep_alive: Option<KeepAlive>,
+    /// `ollama.return_to_primary`: how long after an agent's run the primary model comes back; `None` is never.
+    pub return_to_primary: Option<Duration>,
     /// `ollama.models_dir` or `OLLAMA_MODELS`: where to look for models first.
     pub models_dir: Option<PathBuf>,
     /// `ollama.preload`.
@@ -75,6 +77,7 @@ impl Default for Config {
             url: "http://127.0.0.1:11434".to_owned(),
             primary: None,
             keep_alive: None,
+            return_to_primary: None,
             models_dir: None,
             preload: Preload::default(),
             memory: Memory::Auto,

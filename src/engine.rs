@@ -2,6 +2,7 @@
 //! [`Handle`], read snapshots from it and send [`Command`]s that never wait.
 
 mod acts;
+mod agents;
 pub mod answers;
 mod ask;
 mod chronicle;
@@ -11,6 +12,8 @@ mod due;
 mod facts;
 pub mod flow;
 mod hold;
+mod homing;
+mod journals;
 mod known;
 mod manager;
 mod observe;
@@ -42,8 +45,9 @@ use crate::residency::timing::Clock;
 
 use known::Known;
 
+pub use journals::Journals;
 pub use manager::Probe;
-pub use tier::{Journals, RamTier};
+pub use tier::RamTier;
 
 /// What a front end may ask for.
 #[derive(Debug, Clone, PartialEq)]
@@ -158,6 +162,8 @@ pub struct Parts {
     pub runners: Option<Watched<Vec<Runner>>>,
     /// What moves and keeps files in RAM; `None` where the server's files are elsewhere.
     pub tier: Option<RamTier>,
+    /// The way to the journal.
+    pub journal: Journals,
     /// The one way to stop everything.
     pub stop: CancellationToken,
 }
@@ -183,6 +189,8 @@ pub fn start(parts: Parts) -> Handle {
         pages: parts.pages,
         runners: parts.runners,
         tier: parts.tier,
+        journals: parts.journal,
+        chronicle: chronicle::Chronicle::default(),
         ram_acts: Vec::new(),
         paused: false,
         commands,

@@ -1,5 +1,14 @@
-//! Adapter: what instances of `resident` know of each other, kept in an SQLite file. Today the leases: who holds which
-//! blob in RAM.
+//! Adapter: what happened, and what instances of `resident` know of each other, kept in an SQLite file.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `file` | the file: made, opened, brought to this version, moved aside |
+//! | `clerk` | the thread that alone writes it |
+//! | `lease`, `process` | who holds which blob in RAM |
+//! | `keep`, `row` | what happened, written down |
+//! | `past` | the summary of it that the screen shows |
+//! | `history` | questions about it, answered beside all else |
+//! | `keeper` | which instance writes down what others did |
 //!
 //! One thread owns the connection and everything in the file (`clerk`); a [`Journal`] only hands it commands, never
 //! waits, and reads what the thread says from a `watch`. Without a journal all else works. The engine and `cli` call
@@ -7,8 +16,13 @@
 
 mod clerk;
 mod file;
+pub mod history;
+mod keep;
+mod keeper;
 mod lease;
+mod past;
 mod process;
+mod row;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,9 +30,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
 
+use jiff::tz::TimeZone;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::residency::record::{Past, Record};
 use crate::residency::timing::Clock;
 use clerk::{Clerk, Command};
 pub use lease::Lease;
@@ -50,6 +66,10 @@ pub struct State {
     pub opened: Option<Result<Opened, String>>,
     /// Why the file cannot be read or written right now; tried again until it can.
     pub trouble: Option<String>,
+    /// This process is the keeper: it writes down what others did.
+    pub keeps: bool,
+    /// So many records were given up because the file could not be written for too long.
+    pub lost: u64,
 }
 
 /// Why a command was not taken.
@@ -75,6 +95,9 @@ pub struct Journal {
     /// What all living processes hold, by digest and pid. Fresh within half a second while this process holds something
     /// or is [watching](Journal::watch); else as it was when somebody last looked.
     pub leases: watch::Receiver<Arc<Vec<Lease>>>,
+    /// What is known of the server that is [recalled](Journal::recall). Fresh within half a second while this process
+    /// is [watching](Journal::watch).
+    pub past: watch::Receiver<Arc<Past>>,
     commands: SyncSender<Command>,
     stop: CancellationToken,
     _last: Arc<DropGuard>,
@@ -97,6 +120,7 @@ impl Journal {
         let (commands, received) = sync_channel(QUEUE);
         let (state, states) = watch::channel(State::default());
         let (publish, leases) = watch::channel(Arc::default());
+        let (tell, past) = watch::channel(Arc::default());
         let stop = stop.child_token();
         let clerk = Clerk {
             path: path.to_owned(),
@@ -106,10 +130,11 @@ impl Journal {
             commands: received,
             state,
             leases: publish,
+            past: tell,
         };
         thread::Builder::new().name("journal".to_owned()).spawn(move || clerk.run(me))?;
         let last = Arc::new(stop.clone().drop_guard());
-        Ok(Journal { state: states, leases, commands, stop, _last: last })
+        Ok(Journal { state: states, leases, past, commands, stop, _last: last })
     }
 
     /// Says that this process holds these blobs in RAM; those it is known to hold stay as they are.
@@ -134,7 +159,29 @@ impl Journal {
         self.send(Command::Watch(on))
     }
 
-    /// Gives up what this process holds and waits until the thread has closed the file: at most some seconds while
+    /// Writes these records down, soon. Those that are not taken come back.
+    pub fn record(&self, records: Vec<Record>) -> Result<(), (NotTaken, Vec<Record>)> {
+        self.commands.try_send(Command::Record(records)).map_err(|error| {
+            let (why, command) = match error {
+                TrySendError::Full(command) => (NotTaken::Full, command),
+                TrySendError::Disconnected(command) => (NotTaken::Gone, command),
+            };
+            let Command::Record(records) = command else { return (why, Vec::new()) };
+            (why, records)
+        })
+    }
+
+    /// Publishes the past of a server from now on, its days by this time zone.
+    pub fn recall(&self, server: &str, zone: TimeZone) -> Result<(), NotTaken> {
+        self.send(Command::Recall(server.to_owned(), zone))
+    }
+
+    /// From now on this process is the keeper of a server whenever no other one is; `state` says whether it is.
+    pub fn keep(&self, server: &str) -> Result<(), NotTaken> {
+        self.send(Command::Keep(server.to_owned()))
+    }
+
+    /// Writes down what it was given, gives up what this process holds, and waits until the thread has closed the file: at most some seconds while
     /// others write, for ever if the disk hangs, so that it wants a timeout.
     pub async fn close(mut self) {
         self.stop.cancel();

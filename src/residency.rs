@@ -3,9 +3,11 @@
 pub mod act;
 pub mod budget;
 pub mod bytes;
+pub mod day;
 pub mod event;
 pub mod expiry;
 pub mod flow;
+pub mod fold;
 pub mod forecast;
 pub mod history;
 pub mod hold;

@@ -1,7 +1,7 @@
 //! `load`, `unload`, `pin`, `unpin`, `touch`, `warm`, `drop`: asks the engine for one act after the other and waits for each one's end.
 
-mod bar;
-mod ending;
+pub(super) mod bar;
+pub(super) mod ending;
 mod moved;
 mod refusal;
 
@@ -30,8 +30,8 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long a forecast is waited for, where a model is loaded that must not be evicted unasked.
 const FORESIGHT: Duration = Duration::from_secs(3);
 /// How often, and how many times, a command is offered to a full queue.
-const AGAIN: Duration = Duration::from_millis(50);
-const OFFERS: u32 = 40;
+pub(super) const AGAIN: Duration = Duration::from_millis(50);
+pub(super) const OFFERS: u32 = 40;
 
 /// What one call of a subcommand asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,29 +107,10 @@ pub(super) async fn carry_out<F: Future<Output = ()>>(
     limits: &mut Limits<'_, F>,
     out: &mut Out<'_>,
 ) -> io::Result<Exit> {
-    let patience = limits.deadline.unwrap_or_else(|| Instant::now() + ready::PATIENCE);
-    let ready = tokio::select! {
-        ready = ready::server(handle, patience) => ready,
-        () = limits.interrupt.as_mut() => return Ok(Exit::Failed),
-    };
-    let snapshot = match ready {
-        Ready::Up(snapshot) => snapshot,
-        Ready::Down(why) => return without_server(request, &Ending::NoServer { why }, out),
-        Ready::Late(why) => return without_server(request, &Ending::TimedOut { why }, out),
-        Ready::Ended => return without_server(request, &Ending::engine_ended(), out),
-    };
-    let snapshot = if request.yes || request.confirm != Confirm::Risky {
-        snapshot
-    } else {
-        let foreseen = patience.min(Instant::now() + FORESIGHT);
-        let lacks = |snapshot: &Snapshot| {
-            let server = snapshot.servers.first();
-            server.is_some_and(|s| request.models.iter().any(|model| lacks_forecast(s, request.kind, model)))
-        };
-        tokio::select! {
-            snapshot = ready::forecasts(handle, foreseen, lacks) => snapshot,
-            () = limits.interrupt.as_mut() => return Ok(Exit::Failed),
-        }
+    let snapshot = match known(handle, request, limits).await {
+        Ok(snapshot) => snapshot,
+        Err(Ending::Interrupted) => return Ok(Exit::Failed),
+        Err(ending) => return without_server(request, &ending, out),
     };
     let mut exit = Exit::Done;
     for model in &request.models {
@@ -181,6 +162,37 @@ pub(super) async fn carry_out<F: Future<Output = ()>>(
     Ok(exit)
 }
 
+/// Waits until the server is known, and what a load would evict where that has to be asked about first.
+pub(super) async fn known<F: Future<Output = ()>>(
+    handle: &mut Handle,
+    request: &Request,
+    limits: &mut Limits<'_, F>,
+) -> Result<Arc<Snapshot>, Ending> {
+    let patience = limits.deadline.unwrap_or_else(|| Instant::now() + ready::PATIENCE);
+    let ready = tokio::select! {
+        ready = ready::server(handle, patience) => ready,
+        () = limits.interrupt.as_mut() => return Err(Ending::Interrupted),
+    };
+    let snapshot = match ready {
+        Ready::Up(snapshot) => snapshot,
+        Ready::Down(why) => return Err(Ending::NoServer { why }),
+        Ready::Late(why) => return Err(Ending::TimedOut { why }),
+        Ready::Ended => return Err(Ending::engine_ended()),
+    };
+    if request.yes || request.confirm != Confirm::Risky {
+        return Ok(snapshot);
+    }
+    let foreseen = patience.min(Instant::now() + FORESIGHT);
+    let lacks = |snapshot: &Snapshot| {
+        let server = snapshot.servers.first();
+        server.is_some_and(|s| request.models.iter().any(|model| lacks_forecast(s, request.kind, model)))
+    };
+    tokio::select! {
+        snapshot = ready::forecasts(handle, foreseen, lacks) => Ok(snapshot),
+        () = limits.interrupt.as_mut() => Err(Ending::Interrupted),
+    }
+}
+
 /// Whether there is nothing to unload: neither loaded nor about to be.
 fn is_away(snapshot: &Snapshot, model: &ModelName) -> bool {
     let model = snapshot.servers.first().and_then(|server| server.model(model));
@@ -222,7 +234,7 @@ fn report(request: &Request, model: &ModelName, ending: &Ending, out: &mut Out<'
 }
 
 /// Whether the model is there and may be moved without asking.
-fn look_up(snapshot: &Snapshot, request: &Request, model: &ModelName) -> Result<(), Ending> {
+pub(super) fn look_up(snapshot: &Snapshot, request: &Request, model: &ModelName) -> Result<(), Ending> {
     let Some(server) = snapshot.servers.first() else { return Err(Ending::engine_ended()) };
     if server.model(model).is_none() {
         return Err(Ending::Unknown { nearest: nearest(server, model) });
@@ -263,13 +275,24 @@ async fn one<F: Future<Output = ()>>(
         return ending;
     }
     let asked = Instant::now();
-    let mut bar = Bar::new(model, request.json);
     let Some(id) = ask(handle, request.kind, model).await else {
         return Ending::Failed {
             why: "too many commands are waiting; try again".to_owned(),
             cancelled: false,
         };
     };
+    seen_through(handle, id, model, Bar::new(model, request.json), asked, limits).await
+}
+
+/// Waits for the end of an act; cancels it when the time is up or the user wants it.
+pub(super) async fn seen_through<F: Future<Output = ()>>(
+    handle: &mut Handle,
+    id: ActId,
+    model: &ModelName,
+    mut bar: Bar,
+    asked: Instant,
+    limits: &mut Limits<'_, F>,
+) -> Ending {
     let deadline = limits.deadline;
     let too_late = async {
         match deadline {

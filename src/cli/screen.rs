@@ -29,7 +29,7 @@ pub async fn run(cli: &Cli, mut settings: Settings, clock: Clock) -> anyhow::Res
     let mut notice = settings.loaded.notes.first().cloned();
     loop {
         // What can fail is made before the screen is taken; nothing is asked or read before the first frame.
-        let engine = world.engine()?;
+        let engine = world.engine()?.keeping();
         let offered = place().ok().filter(|_| world.sim.is_none());
         let sources = settings.sources.clone();
         // The demo keeps the settings it came with.

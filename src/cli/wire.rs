@@ -1,19 +1,20 @@
 //! The wiring: what the engine is handed, for a real server and for the embedded one; and which subcommand gets it.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::act::Request;
 use super::out::Out;
-use super::{Cli, Exit, Sub, act, demo, hold, screen, status};
+use super::{Cli, Exit, Sub, act, demo, history, hold, phase, screen, state, status};
 use crate::config::{Config, Memory, Strategy};
 use crate::engine::{self, Handle, Journals, Parts, RamTier, clock};
-use crate::journal::Journal;
+use crate::journal;
 use crate::ollama::{Client, Options};
 use crate::probe::gpu::{self, CardSource};
 use crate::probe::hold::Holder;
@@ -33,6 +34,8 @@ use crate::sim::{CardReader, Sim};
 const RUNNER_PERIOD: Duration = Duration::from_secs(2);
 /// Reading files into RAM with pauses shorter than this is one spell.
 const SPELL: Duration = Duration::from_secs(5);
+/// How long the end waits for what is still to be written into the journal.
+const LAST_WRITE: Duration = Duration::from_secs(2);
 /// Between two readings of the cards.
 const CARD_PERIOD: Duration = Duration::from_secs(2);
 
@@ -46,12 +49,14 @@ pub struct World {
     pub sim: Option<Sim>,
     /// The one way to stop everything.
     pub stop: CancellationToken,
+    /// How the journal is, once the engine has opened it.
+    journal: watch::Sender<Option<watch::Receiver<journal::State>>>,
 }
 
 impl World {
     /// A real server, as the config says.
     pub fn real(config: Config, clock: Clock) -> World {
-        World { config: Arc::new(config), clock, sim: None, stop: CancellationToken::new() }
+        World::new(config, clock, None)
     }
 
     /// The embedded server: the config's settings, with its address and its scale.
@@ -60,7 +65,12 @@ impl World {
         config.url = sim.url();
         config.models_dir = Some(place.dir.clone());
         scale(&mut config.memory, place.scale);
-        Ok(World { config: Arc::new(config), clock, sim: Some(sim), stop: CancellationToken::new() })
+        Ok(World::new(config, clock, Some(sim)))
+    }
+
+    fn new(config: Config, clock: Clock, sim: Option<Sim>) -> World {
+        let journal = watch::Sender::new(None);
+        World { config: Arc::new(config), clock, sim, stop: CancellationToken::new(), journal }
     }
 
     /// What the engine is started with; nothing runs or is read before it starts.
@@ -72,14 +82,21 @@ impl World {
         let card = self.sim.as_ref().map(Sim::card);
         let clock = Arc::clone(&self.clock);
         let demo_scale = self.sim.as_ref().map(Sim::scale);
-        Ok(Engine { config, client, clock, local, card, demo_scale, stop: self.stop.clone() })
+        let journal = Journals::new(state::journal(&clock, demo_scale.is_some(), self.journal.clone()));
+        Ok(Engine { config, client, clock, local, card, demo_scale, journal, stop: self.stop.clone() })
     }
 
-    /// Ends the engine, and the embedded server with its children.
+    /// Ends the engine, and the embedded server with its children; what is to be in the journal is written first.
     pub async fn end(self) {
         self.stop.cancel();
         if let Some(sim) = self.sim {
             sim.shutdown().await;
+        }
+        let opened = self.journal.borrow().clone();
+        if let Some(mut state) = opened {
+            // The thread ends when it has closed the file.
+            let closed = async { while state.changed().await.is_ok() {} };
+            let _ = tokio::time::timeout(LAST_WRITE, closed).await;
         }
     }
 }
@@ -92,13 +109,26 @@ pub struct Engine {
     local: bool,
     card: Option<CardReader>,
     demo_scale: Option<u64>,
+    journal: Journals,
     stop: CancellationToken,
 }
 
 impl Engine {
+    /// The way to the server, for who needs no engine.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// It goes on until the user ends it, and may be the keeper: it writes down what other clients do.
+    #[must_use]
+    pub fn keeping(mut self) -> Engine {
+        self.journal = self.journal.keeping();
+        self
+    }
+
     /// Starts the probes' threads and the engine on the current runtime.
     pub fn start(self) -> Handle {
-        let Engine { config, client, clock, local, card, demo_scale, stop } = self;
+        let Engine { config, client, clock, local, card, demo_scale, journal, stop } = self;
         // A thread that cannot be had leaves the runners unseen, which the details say.
         let proc = Path::new("/proc");
         let runners = local.then(|| runner::spawn(proc, Arc::clone(&clock), RUNNER_PERIOD).ok()).flatten();
@@ -117,7 +147,8 @@ impl Engine {
             cards: Some(cards.readings),
             pages: local.then(|| PageCache::spawn(Arc::clone(&clock), stop.clone())),
             runners,
-            tier: local.then(|| ram_tier(Arc::clone(&clock), stop.clone(), card)),
+            tier: local.then(|| ram_tier(&clock, &stop, card)),
+            journal,
             config,
             client,
             clock,
@@ -129,11 +160,11 @@ impl Engine {
 }
 
 /// What moves and keeps files in RAM. Its threads do nothing before they are asked.
-fn ram_tier(clock: Clock, stop: CancellationToken, card: Option<CardReader>) -> RamTier {
+fn ram_tier(clock: &Clock, stop: &CancellationToken, card: Option<CardReader>) -> RamTier {
     // Each thread reads memory for itself: an old reading would let it take what is gone.
     let (mut of_reader, mut of_holder) = (ram_reader(card.clone()), ram_reader(card));
     let mut before: Option<Reading<Ram>> = None;
-    let now = Arc::clone(&clock);
+    let now = Arc::clone(clock);
     let guard = move || {
         let at = now();
         let value = of_reader()?;
@@ -155,25 +186,9 @@ fn ram_tier(clock: Clock, stop: CancellationToken, card: Option<CardReader>) -> 
         why_not(ram.available, budget::least(&ram), pressure)
     };
     RamTier {
-        warmer: Warmer::spawn(Arc::clone(&clock), stop.clone(), Box::new(guard)),
-        holder: Holder::spawn(Arc::clone(&clock), stop.clone(), Box::new(gate)),
-        journal: Journals::new(Box::new(move || journal(&clock, &stop))),
+        warmer: Warmer::spawn(Arc::clone(clock), stop.clone(), Box::new(guard)),
+        holder: Holder::spawn(Arc::clone(clock), stop.clone(), Box::new(gate)),
     }
-}
-
-/// The journal through which instances know of each other; without a place for it each is alone.
-fn journal(clock: &Clock, stop: &CancellationToken) -> Option<Journal> {
-    Journal::open(&journal_path()?, Arc::clone(clock), stop).ok()
-}
-
-/// Where the instances of one user keep what they know of each other: `$XDG_STATE_HOME/resident/journal.sqlite`, or
-/// below `~/.local/state`; `None` without a home directory.
-pub fn journal_path() -> Option<PathBuf> {
-    use etcetera::BaseStrategy;
-    let base = etcetera::choose_base_strategy().ok()?;
-    // Only Windows has no such directory.
-    let state = base.state_dir().unwrap_or_else(|| base.data_dir());
-    Some(state.join("resident").join("journal.sqlite"))
 }
 
 /// The demo's budget is as much smaller as its models are.
@@ -238,6 +253,10 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         return super::config::run(settings, *check, *init, clock).await;
     }
     let config = settings.loaded.config.clone();
+    if let Some(Sub::History(asked)) = &cli.command {
+        let url = &config.url;
+        return history::print(asked, cli, url, clock().wall, columns()).await;
+    }
     if matches!(cli.command, None | Some(Sub::Demo { .. })) {
         return screen::run(cli, settings, clock).await;
     }
@@ -252,10 +271,8 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
 }
 
 async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
-    let engine = world.engine()?;
     // The idea's own way, and the only one where the server's RAM is on another machine.
     let by_request = world.config.preload.strategy == Strategy::Request;
-    let handle = engine.start();
     let (mut results, mut remarks) = (std::io::stdout(), std::io::stderr());
     let mut out = Out::new(&mut results, &mut remarks);
     let interrupt = async {
@@ -264,6 +281,10 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
             std::future::pending::<()>().await;
         }
     };
+    if let Some(Sub::Phase(asked)) = &cli.command {
+        return phase::run(asked, &cli.flags, world, interrupt, &mut out).await;
+    }
+    let handle = world.engine()?.start();
     Ok(match &cli.command {
         Some(Sub::Status { watch }) => {
             let request = status::Request {

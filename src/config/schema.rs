@@ -110,7 +110,16 @@ fn typo_of(key: &str) -> Option<&'static str> {
 }
 
 fn ollama(config: &mut Config, node: &Node, reader: &mut Reader) {
-    let known = ["host", "port", "model", "keep_alive", "models_dir", "preload", "preload_models"];
+    let known = [
+        "host",
+        "port",
+        "model",
+        "keep_alive",
+        "return_to_primary",
+        "models_dir",
+        "preload",
+        "preload_models",
+    ];
     let Some(fields) = reader.fields("ollama", node, &known) else { return };
     address(config, &fields, reader);
     if let Some(model) = reader.field(&fields, "model", Reader::model) {
@@ -118,6 +127,19 @@ fn ollama(config: &mut Config, node: &Node, reader: &mut Reader) {
     }
     if let Some(keep_alive) = reader.field(&fields, "keep_alive", Reader::keep_alive) {
         config.keep_alive = Some(keep_alive);
+    }
+    if let Some(after) =
+        reader.field(&fields, "return_to_primary", |r, key, node| r.duration(key, node, SECOND))
+    {
+        config.return_to_primary = Some(after);
+        if fields.get("model").is_none() {
+            let at = fields.get("return_to_primary").map_or(At::default(), |node| node.at);
+            reader.wrong(
+                at,
+                "ollama.return_to_primary",
+                "there is no primary model to return to: set ollama.model",
+            );
+        }
     }
     if let Some(dir) = reader.field(&fields, "models_dir", Reader::path) {
         config.models_dir = Some(dir);

@@ -82,6 +82,10 @@ impl Page<'_> {
             Some(keep_alive) => self.value(1, "ollama.keep_alive", keep_alive_text(keep_alive)),
             None => self.unset(1, "keep_alive"),
         }
+        match config.return_to_primary {
+            Some(after) => self.value(1, "ollama.return_to_primary", seconds(after)),
+            None => self.unset(1, "return_to_primary"),
+        }
         match &config.models_dir {
             Some(dir) => self.value(1, "ollama.models_dir", quoted(&dir.to_string_lossy())),
             None => self.unset(1, "models_dir"),

@@ -1,14 +1,152 @@
 //! The chronicle: what happened goes to the journal, and what the journal knows comes into the snapshot.
 //!
-//! Part of the manager.
+//! Part of the manager. What others did, and how that is told from what is seen, is the subject of `others`.
 
+mod others;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::Command;
 use super::manager::Manager;
-use crate::residency::record::Happened;
+use crate::journal::{NotTaken, Opened, State};
+use crate::residency::event::What;
+use crate::residency::record::{Happened, Record, server_name};
+
+pub(crate) use others::Others;
+
+/// So many records wait while the journal takes none; of more the oldest go.
+const WAITING: usize = 1024;
+
+/// What is on its way to the journal.
+#[derive(Debug, Default)]
+pub(crate) struct Chronicle {
+    waiting: VecDeque<Record>,
+    /// The user has been told that records wait.
+    told: bool,
+    /// Records that were given up.
+    dropped: usize,
+    /// What was seen of others.
+    pub others: Others,
+}
 
 impl Manager {
-    /// Keeps what happened in the journal, if there is one. Never waits.
+    /// Keeps what happened in the journal, if there is one. Never waits. A swap is told at its end and counts from when
+    /// it was asked for.
     pub(super) fn record(&mut self, what: Happened) {
-        drop(what);
-        let _ = self.now();
+        let now = self.now().wall;
+        let at = match &what {
+            Happened::Swap(swap) => now.saturating_sub(swap.stages.total.unwrap_or_default()).unwrap_or(now),
+            _ => now,
+        };
+        self.record_at(at, what);
+    }
+
+    /// As `record`, of something that was asked for or seen at `at`.
+    fn record_at(&mut self, at: Timestamp, what: Happened) {
+        let server = self.journal_server();
+        self.chronicle.waiting.push_back(Record { at, server, what });
+        self.hand_over();
+    }
+
+    /// What the journal calls this server.
+    fn journal_server(&self) -> String {
+        server_name(&self.known.config.url, self.known.demo_scale)
+    }
+
+    /// The journal's past is worth having from now on.
+    pub(super) fn follow_journal(&mut self) {
+        let server = self.journal_server();
+        self.journals.follow(&server);
+    }
+
+    /// Whoever goes on until the user ends it follows the journal once the server answers.
+    pub(super) fn follow_if_keeping(&mut self) {
+        if self.journals.may_keep() {
+            self.follow_journal();
+        }
+    }
+
+    /// Gives what waits to the journal, as far as it takes it.
+    pub(super) fn hand_over(&mut self) {
+        if self.chronicle.waiting.is_empty() {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.chronicle.waiting);
+        // Without a journal nothing is kept.
+        let Some(journal) = self.journals.get() else { return };
+        match journal.record(waiting.into()) {
+            Ok(()) => {
+                let dropped = std::mem::take(&mut self.chronicle.dropped);
+                self.chronicle.told = false;
+                if dropped > 0 {
+                    let why = format!("the journal was busy for too long: {dropped} records are lost");
+                    self.tell(None, What::Warned { why });
+                }
+            }
+            Err((NotTaken::Gone, _)) => {}
+            Err((NotTaken::Full, back)) => {
+                let excess = back.len().saturating_sub(WAITING);
+                self.chronicle.dropped += excess;
+                self.chronicle.waiting = back.into_iter().skip(excess).collect();
+                if !std::mem::replace(&mut self.chronicle.told, true) {
+                    let why =
+                        "the journal is busy: what happens waits in memory until it is written".to_owned();
+                    self.tell(None, What::Warned { why });
+                }
+            }
+        }
+    }
+
+    /// At the end: what front ends still asked to be kept is handed over.
+    pub(super) fn hand_over_the_rest(&mut self) {
+        while let Ok(command) = self.commands.try_recv() {
+            if let Command::Record(what) = command {
+                self.record(what);
+            }
+        }
+        self.hand_over();
+    }
+
+    /// Takes what the journal says; says whether there is something to show.
+    pub(super) fn see_journal(&mut self) -> bool {
+        let Some(journal) = self.journals.opened() else { return false };
+        let past = Arc::clone(&journal.past.borrow_and_update());
+        let is_new = !Arc::ptr_eq(&past, &self.known.past);
+        self.known.past = past;
+        let released = self.see_leases();
+        self.say_journal_trouble() || released || is_new
+    }
+
+    /// A journal that cannot be used is said once: then nobody knows what others hold, and nothing is kept.
+    fn say_journal_trouble(&mut self) -> bool {
+        let Some(journal) = self.journals.opened() else { return false };
+        let why = match &*journal.state.borrow_and_update() {
+            State { opened: Some(Err(why)), .. } => {
+                format!("{why}; nothing is recorded, and other instances cannot be told what is held here")
+            }
+            State { trouble: Some(why), lost, .. } => {
+                let lost = if *lost > 0 { format!("; {lost} records are lost") } else { String::new() };
+                format!(
+                    "the journal cannot be used now: {why}; what happens waits in memory, and other instances cannot \
+                     be told what is held here{lost}"
+                )
+            }
+            State { opened: Some(Ok(Opened::MovedAside { to, why })), .. } => {
+                format!(
+                    "the journal was unusable ({why}) and lies at {} now; what others hold is not known",
+                    to.display()
+                )
+            }
+            State { .. } => return false,
+        };
+        let is_new = self.known.journal_trouble.as_ref() != Some(&why);
+        if is_new {
+            self.known.journal_trouble = Some(why.clone());
+            self.tell(None, What::Warned { why });
+        }
+        is_new
     }
 }

@@ -52,7 +52,7 @@ impl Manager {
             Others::Unasked => return Some(self.ask_others(id, since, digests)),
             Others::Asked => return None,
             Others::Hold(pids) => {
-                let journal = self.tier.as_mut().and_then(|tier| tier.journal.opened());
+                let journal = self.journals.opened();
                 let leases = journal.map(|journal| Arc::clone(&journal.leases.borrow())).unwrap_or_default();
                 let holds = |pid: &&u32| {
                     leases.iter().any(|lease| lease.pid == **pid && digests.contains(&lease.digest))
@@ -83,7 +83,7 @@ impl Manager {
     /// Asks other instances to let go; the journal answers who they are.
     fn ask_others(&mut self, id: ActId, since: Moment, digests: Vec<String>) -> Next {
         // Without a journal there is nobody who could be known.
-        let journal = self.tier.as_mut().and_then(|tier| tier.journal.watched());
+        let journal = self.journals.watched();
         let asked = journal.and_then(|journal| journal.ask_release(digests).ok());
         let Some(asked) = asked else {
             return Next::Step(Step::LettingGo { since, others: Others::None }, "letting go");

@@ -7,7 +7,6 @@ use super::known::Known;
 use super::manager::Manager;
 use super::ram::{MENDING, RamAct};
 use crate::config::Hold;
-use crate::journal::{Opened, State};
 use crate::probe::warm::Source;
 use crate::residency::act::ActKind;
 use crate::residency::budget::Kept as Claim;
@@ -118,7 +117,7 @@ impl Manager {
         for Source { digest, path, .. } in files {
             tier.holder.hold(digest, path, how);
         }
-        if let Some(journal) = tier.journal.get() {
+        if let Some(journal) = self.journals.get() {
             // A full queue is the journal's own trouble; nobody waits for it here.
             let _ = journal.hold(digests);
         }
@@ -128,7 +127,7 @@ impl Manager {
     pub(super) fn in_ram_on_purpose(&mut self, but: &ModelName) -> Vec<Claim> {
         let now = self.now();
         let me = std::process::id();
-        let leases = self.tier.as_mut().and_then(|tier| tier.journal.opened());
+        let leases = self.journals.opened();
         let leases = leases.map(|journal| Arc::clone(&journal.leases.borrow())).unwrap_or_default();
         let list = &self.known.config.preload.models;
         let place = |name: &ModelName| list.iter().position(|listed| listed == name);
@@ -181,7 +180,7 @@ impl Manager {
             for digest in &released {
                 tier.holder.release(digest);
             }
-            if let Some(journal) = tier.journal.opened() {
+            if let Some(journal) = self.journals.opened() {
                 let _ = journal.release(released);
             }
         }
@@ -221,7 +220,7 @@ impl Manager {
 
     /// Another instance wants to drop what is kept here: it goes.
     pub(super) fn see_leases(&mut self) -> bool {
-        let Some(journal) = self.tier.as_mut().and_then(|tier| tier.journal.opened()) else { return false };
+        let Some(journal) = self.journals.opened() else { return false };
         let leases = std::sync::Arc::clone(&journal.leases.borrow_and_update());
         let me = std::process::id();
         let asked: Vec<&String> = leases
@@ -237,30 +236,7 @@ impl Manager {
             self.known.let_go_at.insert(model.clone(), now);
             self.let_go(model, Some(DROPPED_BY_ANOTHER.to_owned()));
         }
-        self.say_journal_trouble() || !models.is_empty()
-    }
-
-    /// A journal that cannot be used is said once: then nobody knows what others hold.
-    fn say_journal_trouble(&mut self) -> bool {
-        let Some(journal) = self.tier.as_mut().and_then(|tier| tier.journal.opened()) else { return false };
-        let why = match &*journal.state.borrow() {
-            State { opened: Some(Err(why)), .. } | State { trouble: Some(why), .. } => {
-                format!("other instances cannot be told what is held here: {why}")
-            }
-            State { opened: Some(Ok(Opened::MovedAside { to, why })), .. } => {
-                format!(
-                    "the journal was unusable ({why}) and lies at {} now; what others hold is not known",
-                    to.display()
-                )
-            }
-            State { .. } => return false,
-        };
-        let is_new = self.known.journal_trouble.as_ref() != Some(&why);
-        if is_new {
-            self.known.journal_trouble = Some(why.clone());
-            self.tell(None, What::Warned { why });
-        }
-        is_new
+        !models.is_empty()
     }
 
     /// Takes the holder's readings; says whether there is something new to show.

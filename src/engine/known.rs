@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::agents::Agents;
 use super::facts::{Installed, Loading, Running, Shown};
 use super::hold::Keeping;
 use crate::config::Config;
@@ -87,6 +88,8 @@ pub(crate) struct Known {
     pub journal_trouble: Option<String>,
     /// What the journal knows.
     pub past: Arc<Past>,
+    /// How far agents' runs were followed.
+    pub agents: Agents,
     /// When each model was last mended.
     pub mended: HashMap<ModelName, Moment>,
     /// Main memory.
@@ -135,6 +138,7 @@ impl Known {
             let_go_at: HashMap::new(),
             journal_trouble: None,
             past: Arc::default(),
+            agents: Agents::default(),
             mended: HashMap::new(),
             ram: None,
             cards: None,

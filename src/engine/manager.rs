@@ -10,11 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::acts::{Acts, Job};
 use super::ask::{self, Reply};
+use super::chronicle::Chronicle;
 use super::due::Due;
 use super::facts::Loading;
+use super::journals::Journals;
 use super::known::{Known, PageReadings};
 use super::ram::{ASKED, RamAct};
-use super::readings::{changed, changed_in, changed_tier};
+use super::readings::{changed, changed_in, changed_tier, journal_changed};
 use super::tier::RamTier;
 use super::{Command, poll};
 use crate::ollama::Client;
@@ -46,6 +48,8 @@ pub(crate) struct Manager {
     pub readings: Option<watch::Receiver<PageReadings>>,
     pub runners: Option<Watched<Vec<Runner>>>,
     pub tier: Option<RamTier>,
+    pub journals: Journals,
+    pub chronicle: Chronicle,
     pub ram_acts: Vec<RamAct>,
     /// The reading of files waits for another model's load.
     pub paused: bool,
@@ -66,19 +70,21 @@ impl Manager {
         let mut news = true;
         loop {
             news |= self.send_what_is_due();
+            self.write_down_what_was_seen();
+            self.hand_over();
             if std::mem::take(&mut news) {
                 self.publish();
             }
             let wake = self.wake();
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return,
+                () = self.stop.cancelled() => break,
                 command = self.commands.recv() => match command {
                     Some(command) => {
                         self.command(command);
                         news = true;
                     }
-                    None => return,
+                    None => break,
                 },
                 Some(reply) = self.flying.join_next(), if !self.flying.is_empty() => {
                     // A reply that was aborted or whose task failed has nothing to say.
@@ -90,10 +96,12 @@ impl Manager {
                 () = changed(&mut self.cards) => news = self.see_cards(),
                 () = changed_in(self.runners.as_mut().map(|w| &mut w.readings)) => news = self.see_runners(),
                 from = changed_tier(self.tier.as_mut()) => news = self.see_tier(&from),
+                () = journal_changed(self.journals.opened()) => news = self.see_journal(),
                 () = changed(&mut self.readings) => news = self.see_pages(),
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
         }
+        self.hand_over_the_rest();
     }
 
     pub(super) fn now(&self) -> Moment {
@@ -154,6 +162,7 @@ impl Manager {
             (self.due.files, self.due.files_sent) = (false, true);
             self.flying.spawn(ask::files(&self.known));
         }
+        self.follow_runs();
         self.turn_ram();
         if !self.acts.any_live() {
             return reach != std::mem::discriminant(&self.known.reach);
@@ -182,8 +191,11 @@ impl Manager {
         }
     }
 
-    fn command(&mut self, command: Command) {
+    pub(super) fn command(&mut self, command: Command) {
         let now = self.now();
+        if let Command::Swap { .. } | Command::Act { kind: ActKind::Swap | ActKind::Load, .. } = command {
+            self.follow_journal();
+        }
         match command {
             Command::Act { id, kind, model } if kind.is_of_ram() => self.take_ram_act(id, kind, model, ASKED),
             Command::Act { id, kind, model } => self.acts.take(id, kind, model, now),
@@ -225,12 +237,14 @@ impl Manager {
     }
 
     pub(super) fn tell(&mut self, model: Option<ModelName>, what: What) {
+        let at = self.now();
+        self.chronicle.others.see(model.as_ref(), &what, at);
         let number = self.due.next_event;
         self.due.next_event += 1;
         if self.events.len() >= RING {
             self.events.pop_front();
         }
-        self.events.push_back(Arc::new(Event { number, at: self.now(), model, what }));
+        self.events.push_back(Arc::new(Event { number, at, model, what }));
     }
 
     /// Stores the new snapshot; readers wake only if more than reading times changed.

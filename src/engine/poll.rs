@@ -251,6 +251,7 @@ pub(crate) fn differs(old: &Snapshot, new: &Snapshot) -> bool {
     let last = |snapshot: &Snapshot| snapshot.events.back().map(|event| event.number);
     last(old) != last(new)
         || old.acts != new.acts
+        || !Arc::ptr_eq(&old.past, &new.past)
         || host_differs(&old.host, &new.host)
         || old.servers.len() != new.servers.len()
         || old.servers.iter().zip(&new.servers).any(|(old, new)| server_differs(old, new))

@@ -100,11 +100,12 @@ pub(super) async fn changed_in<T>(probe: Option<&mut watch::Receiver<T>>) {
     std::future::pending::<()>().await;
 }
 
-/// Waits until the journal says something new, of its leases or of itself.
-async fn journal_changed(journal: Option<&mut Journal>) {
+/// Waits until the journal says something new: of its leases, of the past or of itself.
+pub(super) async fn journal_changed(journal: Option<&mut Journal>) {
     let Some(journal) = journal else { return std::future::pending().await };
     tokio::select! {
         () = changed_in(Some(&mut journal.leases)) => {}
+        () = changed_in(Some(&mut journal.past)) => {}
         () = changed_in(Some(&mut journal.state)) => {}
     }
 }
@@ -113,16 +114,14 @@ async fn journal_changed(journal: Option<&mut Journal>) {
 pub(super) enum FromTier {
     Warmer,
     Holder,
-    Journal,
 }
 
 /// Waits for news of the RAM tier.
 pub(super) async fn changed_tier(tier: Option<&mut RamTier>) -> FromTier {
-    let Some(RamTier { warmer, holder, journal }) = tier else { return std::future::pending().await };
+    let Some(RamTier { warmer, holder }) = tier else { return std::future::pending().await };
     tokio::select! {
         () = changed_in(Some(&mut warmer.progress)) => FromTier::Warmer,
         () = changed_in(Some(&mut holder.readings)) => FromTier::Holder,
-        () = journal_changed(journal.opened()) => FromTier::Journal,
     }
 }
 

@@ -120,6 +120,7 @@ impl Manager {
                 for (model, what) in observe::ps(&mut self.known, fresh, &asked, back, now) {
                     self.tell(model, what);
                 }
+                self.follow_if_keeping();
                 self.acts.settle(&self.known, now);
                 self.no_list_is_no_server(now);
             }

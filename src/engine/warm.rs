@@ -104,7 +104,7 @@ impl Manager {
     /// What other instances hold is a part of the budget: it is known once the journal has been read, or cannot be.
     fn waits_for_journal(&mut self, at: usize) -> bool {
         let waited = self.now().since(self.ram_acts[at].asked.mono);
-        let Some(journal) = self.tier.as_mut().and_then(|tier| tier.journal.watched()) else { return false };
+        let Some(journal) = self.journals.watched() else { return false };
         waited < JOURNAL && journal.state.borrow().opened.is_none()
     }
 
@@ -124,7 +124,6 @@ impl Manager {
         match from {
             FromTier::Warmer => self.see_warming(),
             FromTier::Holder => self.see_held(),
-            FromTier::Journal => self.see_leases(),
         }
     }
 
@@ -233,13 +232,15 @@ impl Manager {
         }
     }
 
-    /// While files are read, runners are looked for more often: says when next.
+    /// While files are read, and while another client's load is timed, runners are looked for more often: says when
+    /// next.
     pub(super) fn look_for_loads(&mut self, now: Moment) -> Option<std::time::Instant> {
-        self.ram_acts.iter().find(|act| act.reads())?;
+        let reads = self.ram_acts.iter().any(RamAct::reads).then_some(LOOK);
+        let period = reads.or_else(|| self.looks_for_others(now))?;
         let runners = self.runners.as_ref()?;
         if now.mono >= self.due.runners.mono {
             runners.wake();
-            self.due.runners = Moment { mono: now.mono + LOOK, ..now };
+            self.due.runners = Moment { mono: now.mono + period, ..now };
         }
         Some(self.due.runners.mono)
     }

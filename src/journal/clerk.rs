@@ -1,6 +1,6 @@
 //! The journal's thread: it alone has the file, does what it is told, and looks what other processes wrote.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -9,17 +9,25 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::file::{self, Book};
+use super::keep::{self, Pruned};
+use super::keeper::Keeper;
 use super::lease::{self, Found, Held, Lease};
+use super::past::Recall;
 use super::process::Process;
 use super::{Opened, QUEUE, State};
+use crate::residency::record::{Past, Record};
 use crate::residency::timing::Clock;
 
 /// Between two looks, while looking is worth it.
 const PERIOD: Duration = Duration::from_millis(500);
+
+/// So many records wait while the file cannot be written; of more the oldest go.
+const WAITING: usize = 4096;
 
 /// What the thread is told.
 #[derive(Debug)]
@@ -28,6 +36,12 @@ pub(super) enum Command {
     Release(Vec<String>),
     Ask(Vec<String>, oneshot::Sender<Result<Vec<u32>, String>>),
     Watch(bool),
+    /// Write these down.
+    Record(Vec<Record>),
+    /// Publish the past of this server, and its days by this zone.
+    Recall(String, TimeZone),
+    /// Become the keeper of this server, when nobody else is.
+    Keep(String),
     /// Only to wake it: the program stops.
     Look,
 }
@@ -42,6 +56,7 @@ pub(super) struct Clerk {
     pub commands: Receiver<Command>,
     pub state: watch::Sender<State>,
     pub leases: watch::Sender<Arc<Vec<Lease>>>,
+    pub past: watch::Sender<Arc<Past>>,
 }
 
 /// Wakes the thread when the program stops. With a full queue it is awake anyway.
@@ -59,9 +74,8 @@ impl Clerk {
         // Kept until the end: it is what rings.
         let mut stopped = pin!(self.stop.cancelled());
         let bell = Waker::from(Arc::new(Bell(self.bell.clone())));
-        if stopped.as_mut().poll(&mut Context::from_waker(&bell)).is_ready() {
-            return;
-        }
+        // Also one that is stopped before it began writes down what it was given.
+        let _ = stopped.as_mut().poll(&mut Context::from_waker(&bell));
         let worked = me()
             .map_err(|error| format!("this process cannot be told from others: {error}"))
             .and_then(|me| Work::begin(&self, me))
@@ -90,6 +104,13 @@ struct Work<'a> {
     /// The file's version at the last reading; `None` to read again in any case.
     version: Option<i64>,
     found: Found,
+    /// What is to be written down.
+    records: VecDeque<Record>,
+    pruned: Pruned,
+    /// Somebody wants the past.
+    recall: Option<Recall>,
+    /// This process would keep a server.
+    keeper: Option<Keeper>,
 }
 
 impl Work<'_> {
@@ -103,6 +124,10 @@ impl Work<'_> {
             watching: false,
             version: None,
             found: Found::default(),
+            records: VecDeque::new(),
+            pruned: Pruned::default(),
+            recall: None,
+            keeper: None,
         };
         let mut opened = work.open(false)?;
         if let Some(anew) = work.turn(&[])? {
@@ -115,7 +140,8 @@ impl Work<'_> {
     /// Until the program stops, or there is no journal any more.
     fn go_on(&mut self) -> Result<(), String> {
         while !self.clerk.stop.is_cancelled() {
-            let first = if self.watching || self.behind || !self.held.is_empty() {
+            let is_alert = self.watching || self.keeper.is_some();
+            let first = if is_alert || self.behind || !self.held.is_empty() || !self.records.is_empty() {
                 self.clerk.commands.recv_timeout(PERIOD)
             } else {
                 self.clerk.commands.recv().map_err(|_| RecvTimeoutError::Disconnected)
@@ -128,6 +154,7 @@ impl Work<'_> {
             if self.clerk.stop.is_cancelled() {
                 break;
             }
+            self.attempt_to_keep();
             self.serve(asks)?;
         }
         self.end();
@@ -152,8 +179,21 @@ impl Work<'_> {
             }
             Command::Ask(digests, answer) => asks.push(Ask { digests, answer }),
             Command::Watch(on) => self.watching = on,
+            Command::Record(records) => self.records.extend(records),
+            Command::Recall(server, zone) => {
+                if !self.recall.as_ref().is_some_and(|recall| recall.is_of(&server)) {
+                    self.recall = Some(Recall::new(server, zone));
+                }
+            }
+            Command::Keep(server) => self.keeper = Some(Keeper::new(&self.clerk.path, &server)),
             Command::Look => {}
         }
+    }
+
+    /// Becomes the keeper, if nobody else is, and says so.
+    fn attempt_to_keep(&mut self) {
+        let keeps = self.keeper.as_mut().is_some_and(Keeper::attempt);
+        self.clerk.state.send_if_modified(|state| std::mem::replace(&mut state.keeps, keeps) != keeps);
     }
 
     /// One turn, and the answers to those who asked.
@@ -202,9 +242,13 @@ impl Work<'_> {
         }
         let trouble = done.err().map(|error| error.to_string());
         self.behind |= trouble.is_some();
+        // What cannot be written waits here, as long as there is room.
+        let excess = self.records.len().saturating_sub(WAITING);
+        self.records.drain(..excess);
         self.clerk.state.send_if_modified(|state| {
-            let is_news = state.trouble != trouble;
+            let is_news = state.trouble != trouble || excess > 0;
             state.trouble = trouble;
+            state.lost += excess as u64;
             is_news
         });
         Ok(opened)
@@ -219,6 +263,7 @@ impl Work<'_> {
         self.book = Some(book);
         self.behind = !self.held.is_empty();
         self.version = None;
+        self.recall.iter_mut().for_each(Recall::is_stale);
         Ok(opened)
     }
 
@@ -233,32 +278,55 @@ impl Work<'_> {
             lease::ask(&mut book.connection, &self.me, asks)?;
             self.version = None;
         }
+        let now = (self.clerk.clock)().wall;
+        if !self.records.is_empty() {
+            keep::write(&mut book.connection, self.records.make_contiguous(), &mut self.pruned, now)?;
+            self.records.clear();
+            self.recall.iter_mut().for_each(Recall::is_stale);
+        }
         // Before the reading: what is written meanwhile shows at the next look.
         let version = book.version()?;
         let is_same = self.version == Some(version);
-        if is_same && self.found.alive.iter().all(|process| process.is_alive(&self.me.boot)) {
-            return Ok(());
-        }
-        self.found = lease::read(&book.connection, &self.me.boot)?;
-        self.version = Some(version);
-        let leases = &self.found.leases;
-        self.clerk.leases.send_if_modified(|known| {
-            let is_news = **known != *leases;
-            if is_news {
-                *known = Arc::new(leases.clone());
+        if !(is_same && self.found.alive.iter().all(|process| process.is_alive(&self.me.boot))) {
+            self.found = lease::read(&book.connection, &self.me.boot)?;
+            self.version = Some(version);
+            let leases = &self.found.leases;
+            self.clerk.leases.send_if_modified(|known| {
+                let is_news = **known != *leases;
+                if is_news {
+                    *known = Arc::new(leases.clone());
+                }
+                is_news
+            });
+            for process in std::mem::take(&mut self.found.dead) {
+                lease::forget(&book.connection, &process)?;
             }
-            is_news
-        });
-        for process in std::mem::take(&mut self.found.dead) {
-            lease::forget(&book.connection, &process)?;
+        }
+        if let Some(recall) = &mut self.recall
+            && let Some(past) = recall.read(&book.connection, version, now)?
+        {
+            self.clerk.past.send_replace(Arc::new(past));
         }
         Ok(())
     }
 
-    /// Gives up all that is held. Where that fails, the rows of a dead process do not count.
+    /// Writes down what it was given, and gives up all that is held. Where that fails, the rows of a dead process do
+    /// not count.
     fn end(&mut self) {
-        if let Some(book) = self.book.as_mut().filter(|_| self.behind || !self.held.is_empty()) {
-            let _ = lease::write(&mut book.connection, &self.me, &Held::new());
+        for command in self.clerk.commands.try_iter().take(QUEUE) {
+            if let Command::Record(records) = command {
+                self.records.extend(records);
+            }
+        }
+        if let Some(book) = self.book.as_mut() {
+            if !self.records.is_empty() {
+                let now = (self.clerk.clock)().wall;
+                let records = self.records.make_contiguous();
+                let _ = keep::write(&mut book.connection, records, &mut self.pruned, now);
+            }
+            if self.behind || !self.held.is_empty() {
+                let _ = lease::write(&mut book.connection, &self.me, &Held::new());
+            }
         }
         self.book = None;
     }

@@ -18,7 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The steps that lead from an empty file to this version; a file of version n has gone the first n of them. Never
 /// change one that was released: add another.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE process (
         id INTEGER PRIMARY KEY,
         boot TEXT NOT NULL,
@@ -33,7 +34,74 @@ const STEPS: [&str; 1] = ["
         asked INTEGER NOT NULL, -- 1: another process wants the blob dropped
         PRIMARY KEY (process, digest)
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    // Times are microseconds; of an id, a later row has a higher one. Servers and models are names.
+    "
+    CREATE TABLE name (
+        id INTEGER PRIMARY KEY,
+        text TEXT NOT NULL UNIQUE
+    ) STRICT;
+    CREATE TABLE swap (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, -- never given twice: the highest tells that there is news
+        server INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        model INTEGER NOT NULL,
+        ours INTEGER NOT NULL,
+        displaced TEXT NOT NULL, -- a JSON list of names
+        whole INTEGER NOT NULL, -- bytes, as all sizes
+        in_vram INTEGER NOT NULL,
+        ram INTEGER,
+        estimate INTEGER NOT NULL,
+        way TEXT NOT NULL,
+        mode TEXT NOT NULL,
+        num_ctx INTEGER,
+        unload INTEGER,
+        gone INTEGER,
+        card_free INTEGER,
+        read INTEGER,
+        read_took INTEGER,
+        load INTEGER,
+        server_load INTEGER,
+        first_token INTEGER,
+        total INTEGER,
+        ended TEXT NOT NULL, -- ready, failed, cancelled
+        stage TEXT, -- in which it failed or was cancelled
+        why TEXT,
+        cold INTEGER NOT NULL -- 1: from the disk, timed, and done
+    ) STRICT;
+    CREATE INDEX swap_at ON swap (server, at);
+    CREATE INDEX swap_cold ON swap (server, at) WHERE cold;
+    CREATE TABLE gone (
+        id INTEGER PRIMARY KEY,
+        server INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        model INTEGER NOT NULL,
+        how TEXT NOT NULL, -- unloaded, evicted, expired, died
+        by INTEGER -- the model that it was evicted for
+    ) STRICT;
+    CREATE INDEX gone_at ON gone (server, at);
+    CREATE TABLE used (
+        id INTEGER PRIMARY KEY,
+        server INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        model INTEGER NOT NULL,
+        idle INTEGER
+    ) STRICT;
+    CREATE INDEX used_at ON used (server, at);
+    CREATE TABLE phase (
+        id INTEGER PRIMARY KEY,
+        server INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        run TEXT NOT NULL,
+        phase TEXT NOT NULL,
+        model INTEGER,
+        next INTEGER,
+        swap INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX phase_at ON phase (server, at);
+    CREATE INDEX phase_run ON phase (server, run);
+",
+];
 
 /// An open file.
 #[derive(Debug)]
@@ -109,20 +177,40 @@ impl Unusable {
     }
 }
 
+/// Why a file is not read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotOurs {
+    /// It is something else.
+    #[error("it is no journal of resident")]
+    Strange,
+    /// It is of a later version.
+    #[error("it is of version {0}, and this resident knows {known}", known = STEPS.len())]
+    Newer(i64),
+}
+
+/// How many steps a file has gone, if it is one of ours.
+pub(super) fn version_of(connection: &Connection) -> rusqlite::Result<Result<usize, NotOurs>> {
+    let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let (application, version) = (number("application_id")?, number("user_version")?);
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if (application, version) != (0, 0) && application != APPLICATION || version == 0 && tables > 0 {
+        return Ok(Err(NotOurs::Strange));
+    }
+    let known = usize::try_from(version).ok().filter(|version| *version <= STEPS.len());
+    Ok(known.ok_or(NotOurs::Newer(version)))
+}
+
 /// Connects, checks whose file it is, and brings it to this version.
 fn connect(path: &Path, thorough: bool) -> Result<Connection, Unusable> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(PATIENCE)?;
-    let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let (application, version) = (number("application_id")?, number("user_version")?);
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if (application, version) != (0, 0) && application != APPLICATION || version == 0 && tables > 0 {
-        return Err(Unusable::damaged(&"it is no journal of resident"));
-    }
-    let Some(steps) = usize::try_from(version).ok().and_then(|version| STEPS.get(version..)) else {
-        return Err(newer(&connection, version));
+    let version = match version_of(&connection)? {
+        Ok(version) => version,
+        Err(NotOurs::Strange) => return Err(Unusable::damaged(&NotOurs::Strange)),
+        Err(NotOurs::Newer(version)) => return Err(newer(&connection, version)),
     };
+    let steps = &STEPS[version..];
     if connection.is_readonly("main")? {
         return Err(Unusable::For(io::Error::new(ErrorKind::PermissionDenied, "it cannot be written")));
     }
@@ -151,8 +239,7 @@ fn newer(connection: &Connection, version: i64) -> Unusable {
     });
     match left {
         Ok(mode) if mode == "delete" => {
-            let why = format!("it is of version {version}, and this resident knows {known}");
-            Unusable::MoveAside { ending: "newer", why }
+            Unusable::MoveAside { ending: "newer", why: NotOurs::Newer(version).to_string() }
         }
         Ok(_) => Unusable::For(io::Error::other(in_use(version, known))),
         Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => {
@@ -219,7 +306,7 @@ fn create(path: &Path) -> io::Result<bool> {
 }
 
 /// To write a file that, if it is made, only its owner may read.
-fn owner_only() -> OpenOptions {
+pub(super) fn owner_only() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true);
     #[cfg(unix)]

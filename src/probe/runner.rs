@@ -32,6 +32,13 @@ pub fn spawn(proc: &Path, clock: Clock, period: Duration) -> io::Result<Watched<
     })
 }
 
+/// One look: all runners and how they are. Blocks until each has answered, or its time is up.
+pub fn look(proc: &Path, clock: Clock) -> Vec<Runner> {
+    let mut runners = Scanner::new(proc).scan();
+    Health::new(clock, health::PATIENCE).ask(&mut runners);
+    runners
+}
+
 /// Finds runners and remembers who is none, so that a scan of a quiet machine is one directory listing.
 #[derive(Debug)]
 pub struct Scanner {

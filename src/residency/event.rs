@@ -131,6 +131,11 @@ pub enum What {
         /// What was asked.
         verb: &'static str,
     },
+    /// The primary model comes back by itself: an agent's run is over.
+    Returns {
+        /// For so long nothing was used.
+        after: Duration,
+    },
     /// The server stopped answering.
     ServerGone {
         /// Why.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::bytes::Bytes;
 use super::host::LoadMode;
 use super::name::ModelName;
 use super::swap::{Before, Ended, Stages, Way};
@@ -17,6 +18,22 @@ pub struct Record {
     pub server: String,
     /// What.
     pub what: Happened,
+}
+
+/// What the journal calls a server: its URL without user and password, one name for this machine's own; the demo, which
+/// has another address each time, by its scale.
+pub fn server_name(url: &str, demo_scale: Option<u64>) -> String {
+    if let Some(scale) = demo_scale {
+        return format!("demo 1:{scale}");
+    }
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = match host.strip_prefix("localhost") {
+        Some(port) if port.is_empty() || port.starts_with(':') => format!("127.0.0.1{port}"),
+        _ => host.to_owned(),
+    };
+    format!("{scheme}://{host}{}", path.trim_end_matches('/'))
 }
 
 /// What happened.
@@ -63,6 +80,20 @@ pub struct SwapRecord {
     pub stages: Stages,
     /// How it ended.
     pub ended: Ended,
+}
+
+impl SwapRecord {
+    /// Whether the model was made ready from the disk: at most a tenth of it was in RAM, as far as that is known.
+    pub fn was_cold(&self) -> bool {
+        let before = &self.before;
+        let on_disk = before.ram.is_some_and(|ram| u128::from(ram.0) * 10 <= u128::from(before.whole.0));
+        on_disk && !before.in_vram && before.whole > Bytes::ZERO && self.took().is_some()
+    }
+
+    /// How long it took to make the model ready; `None` where it did not become so, or nobody saw it begin.
+    pub fn took(&self) -> Option<Duration> {
+        self.stages.total.filter(|_| self.ended == Ended::Ready)
+    }
 }
 
 /// How a model left VRAM.
@@ -132,4 +163,22 @@ pub struct Run {
     pub run: String,
     /// Its phases, oldest first.
     pub phases: Vec<(Timestamp, PhaseRecord)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_has_one_name_without_secrets() {
+        for (url, name) in [
+            ("http://127.0.0.1:11434", "http://127.0.0.1:11434"),
+            ("http://localhost:11434/", "http://127.0.0.1:11434"),
+            ("https://me:secret@box/ollama/", "https://box/ollama"),
+            ("http://localhost.example:1", "http://localhost.example:1"),
+        ] {
+            assert_eq!(server_name(url, None), name);
+        }
+        assert_eq!(server_name("http://127.0.0.1:40123", Some(16)), "demo 1:16");
+    }
 }

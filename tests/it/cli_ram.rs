@@ -12,10 +12,10 @@ use tempfile::TempDir;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_resident");
 
 /// A home with a demo server in it.
-struct Home {
-    dir: TempDir,
+pub struct Home {
+    pub dir: TempDir,
     server: Child,
-    url: String,
+    pub url: String,
 }
 
 impl Drop for Home {
@@ -52,7 +52,7 @@ fn first_line(stream: impl std::io::Read) -> String {
 }
 
 impl Home {
-    fn new() -> Home {
+    pub fn new() -> Home {
         let dir = tempfile::tempdir_in(concat!(env!("CARGO_MANIFEST_DIR"), "/target")).unwrap();
         let mut server = command(dir.path(), &["demo", "--serve", "--demo-scale", "1024"])
             .stdout(Stdio::piped())
@@ -63,20 +63,20 @@ impl Home {
         Home { dir, server, url }
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = command(self.dir.path(), args);
         command.args(["--host", &self.url]);
         command
     }
 
-    fn run(&self, args: &[&str]) -> (Option<i32>, String, String) {
+    pub fn run(&self, args: &[&str]) -> (Option<i32>, String, String) {
         let Output { status, stdout, stderr } = self.command(args).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (status.code(), text(stdout), text(stderr))
     }
 
     /// What `status --json` says of a model.
-    fn model(&self, name: &str) -> Value {
+    pub fn model(&self, name: &str) -> Value {
         let (_, json, _) = self.run(&["status", "--json"]);
         let json: Value = serde_json::from_str(&json).unwrap();
         json["models"].as_array().unwrap().iter().find(|model| model["name"] == name).unwrap().clone()

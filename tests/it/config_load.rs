@@ -295,6 +295,14 @@ const BAD: &[(&str, &str)] = &[
         "ollama: {host: 'ftp://x'}",
         "c.yaml:1:16: ollama.host: ftp:// is not served; write http:// or https://",
     ),
+    (
+        "ollama: {return_to_primary: 10m}",
+        "c.yaml:1:29: ollama.return_to_primary: there is no primary model to return to: set ollama.model",
+    ),
+    (
+        "ollama: {model: a, return_to_primary: off}",
+        "c.yaml:1:39: ollama.return_to_primary: not a duration; write a duration such as 30m, 1h30m or 1800 (seconds)",
+    ),
     ("ollama: {host: 'x:1', port: 2}", "c.yaml:1:29: ollama.port: host already names port 1"),
     ("ollama: {host: 5}", "c.yaml:1:16: ollama.host: expected a text, found the number 5"),
     ("ollama: {host: [x]}", "c.yaml:1:10: ollama.host: expected a text, found a list"),
@@ -438,7 +446,7 @@ const BAD: &[(&str, &str)] = &[
     ("just text", "c.yaml:1:1: expected a map of keys and values, found the text \"just text\""),
     (
         "\"esc\\e[31m\": 1\nollama: {\"\\e[2J\": 1}",
-        "c.yaml:2:10: ollama.\u{fffd}[2J: unknown key; valid here: host, port, model, keep_alive, models_dir, preload, preload_models",
+        "c.yaml:2:10: ollama.\u{fffd}[2J: unknown key; valid here: host, port, model, keep_alive, return_to_primary, models_dir, preload, preload_models",
     ),
 ];
 
@@ -619,6 +627,15 @@ fn the_merged_result_names_every_origin_and_can_be_loaded_again() {
         Config { file: None, ..text(&defaults).config },
         Config { may_act: true, ..Config::default() }
     );
+}
+
+#[test]
+fn the_time_until_the_primary_model_returns_is_shown_with_its_origin() {
+    let loaded = text("ollama: {model: a, return_to_primary: 10m}");
+    assert_eq!(loaded.config.return_to_primary, Some(Duration::from_secs(600)));
+    let shown = show(&loaded);
+    assert!(shown.lines().any(|line| line.starts_with("  return_to_primary: 10m  # ")), "{shown}");
+    assert_eq!(text(&shown).config.return_to_primary, loaded.config.return_to_primary);
 }
 
 /// Words of settings in any order and nesting, so that random files reach the checks and not only the parser.

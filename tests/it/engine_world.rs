@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use resident::config::Config;
-use resident::engine::{Handle, Parts, clock, start};
+use resident::engine::{Handle, Journals, Parts, clock, start};
 use resident::ollama::{Client, Options};
 use resident::residency::act::{Act, ActKind, ActState};
 use resident::residency::event::What;
@@ -50,6 +50,7 @@ impl World {
             pages: None,
             runners: None,
             tier: None,
+            journal: Journals::none(),
             stop: stop.clone(),
         });
         World { handle, url: url.to_owned(), stop }

@@ -2,15 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy allows it in test functions only, not in what they share")]
 
+#[cfg(target_os = "linux")]
+mod agent_python;
 mod arrows;
 mod cli_act;
 mod cli_fake;
+mod cli_phase;
 mod cli_process;
 #[cfg(target_os = "linux")]
 mod cli_ram;
 mod cli_status;
 mod config_edit;
 mod config_load;
+mod engine_agents;
 mod engine_behaviour;
 mod engine_world;
 mod journal;

@@ -63,8 +63,8 @@ impl Ram {
             tier: Some(RamTier {
                 warmer: Warmer::spawn(Arc::clone(&now), stop.clone(), Box::new(|| None)),
                 holder: Holder::spawn(now, stop.clone(), Box::new(|| None)),
-                journal: Journals::none(),
             }),
+            journal: Journals::none(),
             stop: stop.clone(),
         });
         let mut world = World::of(handle, sim.url(), stop);

@@ -6,6 +6,7 @@ use ratatui::style::Style;
 
 use crate::residency::bytes::Bytes;
 use crate::residency::event::{Event, What};
+use crate::residency::keep_alive::KeepAlive;
 use crate::residency::text::printable;
 use crate::tui::app::{App, Panel};
 use crate::tui::format;
@@ -171,6 +172,9 @@ fn words(event: &Event, app: &App) -> (String, Style) {
         What::Warned { why } | What::HoldTrouble { why } => (printable(why).into_owned(), theme.warn),
         What::Failed { verb, why } => (format!("{verb} failed: {}", printable(why)), theme.bad),
         What::Cancelled { verb } => (format!("{verb} cancelled"), theme.warn),
+        What::Returns { after } => {
+            (format!("returns to VRAM: nothing was used for {}", KeepAlive::For(*after)), theme.text)
+        }
         What::ServerGone { why } => (format!("server gone: {}", printable(why)), theme.bad),
         What::ServerBack { after } => (format!("server back after {}", format::took(*after)), theme.good),
     }

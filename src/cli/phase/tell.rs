@@ -1,0 +1,53 @@
+//! Telling: a phase becomes a row of the journal, which running dashboards watch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cli::state::journal_path;
+use crate::cli::wire::World;
+use crate::journal::Journal;
+use crate::residency::record::{Happened, PhaseRecord, Record, server_name};
+use crate::sim::Sim;
+
+/// How long the disk may take: the agent waits for it, though its model is ready.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The way into the journal, or why there is none. It is opened while the server is asked.
+pub(super) struct Teller<'a> {
+    journal: Result<Journal, String>,
+    world: &'a World,
+}
+
+impl Teller<'_> {
+    pub(super) fn open(world: &World) -> Teller<'_> {
+        let journal = journal_path(world.sim.is_some())
+            .ok_or_else(|| "no home directory to keep a journal in".to_owned());
+        let journal = journal.and_then(|path| {
+            Journal::open(&path, Arc::clone(&world.clock), &world.stop).map_err(|error| error.to_string())
+        });
+        Teller { journal, world }
+    }
+
+    /// Writes a phase down, or says why it could not be.
+    pub(super) async fn tell(self, phase: PhaseRecord) -> Result<(), String> {
+        let at = (self.world.clock)().wall;
+        let server = server_name(&self.world.config.url, self.world.sim.as_ref().map(Sim::scale));
+        let record = Record { at, server, what: Happened::Phase(phase) };
+        let told = tokio::time::timeout(PATIENCE, write(self.journal?, record)).await;
+        told.unwrap_or_else(|_| Err("the disk takes too long".to_owned()))
+    }
+}
+
+/// Waits until the row is in the file. Nobody waits for the file to be closed: it survives any end.
+async fn write(mut journal: Journal, record: Record) -> Result<(), String> {
+    let gone = || "the journal's thread has ended".to_owned();
+    if let Ok(state) = journal.state.wait_for(|state| state.opened.is_some()).await
+        && let Some(Err(why)) = &state.opened
+    {
+        return Err(why.clone());
+    }
+    journal.record(vec![record]).map_err(|(why, _)| why.to_string())?;
+    // Whose answer comes, nobody has to let go of anything for it: what was told before it is written then.
+    let written = journal.ask_release(Vec::new()).map_err(|why| why.to_string())?;
+    written.await.map_err(|_| gone())?.map(drop)
+}

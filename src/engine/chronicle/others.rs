@@ -1,0 +1,236 @@
+//! What others did, told from what is seen: loads and swaps of other clients with the time they took, departures, uses.
+//! Only the keeper writes that down; a departure that was ours is written down by whoever asked for it.
+//!
+//! Part of the manager. It reads the events that `observe` makes.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use crate::engine::manager::Manager;
+use crate::residency::act::ActState;
+use crate::residency::bytes::Bytes;
+use crate::residency::event::What;
+use crate::residency::host::LoadMode;
+use crate::residency::name::ModelName;
+use crate::residency::record::{Happened, Left, SwapRecord};
+use crate::residency::swap::{Before, Ended, Stages, Way};
+use crate::residency::timing::Moment;
+
+/// What left so long before a load began made room for it.
+const BEFORE: Duration = Duration::from_secs(2);
+/// What left longer ago has nothing to do with a load that is seen now.
+const FORGET: Duration = Duration::from_secs(600);
+/// Uses that follow each other faster are one.
+const PAUSE: Duration = Duration::from_secs(10);
+/// Between two looks at the runners while another client's load is expected or under way.
+const LOOK: Duration = Duration::from_millis(250);
+/// How long after a departure a load is expected.
+const EXPECTED: Duration = Duration::from_secs(5);
+
+/// What was seen and is not written down yet, and what it is told from.
+#[derive(Debug, Default)]
+pub(crate) struct Others {
+    seen: Vec<(ModelName, What, Moment)>,
+    /// What left, when, and for which model, if the server's rules tell that.
+    departed: Vec<Departure>,
+    /// Models whose runner died: that they then are not listed any more is no second departure.
+    died: HashSet<ModelName>,
+    /// When the runner of a load that is not ours was seen ready.
+    ready: HashMap<ModelName, Moment>,
+    /// When each model was last seen in use.
+    used: HashMap<ModelName, Moment>,
+    /// The latest `/api/ps` answer that uses were taken from, and the one before.
+    looked: Option<Moment>,
+}
+
+#[derive(Debug, Clone)]
+struct Departure {
+    model: ModelName,
+    at: Moment,
+    by: Option<ModelName>,
+}
+
+impl Others {
+    /// Takes an event down, if it is one that this is told from.
+    pub(crate) fn see(&mut self, model: Option<&ModelName>, what: &What, at: Moment) {
+        let matters = matches!(
+            what,
+            What::Loaded { .. }
+                | What::Unloaded { .. }
+                | What::Evicted { .. }
+                | What::Expired
+                | What::RunnerDied
+        );
+        if let Some(model) = model.filter(|_| matters) {
+            self.seen.push((model.clone(), what.clone(), at));
+        }
+    }
+}
+
+/// How a model left, by the event that tells it.
+fn departure(what: &What) -> Option<Left> {
+    match what {
+        What::Unloaded { .. } => Some(Left::Unloaded),
+        What::Evicted { by } => Some(Left::Evicted { by: by.clone() }),
+        What::Expired => Some(Left::Expired),
+        What::RunnerDied => Some(Left::Died),
+        _ => None,
+    }
+}
+
+impl Manager {
+    /// Writes down what was seen since the last call, departures first: they are what loads displaced.
+    pub(crate) fn write_down_what_was_seen(&mut self) {
+        let seen = std::mem::take(&mut self.chronicle.others.seen);
+        let keeps = self.journals.keeps();
+        for (model, what, at) in &seen {
+            let Some(how) = departure(what) else { continue };
+            let others = &mut self.chronicle.others;
+            let is_second = *what != What::RunnerDied && others.died.remove(model);
+            if *what == What::RunnerDied {
+                others.died.insert(model.clone());
+            }
+            others.departed.retain(|departed| at.since(departed.at.mono) < FORGET);
+            let made_room = match &how {
+                Left::Evicted { by } => Some(by.clone()),
+                Left::Unloaded => Some(None),
+                Left::Expired | Left::Died => None,
+            };
+            if let Some(by) = made_room {
+                others.departed.push(Departure { model: model.clone(), at: *at, by });
+            }
+            let ours = matches!(what, What::Unloaded { took: Some(_) });
+            if (keeps || ours) && !is_second {
+                self.record_at(at.wall, Happened::Left { model: model.clone(), how });
+            }
+        }
+        for (model, what, at) in &seen {
+            let What::Loaded { took, from_ram, ours } = what else { continue };
+            self.chronicle.others.died.remove(model);
+            let ready = self.chronicle.others.ready.remove(model);
+            let began = took.and_then(|took| at.mono.checked_sub(took).map(|mono| (mono, took)));
+            let began = began
+                .map(|(mono, took)| Moment { mono, wall: at.wall.saturating_sub(took).unwrap_or(at.wall) });
+            let displaced = self.chronicle.others.displaced_by(model, began.unwrap_or(*at));
+            if keeps && !ours {
+                self.record_load(model, began, ready.unwrap_or(*at), *from_ram, displaced, *at);
+            }
+        }
+        if keeps {
+            self.write_down_uses();
+        }
+        self.note_ready_runners();
+    }
+
+    /// Another client's load: from the old runner gone, or the new one seen, until the new one was ready.
+    fn record_load(
+        &mut self,
+        model: &ModelName,
+        began: Option<Moment>,
+        ended: Moment,
+        from_ram: Option<u8>,
+        displaced: Vec<Departure>,
+        seen: Moment,
+    ) {
+        let known = &self.known;
+        let first_gone = displaced.iter().map(|departed| departed.at).min_by_key(|at| at.mono);
+        // What is seen to go and to come at one look was not timed.
+        let began = [began, first_gone.filter(|gone| gone.mono < seen.mono)];
+        let began = began.into_iter().flatten().min_by_key(|at| at.mono);
+        let total = began.map(|began| ended.since(began.mono)).filter(|total| !total.is_zero());
+        let blobs: Bytes = known.blobs(model).iter().map(|blob| blob.size).sum();
+        let whole = match known.installed.get(model) {
+            Some(installed) if blobs == Bytes::ZERO => installed.size,
+            _ => blobs,
+        };
+        let percent = |percent: u8| {
+            Bytes(u64::try_from(u128::from(whole.0) * u128::from(percent) / 100).unwrap_or(u64::MAX))
+        };
+        let swap = SwapRecord {
+            model: model.clone(),
+            ours: false,
+            displaced: displaced.into_iter().map(|departed| departed.model).collect(),
+            before: Before {
+                whole,
+                in_vram: false,
+                ram: from_ram.map(percent),
+                estimate: known.cached(model).0.is_estimate(),
+            },
+            way: Way::Off,
+            mode: known.runner(model).map_or(LoadMode::Unknown, |runner| runner.load_mode),
+            num_ctx: known.running.get(model).and_then(|running| running.context),
+            stages: Stages { total, ..Stages::default() },
+            ended: Ended::Ready,
+        };
+        self.record_at(began.unwrap_or(seen).wall, Happened::Swap(swap));
+    }
+
+    /// Uses that the latest answer of the server shows, but for those that an act of ours is.
+    fn write_down_uses(&mut self) {
+        let Some(looked) = self.known.ps_at else { return };
+        let before = self.chronicle.others.looked.replace(looked);
+        if before == Some(looked) {
+            return;
+        }
+        let used: Vec<ModelName> = self
+            .known
+            .last_use
+            .iter()
+            .filter(|(_, at)| **at == looked)
+            .map(|(model, _)| model.clone())
+            .collect();
+        if used.is_empty() {
+            return;
+        }
+        let acts = self.acts.list();
+        let is_lately = |at: &Moment| before.is_none_or(|before| at.mono >= before.mono);
+        for model in used {
+            let is_ours = acts.iter().filter(|act| act.model == model).any(|act| match &act.state {
+                ActState::Queued { .. } => false,
+                ActState::Running { .. } => true,
+                ActState::Done { at, .. } | ActState::Failed { at, .. } => is_lately(at),
+            });
+            if is_ours {
+                continue;
+            }
+            let last = self.chronicle.others.used.insert(model.clone(), looked);
+            let idle = last.map(|last| looked.since(last.mono));
+            if idle.is_none_or(|idle| idle >= PAUSE) {
+                self.record_at(looked.wall, Happened::Used { model, idle });
+            }
+        }
+    }
+
+    /// When the runner of another client's load is seen ready: sooner than the server lists it.
+    fn note_ready_runners(&mut self) {
+        let Some(at) = self.known.runners.as_ref().map(|reading| reading.at) else { return };
+        for (model, _) in self.known.loading.iter().filter(|(_, load)| !load.ours) {
+            if self.known.runner(model).and_then(|runner| runner.ready) == Some(true) {
+                self.chronicle.others.ready.entry(model.clone()).or_insert(at);
+            }
+        }
+    }
+
+    /// How often the runners are to be looked at, while another client's load is expected or under way here.
+    pub(crate) fn looks_for_others(&self, now: Moment) -> Option<Duration> {
+        if !self.journals.keeps() {
+            return None;
+        }
+        let loads = self.known.loading.values().any(|load| !load.ours);
+        let departed = &self.chronicle.others.departed;
+        let expects = departed.iter().any(|departed| now.since(departed.at.mono) < EXPECTED);
+        (loads || expects).then_some(LOOK)
+    }
+}
+
+impl Others {
+    /// What left for a load that began then: named so by the server's rules, or gone just before it or since. A model
+    /// leaves for one load only.
+    fn displaced_by(&mut self, model: &ModelName, began: Moment) -> Vec<Departure> {
+        let made_room = |departed: &mut Departure| {
+            departed.by.as_ref() == Some(model)
+                || departed.by.is_none() && began.since(departed.at.mono) < BEFORE && departed.model != *model
+        };
+        self.departed.extract_if(.., made_room).collect()
+    }
+}

@@ -1,0 +1,90 @@
+//! The way to the journal: opened when there is something to write or to ask, and told once what is wanted of it.
+
+use jiff::tz::TimeZone;
+
+use crate::journal::Journal;
+
+/// The way to the journal. It is opened when something happens that it keeps: who only looks writes no file.
+pub struct Journals {
+    open: Option<Box<dyn FnOnce() -> Option<Journal> + Send>>,
+    journal: Option<Journal>,
+    may_keep: bool,
+    watched: bool,
+    recalled: bool,
+    asked_to_keep: bool,
+}
+
+impl Journals {
+    /// Opened by `open` when it is needed; `None` from it is an instance that is alone.
+    pub fn new(open: Box<dyn FnOnce() -> Option<Journal> + Send>) -> Journals {
+        Journals { open: Some(open), ..Journals::none() }
+    }
+
+    /// One that is not there.
+    pub fn none() -> Journals {
+        Journals {
+            open: None,
+            journal: None,
+            may_keep: false,
+            watched: false,
+            recalled: false,
+            asked_to_keep: false,
+        }
+    }
+
+    /// This instance goes on until the user ends it: it may be the keeper, who writes down what others did.
+    #[must_use]
+    pub fn keeping(mut self) -> Journals {
+        self.may_keep = true;
+        self
+    }
+
+    /// The journal, opened now if it was not.
+    pub(super) fn get(&mut self) -> Option<&mut Journal> {
+        if let Some(open) = self.open.take() {
+            self.journal = open();
+        }
+        self.journal.as_mut()
+    }
+
+    /// The same, kept fresh from now on: what other instances do is seen within half a second.
+    pub(super) fn watched(&mut self) -> Option<&mut Journal> {
+        let watched = self.watched;
+        let journal = self.get()?;
+        // A full queue is the journal's own trouble: it is told again at the next turn.
+        let watches = watched || journal.watch(true).is_ok();
+        self.watched = watches;
+        self.journal.as_mut().filter(|_| watches)
+    }
+
+    /// The past of `server` comes from now on; who may keep it watches it and stands by to be its keeper.
+    pub(super) fn follow(&mut self, server: &str) {
+        let may_keep = self.may_keep;
+        if self.recalled && (self.asked_to_keep || !may_keep) {
+            return;
+        }
+        let Some(journal) = self.get() else { return };
+        let recalled = journal.recall(server, TimeZone::system()).is_ok();
+        let kept = may_keep && journal.keep(server).is_ok();
+        self.recalled |= recalled;
+        self.asked_to_keep |= kept;
+        if may_keep {
+            self.watched();
+        }
+    }
+
+    /// Whether this instance may be a keeper, sooner or later.
+    pub(super) fn may_keep(&self) -> bool {
+        self.may_keep
+    }
+
+    /// Whether this instance is the keeper now.
+    pub(super) fn keeps(&self) -> bool {
+        self.may_keep && self.journal.as_ref().is_some_and(|journal| journal.state.borrow().keeps)
+    }
+
+    /// The journal, if it has been opened.
+    pub(super) fn opened(&mut self) -> Option<&mut Journal> {
+        self.journal.as_mut()
+    }
+}

@@ -1,0 +1,43 @@
+//! The keeper: of all instances that watch one server, the one that writes down what others did. A lock on a file says
+//! which; it ends with its process.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::file::owner_only;
+
+/// One who would be the keeper of a server.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    path: PathBuf,
+    file: Option<File>,
+    keeps: bool,
+}
+
+impl Keeper {
+    /// For a server, with its lock beside the journal at `journal`.
+    pub(super) fn new(journal: &Path, server: &str) -> Keeper {
+        let digest = Sha256::digest(server.as_bytes());
+        let mut name = OsString::from("keeper-");
+        for byte in digest.iter().take(8) {
+            name.push(format!("{byte:02x}"));
+        }
+        name.push(".lock");
+        Keeper { path: journal.with_file_name(name), file: None, keeps: false }
+    }
+
+    /// Tries to become the keeper, and says whether this is the one. A file system that has no locks has no keeper.
+    pub(super) fn attempt(&mut self) -> bool {
+        if self.keeps {
+            return true;
+        }
+        if self.file.is_none() {
+            self.file = owner_only().create(true).truncate(false).open(&self.path).ok();
+        }
+        self.keeps = self.file.as_ref().is_some_and(|file| file.try_lock().is_ok());
+        self.keeps
+    }
+}
