@@ -1,8 +1,10 @@
 //! The domain: what residency is, without async, I/O, a clock or a screen. Everybody names it, it names nobody.
 
 pub mod act;
+pub mod bench;
 pub mod budget;
 pub mod bytes;
+pub mod compare;
 pub mod event;
 pub mod expiry;
 pub mod flow;

@@ -14,9 +14,10 @@ use crate::residency::host::{Cards, Ram, Runner};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::map::Pages;
 use crate::residency::name::ModelName;
+use crate::residency::predict::{Learned, Prediction, Where};
 use crate::residency::record::Past;
 use crate::residency::snapshot::{Blob, Details, Reach};
-use crate::residency::tier::Cached;
+use crate::residency::tier::{Cached, Tiers};
 use crate::residency::timing::{Moment, Reading};
 
 /// Page-cache readings by blob digest.
@@ -87,6 +88,8 @@ pub(crate) struct Known {
     pub journal_trouble: Option<String>,
     /// What the journal knows.
     pub past: Arc<Past>,
+    /// What was learned from it.
+    pub learned: Lessons,
     /// When each model was last mended.
     pub mended: HashMap<ModelName, Moment>,
     /// Main memory.
@@ -101,7 +104,27 @@ pub(crate) struct Known {
     pub runners: Option<Reading<Vec<Runner>>>,
 }
 
+/// What loads before taught, and from which past.
+#[derive(Default)]
+pub(crate) struct Lessons {
+    from: Arc<Past>,
+    learned: Learned,
+}
+
 impl Known {
+    /// Learns from the past, if that is another one than at the last call: it takes some milliseconds.
+    pub fn learn(&mut self) {
+        if !Arc::ptr_eq(&self.learned.from, &self.past) {
+            self.learned = Lessons { from: Arc::clone(&self.past), learned: Learned::of(&self.past) };
+        }
+    }
+
+    /// How long a model takes to be in VRAM from where its bytes are now. A load that needs room waits for an unload.
+    pub fn predict(&self, model: &ModelName, tiers: &Tiers, displaces: bool) -> Option<Prediction> {
+        let ram = (tiers.unknown == Bytes::ZERO).then_some(tiers.ram);
+        self.learned.learned.predict(&Where { model, whole: tiers.whole(), ram, displaces })
+    }
+
     /// Nothing but the settings is known yet.
     pub fn new(config: Arc<Config>, host_name: String, local: bool, demo_scale: Option<u64>) -> Known {
         Known {
@@ -135,6 +158,7 @@ impl Known {
             let_go_at: HashMap::new(),
             journal_trouble: None,
             past: Arc::default(),
+            learned: Lessons::default(),
             mended: HashMap::new(),
             ram: None,
             cards: None,

@@ -237,6 +237,7 @@ impl Manager {
     fn publish(&mut self) {
         let mut acts = self.acts.list();
         acts.extend(self.ram_acts.iter().map(|act| act.act.clone()));
+        self.known.learn();
         let fresh = poll::join(&self.known, &self.events, acts, self.now());
         self.publish.send_if_modified(|current| {
             let changed = poll::differs(current, &fresh);

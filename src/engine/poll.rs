@@ -14,7 +14,7 @@ use crate::residency::forecast::{Forecast, Resident, Room, Shape, forecast};
 use crate::residency::history::History;
 use crate::residency::host::{Cards, Runner};
 use crate::residency::name::ModelName;
-use crate::residency::snapshot::{Blob, Host, Loaded, Model, Reach, Server, Snapshot};
+use crate::residency::snapshot::{Blob, Host, Loaded, Model, Reach, Server, Snapshot, State};
 use crate::residency::state::{Facts, state, tiers};
 use crate::residency::tier::Cached;
 use crate::residency::timing::Moment;
@@ -139,8 +139,10 @@ fn model(
     } else {
         rooms.and_then(|rooms| foresee(known, name, residents, rooms))
     };
+    let is_away = matches!(state, State::OnDisk | State::InRam { .. } | State::NotLoaded);
+    let displaces = forecast.as_ref().is_some_and(|forecast| !forecast.evicts.is_empty());
     Model {
-        to_vram: None,
+        to_vram: is_away.then(|| known.predict(name, &tiers, displaces)).flatten(),
         digest: installed
             .map(|model| model.digest.clone())
             .or_else(|| running.map(|r| r.digest.clone()))
@@ -296,6 +298,7 @@ fn model_differs(old: &Model, new: &Model) -> bool {
         || old.arriving != new.arriving
         || old.kept != new.kept
         || old.forecast != new.forecast
+        || old.to_vram != new.to_vram
         || old.details != new.details
         || loaded_differs(old.loaded.as_ref(), new.loaded.as_ref())
 }
