@@ -4,6 +4,7 @@
 //! (see [`out`]).
 
 pub mod act;
+pub mod bench;
 pub mod config;
 pub mod demo;
 pub mod hold;
@@ -59,6 +60,7 @@ Examples:
   resident warm --all                        read the preload list into RAM, so that loads do not wait for the disk
   resident hold qwen2.5-coder:7b             the same, and keep it there until Ctrl-C
   resident drop --yes deepseek-r1:14b        take its files out of RAM
+  resident bench --markdown                  cold and warm loads beside each other, as a table to paste
   resident config --check                    is the config right, and where does each value come from
 
 Exit codes:
@@ -147,6 +149,8 @@ pub enum Sub {
     },
     /// Take models' files out of RAM; needs --yes
     Drop(Models),
+    /// Measure what warm files in RAM are worth here: cold and warm loads beside each other; asks first
+    Bench(bench::Ask),
     /// Print the merged settings and where each comes from
     Config {
         /// Only check: print what is wrong, or that nothing is
@@ -218,7 +222,7 @@ impl Sub {
             Sub::Warm(listed) => Some((ActKind::Warm, listed.resolved(preload))),
             Sub::Hold { listed, .. } => Some((ActKind::Hold, listed.resolved(preload))),
             Sub::Drop(models) => Some((ActKind::Drop, models.clone())),
-            Sub::Status { .. } | Sub::Config { .. } | Sub::Demo { .. } => None,
+            Sub::Status { .. } | Sub::Bench(_) | Sub::Config { .. } | Sub::Demo { .. } => None,
         }
     }
 }

@@ -4,6 +4,7 @@
 mod acts;
 pub mod answers;
 mod ask;
+pub mod bench;
 mod chronicle;
 pub mod clock;
 mod drop;

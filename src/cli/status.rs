@@ -132,7 +132,7 @@ pub(crate) fn one_line(value: &Value) -> String {
 }
 
 /// JSON for eyes.
-fn pretty(value: &Value) -> String {
+pub(crate) fn pretty(value: &Value) -> String {
     terminal_safe(&format!("{value:#}"))
 }
 

@@ -122,7 +122,7 @@ impl Known {
     /// How long a model takes to be in VRAM from where its bytes are now. A load that needs room waits for an unload.
     pub fn predict(&self, model: &ModelName, tiers: &Tiers, displaces: bool) -> Option<Prediction> {
         let ram = (tiers.unknown == Bytes::ZERO).then_some(tiers.ram);
-        self.learned.learned.predict(&Where { model, whole: tiers.whole(), ram, displaces })
+        self.learned.learned.predict(&Where { model, whole: tiers.whole(), ram, displaces, way: None })
     }
 
     /// Nothing but the settings is known yet.

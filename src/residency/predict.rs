@@ -32,6 +32,8 @@ pub struct Where<'a> {
     pub ram: Option<Bytes>,
     /// Something has to leave VRAM for it.
     pub displaces: bool,
+    /// How its files would be read ahead; `None` is the way that was fastest here.
+    pub way: Option<Way>,
 }
 
 /// Loads that prices are learned from: disks and drivers change, so the latest.
@@ -112,7 +114,7 @@ impl Learned {
             whole: from.whole.gb(),
             disk: from.ram.map(|ram| from.whole.minus(ram).gb()),
             displaces: from.displaces,
-            way: None,
+            way: from.way,
         };
         let took = Duration::try_from_secs_f64(self.seconds(&asked)?).ok()?;
         Some(Prediction { took, error: self.error })
@@ -145,7 +147,7 @@ impl Learned {
         if share > 0.05 && !seen(|share| share >= 0.2) || share < 0.8 && !seen(|share| share <= 0.5) {
             return None;
         }
-        let way = asked.way.unwrap_or_else(|| fastest(&like, prices));
+        let way = asked.way.filter(|way| is_seen(&like, *way)).unwrap_or_else(|| fastest(&like, prices));
         let own: Vec<&Load> = like.into_iter().filter(|load| load.model == *asked.model).collect();
         // What is paid in any case, and for the disk on top: each as this model's own loads of that kind paid it, so
         // that more on disk never takes less.
@@ -180,7 +182,7 @@ struct Asked<'a> {
     whole: f64,
     disk: Option<f64>,
     displaces: bool,
-    /// `None`: as the next swap would, the one that is fastest here.
+    /// `None`, or one that was not seen of a cold load: the fastest that was.
     way: Option<Way>,
 }
 
@@ -239,17 +241,16 @@ fn price(prices: &[f64; PRICES], whole: f64, disk: f64, way: Way) -> f64 {
     prices.iter().zip(amounts(whole, disk, way)).map(|(price, amount)| price * amount).sum()
 }
 
-/// The way whose disk bytes cost least, of those that cold loads were seen of.
+/// Whether a load that waited for the disk was seen of that way: else its price is not known.
+fn is_seen(loads: &[&Load], way: Way) -> bool {
+    loads.iter().any(|load| load.way == way && load.disk_share().is_some_and(|share| share >= 0.2))
+}
+
+/// The way whose disk bytes cost least, of those that were seen.
 fn fastest(loads: &[&Load], prices: &[f64; PRICES]) -> Way {
-    let seen = |way: Way| {
-        loads.iter().any(|load| load.way == way && load.disk_share().is_some_and(|share| share >= 0.2))
-    };
     let cost = |way: &Way| price(prices, 0.0, 1.0, *way);
-    Way::ALL
-        .into_iter()
-        .filter(|way| seen(*way))
-        .min_by(|a, b| cost(a).total_cmp(&cost(b)))
-        .unwrap_or_default()
+    let seen = Way::ALL.into_iter().filter(|way| is_seen(loads, *way));
+    seen.min_by(|a, b| cost(a).total_cmp(&cost(b))).unwrap_or_default()
 }
 
 /// By how much to correct a price: the median of how much more was paid. Of one load half is believed, of many all.

@@ -44,7 +44,7 @@ fn predict(past: &Past, model: &str, whole: f64, disk: f64) -> Option<f64> {
     let whole = Bytes::parse(&format!("{whole}GB")).unwrap();
     let disk = Bytes::parse(&format!("{disk}GB")).unwrap();
     let name = name(model);
-    let from = Where { model: &name, whole, ram: Some(whole.minus(disk)), displaces: false };
+    let from = Where { model: &name, whole, ram: Some(whole.minus(disk)), displaces: false, way: None };
     Learned::of(past).predict(&from).map(|prediction| prediction.took.as_secs_f64())
 }
 
@@ -160,7 +160,7 @@ fn an_unload_is_added_where_something_has_to_go() {
     let name = name("a");
     let whole = Bytes(4 * GB);
     let said = |displaces| {
-        let from = Where { model: &name, whole, ram: Some(whole), displaces };
+        let from = Where { model: &name, whole, ram: Some(whole), displaces, way: None };
         learned.predict(&from).unwrap().took.as_secs_f64()
     };
     assert!((said(true) - said(false) - 2.0).abs() < 1e-6);
@@ -173,7 +173,7 @@ fn where_ram_is_hidden_only_loads_that_are_all_alike_are_a_prediction() {
         SwapRecord { before: Before { ram: None, ..load.before }, ..load }
     };
     let name = name("a");
-    let from = Where { model: &name, whole: Bytes(4 * GB), ram: None, displaces: false };
+    let from = Where { model: &name, whole: Bytes(4 * GB), ram: None, displaces: false, way: None };
     let said = |loads: &[f64]| {
         Learned::of(&past(loads.iter().map(|seconds| hidden(*seconds)))).predict(&from).map(|said| said.took)
     };
@@ -211,7 +211,7 @@ proptest! {
         let mut last = Duration::ZERO;
         for share in shares {
             let ram = Bytes::parse(&format!("{}GB", whole.gb() * (1.0 - share))).unwrap();
-            let from = Where { model: &name, whole, ram: Some(ram), displaces: true };
+            let from = Where { model: &name, whole, ram: Some(ram), displaces: true, way: None };
             if let Some(said) = learned.predict(&from) {
                 prop_assert!(said.took + Duration::from_micros(1) >= last, "{:?} after {last:?}", said.took);
                 last = said.took;
