@@ -114,7 +114,7 @@ impl Engine {
             host_name: sysinfo::System::host_name().unwrap_or_default(),
             home: etcetera::home_dir().ok(),
             ram: ram_reader(card.clone()),
-            cards: Some(cards.readings),
+            cards: Some(cards),
             pages: local.then(|| PageCache::spawn(Arc::clone(&clock), stop.clone())),
             runners,
             tier: local.then(|| ram_tier(Arc::clone(&clock), stop.clone(), card)),
