@@ -133,12 +133,13 @@ impl Manager {
             }
             _ => {}
         }
-        // At first all is asked at once: nothing is known of a server that would not like it.
+        // At first what is installed is asked beside what is loaded: a command that waits needs both.
         let asks = matches!(self.known.reach, Reach::Up { .. } | Reach::Connecting);
         if !asks && self.known.tags_trouble.is_none() {
             return reach != std::mem::discriminant(&self.known.reach);
         }
-        if self.known.version.is_none() && !self.due.version_sent {
+        let is_there = !matches!(self.known.reach, Reach::Connecting);
+        if is_there && self.known.version.is_none() && !self.due.version_sent {
             self.due.version_sent = true;
             self.flying.spawn(ask::version(self.client.clone()));
         }

@@ -76,7 +76,7 @@ impl Manager {
             Err(Error { kind: Kind::Unreachable(_) | Kind::BadAddress(_) | Kind::BrokenOff(_), .. })
                 if !matches!(self.known.reach, Reach::Up { .. }) =>
             {
-                self.due.tags = now;
+                self.due.tags = Moment { mono: now.mono + TAGS_RETRY, ..now };
             }
             Err(error) => {
                 let why = error.to_string();
@@ -120,6 +120,9 @@ impl Manager {
                     // It may be another server now.
                     (self.known.version, self.due.tags) = (None, now);
                     self.tell(None, What::ServerBack { after });
+                }
+                if matches!(self.known.reach, Reach::Connecting) && self.known.tags_at.is_none() {
+                    self.due.tags = now;
                 }
                 self.known.reach = Reach::Up { latency: now.since(sent.mono) };
                 let asked = self.acts.asked();
