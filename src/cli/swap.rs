@@ -184,6 +184,15 @@ fn unloaded<'a>(snapshot: &'a Snapshot, name: &ModelName) -> Option<(&'a Server,
     server.model(name).filter(|model| model.loaded.is_none()).map(|model| (server, model))
 }
 
+/// Whether others are loaded and nobody can say which of them the server will throw out.
+fn is_unforeseen(snapshot: &Snapshot, swap: &Swapping) -> bool {
+    let mut models = snapshot.servers.iter().flat_map(|server| &server.models);
+    swap.plan.goes.is_empty()
+        && swap.plan.stays.is_empty()
+        && !swap.plan.before.in_vram
+        && models.any(|model| model.loaded.is_some())
+}
+
 fn found(snapshot: &Snapshot, id: ActId) -> Option<&Act> {
     snapshot.acts.iter().find(|act| act.id == id)
 }
@@ -201,7 +210,9 @@ async fn end_of(
         let snapshot = Arc::clone(&handle.snapshots.borrow_and_update());
         if let Some(act) = found(&snapshot, id) {
             if let Some(swap) = act.swap.as_ref().filter(|_| !said) {
-                out.remark(&format!("swap to {}: {}", act.model, swap.plan.words()));
+                let chooses =
+                    if is_unforeseen(&snapshot, swap) { "the server chooses what goes, " } else { "" };
+                out.remark(&format!("swap to {}: {chooses}{}", act.model, swap.plan.words()));
                 said = true;
             }
             bar.get_or_insert_with(|| Bar::new(&act.model, request.act.json)).show(Some(act));

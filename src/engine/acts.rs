@@ -227,12 +227,17 @@ impl Acts {
     }
 
     /// Cancels what runs or waits for `model`, or everything; says whose requests are to be dropped.
-    pub fn cancel(&mut self, model: Option<&ModelName>, now: Moment) -> Vec<(ActId, ModelName)> {
+    pub fn cancel(
+        &mut self,
+        model: Option<&ModelName>,
+        known: &Known,
+        now: Moment,
+    ) -> Vec<(ActId, ModelName)> {
         let mut dropped = Vec::new();
         for tracked in &mut self.list {
             if tracked.act.is_live() && model.is_none_or(|model| tracked.act.model == *model) {
                 dropped.push((tracked.act.id, tracked.act.model.clone()));
-                tracked.cancel(now);
+                tracked.cancel(known, now);
             }
         }
         dropped
@@ -376,7 +381,7 @@ mod tests {
         run(&mut known, "a", 16384, soon());
         let job = Job::Touch { model: name("a"), keep_alive: None, num_ctx: Some(16384), embed: false };
         assert_eq!(begin(&mut acts, &mut known, ActKind::Touch, "a"), std::slice::from_ref(&job));
-        acts.cancel(None, now());
+        acts.cancel(None, &known, now());
         assert_eq!(begin(&mut acts, &mut known, ActKind::Load, "a"), [job]);
     }
 
@@ -456,7 +461,7 @@ mod tests {
         let keep_alive = Some(KeepAlive::Forever);
         let back = Job::Load { model: name("b"), keep_alive, num_ctx: None, embed: false };
         assert_eq!(begin(&mut acts, &mut known, ActKind::Swap, "b"), [back]);
-        acts.cancel(None, now());
+        acts.cancel(None, &known, now());
         assert_eq!(begin(&mut acts, &mut known, ActKind::Unpin, "b"), [], "there is no pin left");
         assert!(known.suspended_pins.is_empty());
     }
@@ -507,20 +512,20 @@ mod tests {
         for answers in 0..2 {
             let (mut acts, mut known, _) = swap(&["c", "b"], |order| order.wish.first_token = true);
             (0..answers * 2).for_each(|_| drop(acts.answered(ActId(1), ok(), &mut known, now())));
-            acts.cancel(None, now());
+            acts.cancel(None, &known, now());
             seen.push(why(&acts));
         }
-        assert_eq!(seen[0], "cancelled while unloading: c is unloaded, nothing is loaded");
+        assert_eq!(seen[0], "cancelled while unloading: c is unloaded, b is still loaded");
         assert_eq!(seen[1], "cancelled while loading: c, b are unloaded, nothing is loaded");
         let (mut acts, mut known, _) = swap(&["c"], |order| order.wish.first_token = true);
         acts.answered(ActId(1), ok(), &mut known, now());
-        acts.cancel(None, now());
+        acts.cancel(None, &known, now());
         let left = "while loading: c is unloaded, b is still loaded";
         let expected = What::Cancelled { verb: "swap", left: Some(left.to_owned()) };
         assert_eq!(acts.news(), [(name("a"), expected)]);
         let (mut acts, mut known, _) = swap(&[], |order| order.wish.first_token = true);
         acts.answered(ActId(1), ok(), &mut known, now());
-        acts.cancel(None, now());
+        acts.cancel(None, &known, now());
         assert_eq!(why(&acts), "cancelled while waiting for the first token: a is loaded");
     }
 
@@ -536,7 +541,7 @@ mod tests {
         assert_eq!(acts.answered(ActId(1), ok(), &mut known, now()), [(ActId(1), load("a"))]);
 
         let (mut acts, mut known, _) = swap(&["c"], wants(Way::First));
-        acts.cancel(None, now());
+        acts.cancel(None, &known, now());
         assert_eq!(why(&acts), "cancelled while reading ahead: what was loaded still is");
         assert_eq!(acts.read_on(ActId(1), Bytes(7), true, &mut known, now()), []);
 
@@ -569,7 +574,7 @@ mod tests {
             order.wish.num_ctx = wanted;
             acts.take(order, now());
             let jobs: Vec<Job> = acts.start(known, &[], now()).into_iter().map(|(_, job)| job).collect();
-            acts.cancel(None, now());
+            acts.cancel(None, known, now());
             jobs
         };
         assert_eq!(begin(&mut known, &mut acts, None), [with(Some(2048))], "what it last ran with");

@@ -231,7 +231,7 @@ impl Manager {
     fn cancel(&mut self, model: Option<&ModelName>) {
         let now = self.now();
         self.cancel_ram(model);
-        for (id, model) in self.acts.cancel(model, now) {
+        for (id, model) in self.acts.cancel(model, &self.known, now) {
             self.read_no_more(id);
             for (_, handle) in self.sent.extract_if(.., |(sent, _)| *sent == id) {
                 handle.abort();

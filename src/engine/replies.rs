@@ -44,6 +44,7 @@ impl Manager {
                 };
                 (self.known.files, self.known.files_owner) = (found.files, found.owner);
                 self.due.pages = now;
+                self.ask_pages(now);
             }
             Reply::Asked { id, pids } => self.asked(id, &pids),
             Reply::Evicted { id, answer } => self.evicted(id, &answer),

@@ -11,13 +11,14 @@ use crate::residency::way::{choose, needs_disk};
 
 /// Makes the plan from what is known now; `models` are those of the latest snapshot, with their forecasts.
 pub(super) fn plan(model: &ModelName, wish: &Wish, known: &Known, models: &[Model]) -> Plan {
-    let goes = victims(model, models).unwrap_or_default();
-    let stays = known
-        .running
-        .keys()
-        .filter(|name| !known.are_one(name, model) && !goes.contains(name) && !known.ghosts.contains(name))
-        .cloned()
-        .collect();
+    let foreseen = victims(model, models);
+    let is_foreseen = foreseen.is_some() || known.running_as(model).is_some();
+    let goes = foreseen.unwrap_or_default();
+    let stays = |name: &&ModelName| {
+        // Where nothing can be foreseen, what stays is the server's choice.
+        is_foreseen && !known.are_one(name, model) && !goes.contains(name) && !known.ghosts.contains(name)
+    };
+    let stays = known.running.keys().filter(stays).cloned().collect();
     let before = before(model, known);
     let mode = known.load_mode();
     let way = match wish.way {
@@ -63,8 +64,12 @@ pub(super) fn objection(
     let is_agreed = |name: &&ModelName| !wish.spare && agreed.is_none_or(|agreed| agreed.contains(name));
     // Nobody agreed to what cannot be foreseen.
     let unforeseen = wish.spare && !plan.before.in_vram && victims(model, models).is_none();
-    let at_risk = if unforeseen { &plan.stays } else { &plan.goes };
-    let at_stake = at_risk.iter().filter(|name| !is_agreed(name)).find_map(|name| precious(&name))?;
+    let at_risk: Vec<&ModelName> = if unforeseen {
+        models.iter().map(|model| &model.name).collect()
+    } else {
+        plan.goes.iter().collect()
+    };
+    let at_stake = at_risk.iter().filter(|name| !is_agreed(name)).find_map(precious)?;
     Some(if unforeseen {
         format!("what the server would evict cannot be foreseen; at stake is {at_stake}")
     } else if wish.spare {

@@ -390,11 +390,16 @@ impl Tracked {
     }
 
     /// The user does not want it any more; its request is dropped.
-    pub fn cancel(&mut self, now: Moment) {
+    pub fn cancel(&mut self, known: &Known, now: Moment) {
         let mut why = "cancelled".to_owned();
         if let Some(watch) = &mut self.watch {
             let stage = watch.stage();
-            why = left(stage, &self.act.model, &self.displaced, &watch.plan.stays);
+            let stays: Vec<&ModelName> = known
+                .running
+                .keys()
+                .filter(|name| !self.displaced.contains(name) && !known.are_one(name, &self.act.model))
+                .collect();
+            why = left(stage, &self.act.model, &self.displaced.iter().collect::<Vec<_>>(), &stays);
             watch.end(Ended::Cancelled { stage }, self.asked, now);
         }
         self.act.state = ActState::Failed { why, cancelled: true, at: now };
@@ -402,9 +407,9 @@ impl Tracked {
 }
 
 /// What a swap leaves behind that is cancelled in this stage.
-fn left(stage: Stage, model: &ModelName, displaced: &[ModelName], stays: &[ModelName]) -> String {
-    let names = |models: &[ModelName]| models.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let are = |models: &[ModelName]| if models.len() == 1 { "is" } else { "are" };
+fn left(stage: Stage, model: &ModelName, displaced: &[&ModelName], stays: &[&ModelName]) -> String {
+    let names = |models: &[&ModelName]| models.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let are = |models: &[&ModelName]| if models.len() == 1 { "is" } else { "are" };
     let doing = match stage {
         Stage::Unload => "unloading",
         Stage::Read => return "cancelled while reading ahead: what was loaded still is".to_owned(),
