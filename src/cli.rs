@@ -12,6 +12,7 @@ pub mod out;
 pub mod ready;
 pub mod screen;
 pub mod status;
+pub mod swap;
 pub mod wire;
 
 use std::ffi::OsString;
@@ -25,6 +26,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::residency::act::ActKind;
 use crate::residency::keep_alive::parse_duration;
 use crate::residency::name::{ModelName, NameError};
+use crate::residency::swap::Way;
 
 /// How the program ends; the number is the process's exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +58,7 @@ Examples:
   resident status                            one table: every model, where it is, how long it stays
   resident status --json --host 10.0.0.5     the same for scripts, from another machine
   resident load qwen2.5-coder:7b             load, and wait until it is in VRAM
+  resident swap qwen2.5-coder:7b             make it the one that is ready, and say what took how long
   resident unload --yes qwen2.5-coder:7b     unload, even if it is pinned or busy
   resident warm --all                        read the preload list into RAM, so that loads do not wait for the disk
   resident hold qwen2.5-coder:7b             the same, and keep it there until Ctrl-C
@@ -128,6 +131,8 @@ pub enum Sub {
     },
     /// Load models into VRAM and wait until they are there
     Load(Models),
+    /// Make a model ready in VRAM: what must go for it goes, and each stage is timed
+    Swap(Swap),
     /// Unload models from VRAM and wait until they are gone
     Unload(Models),
     /// Keep models in VRAM until they are unpinned
@@ -188,6 +193,30 @@ pub struct Models {
     pub timeout: Option<Duration>,
 }
 
+/// Which model, and how it is made ready.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Swap {
+    /// Its name as Ollama writes it, such as qwen2.5-coder:7b
+    #[arg(value_name = "MODEL", value_parser = model)]
+    pub model: ModelName,
+    /// Read its files ahead of the server: off, first (before the unload) or beside (with the load); what was fastest
+    /// here unless said
+    #[arg(long, value_name = "WAY", value_parser = way)]
+    pub warm: Option<Way>,
+    /// Load it with this context, in tokens; loads it anew if it runs with another one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub num_ctx: Option<u64>,
+    /// Ask for one token after the load, and time it too
+    #[arg(long)]
+    pub first_token: bool,
+    /// If it fails, load what it had unloaded again
+    #[arg(long)]
+    pub restore: bool,
+    /// Give up after this long, such as 90s or 5m
+    #[arg(long, value_name = "DURATION", value_parser = timeout)]
+    pub timeout: Option<Duration>,
+}
+
 /// Models by name, or those of the preload list.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Listed {
@@ -222,7 +251,7 @@ impl Sub {
             Sub::Warm(listed) => Some((ActKind::Warm, listed.resolved(preload))),
             Sub::Hold { listed, .. } => Some((ActKind::Hold, listed.resolved(preload))),
             Sub::Drop(models) => Some((ActKind::Drop, models.clone())),
-            Sub::Status { .. } | Sub::Bench(_) | Sub::Config { .. } | Sub::Demo { .. } => None,
+            Sub::Swap(_) | Sub::Bench(_) | Sub::Status { .. } | Sub::Config { .. } | Sub::Demo { .. } => None,
         }
     }
 }
@@ -250,7 +279,8 @@ impl Cli {
         if flags.demo_scale.is_some() && !self.wants_demo() {
             return Some("--demo-scale only means something with --demo or the subcommand demo");
         }
-        if flags.read_only && self.command.as_ref().is_some_and(|sub| sub.act(&[]).is_some()) {
+        let changes = |sub: &Sub| sub.act(&[]).is_some() || matches!(sub, Sub::Swap(_));
+        if flags.read_only && self.command.as_ref().is_some_and(changes) {
             return Some("--read-only changes nothing, and this subcommand would");
         }
         if flags.json && self.command.is_none() {
@@ -266,6 +296,10 @@ fn model(text: &str) -> Result<ModelName, NameError> {
 
 fn timeout(text: &str) -> Result<Duration, &'static str> {
     parse_duration(text).filter(|d| !d.is_zero()).ok_or("not a duration; write 90s, 5m or 1h30m")
+}
+
+fn way(text: &str) -> Result<Way, &'static str> {
+    text.parse()
 }
 
 fn refresh(text: &str) -> Result<Duration, &'static str> {
@@ -356,6 +390,20 @@ mod tests {
     }
 
     #[test]
+    fn a_swap_takes_one_model_and_its_wishes() {
+        let line = "resident swap qwen:7b --warm beside --num-ctx 8192 --first-token --restore --timeout 90s";
+        let swap = Swap {
+            model: ModelName::parse("qwen:7b").unwrap(),
+            warm: Some(Way::Beside),
+            num_ctx: Some(8192),
+            first_token: true,
+            restore: true,
+            timeout: Some(Duration::from_secs(90)),
+        };
+        assert_eq!(read(line).unwrap().command, Some(Sub::Swap(swap)));
+    }
+
+    #[test]
     fn wrong_usage_is_refused_with_the_reason() {
         for (line, reason) in [
             ("resident load ../etc/passwd", "invalid model name"),
@@ -367,6 +415,10 @@ mod tests {
             ("resident --demo-scale 64 status", "--demo"),
             ("resident --demo --demo-scale 0", "0"),
             ("resident --read-only load a", "changes nothing"),
+            ("resident --read-only swap a", "changes nothing"),
+            ("resident swap a b", "unexpected"),
+            ("resident swap a --warm maybe", "off, first or beside"),
+            ("resident swap a --num-ctx 0", "0"),
             ("resident --json", "resident status --json"),
             ("resident demo --port 1", "--serve"),
             ("resident demo --serve --clean", "--clean"),

@@ -19,6 +19,7 @@ mod poll;
 mod ram;
 mod readings;
 mod replies;
+mod swap;
 mod tier;
 mod warm;
 
@@ -43,7 +44,6 @@ use crate::residency::timing::Clock;
 
 use known::Known;
 
-pub use manager::Probe;
 pub use tier::{Journals, RamTier};
 
 /// What a front end may ask for.
@@ -125,6 +125,13 @@ impl Handle {
         Ok(id)
     }
 
+    /// Lets go of the engine and waits until it has ended: what it did is recorded then.
+    pub async fn end(self) {
+        let Handle { mut snapshots, commands, .. } = self;
+        drop(commands);
+        while snapshots.changed().await.is_ok() {}
+    }
+
     /// Asks for a swap without waiting, as [`Handle::act`].
     pub fn swap(&self, model: ModelName, wish: Wish) -> Result<ActId, Busy> {
         let id = ActId(self.next.fetch_add(1, Ordering::Relaxed));
@@ -152,7 +159,7 @@ pub struct Parts {
     /// Reads main memory; it cannot hang.
     pub ram: Box<dyn FnMut() -> Option<Ram> + Send>,
     /// The cards.
-    pub cards: Option<Probe<Cards>>,
+    pub cards: Option<Watched<Cards>>,
     /// The page cache.
     pub pages: Option<PageCache>,
     /// The runner processes.

@@ -24,3 +24,4 @@ pub mod text;
 pub mod tier;
 pub mod timing;
 pub mod warm;
+pub mod way;

@@ -1,9 +1,9 @@
 //! `load`, `unload`, `pin`, `unpin`, `touch`, `warm`, `drop`: asks the engine for one act after the other and waits for each one's end.
 
-mod bar;
-mod ending;
+pub(super) mod bar;
+pub(super) mod ending;
 mod moved;
-mod refusal;
+pub(super) mod refusal;
 
 use std::io;
 use std::pin::Pin;
@@ -26,9 +26,9 @@ use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Server, Snapshot, State};
 
 /// How long a cancelled act may take to end before the program leaves it.
-const GRACE: Duration = Duration::from_secs(2);
+pub(super) const GRACE: Duration = Duration::from_secs(2);
 /// How long a forecast is waited for, where a model is loaded that must not be evicted unasked.
-const FORESIGHT: Duration = Duration::from_secs(3);
+pub(super) const FORESIGHT: Duration = Duration::from_secs(3);
 /// How often, and how many times, a command is offered to a full queue.
 const AGAIN: Duration = Duration::from_millis(50);
 const OFFERS: u32 = 40;
@@ -222,7 +222,7 @@ fn report(request: &Request, model: &ModelName, ending: &Ending, out: &mut Out<'
 }
 
 /// Whether the model is there and may be moved without asking.
-fn look_up(snapshot: &Snapshot, request: &Request, model: &ModelName) -> Result<(), Ending> {
+pub(super) fn look_up(snapshot: &Snapshot, request: &Request, model: &ModelName) -> Result<(), Ending> {
     let Some(server) = snapshot.servers.first() else { return Err(Ending::engine_ended()) };
     if server.model(model).is_none() {
         return Err(Ending::Unknown { nearest: nearest(server, model) });

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::act::Request;
 use super::out::Out;
-use super::{Cli, Exit, Sub, act, bench, demo, hold, screen, status};
+use super::{Cli, Exit, Sub, act, bench, demo, hold, screen, status, swap};
 use crate::config::{Config, Memory, Strategy};
 use crate::engine::{self, Handle, Journals, Parts, RamTier, clock};
 use crate::journal::Journal;
@@ -114,7 +114,7 @@ impl Engine {
             host_name: sysinfo::System::host_name().unwrap_or_default(),
             home: etcetera::home_dir().ok(),
             ram: ram_reader(card.clone()),
-            cards: Some(cards.readings),
+            cards: Some(cards),
             pages: local.then(|| PageCache::spawn(Arc::clone(&clock), stop.clone())),
             runners,
             tier: local.then(|| ram_tier(Arc::clone(&clock), stop.clone(), card)),
@@ -277,6 +277,11 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
         Some(Sub::Bench(ask)) => {
             let mut consent = bench::at_the_terminal;
             bench::run(handle, ask, &cli.flags, &world.config, &mut consent, interrupt, &mut out).await
+        }
+        Some(Sub::Swap(asked)) => {
+            let ui = &world.config.ui;
+            let request = swap::Request::new(asked, &cli.flags, ui.confirm, ui.read_only);
+            swap::run(handle, &request, interrupt, &mut out).await
         }
         Some(sub) => match sub.act(&world.config.preload.models) {
             Some((_, models)) if models.models.is_empty() => {

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::residency::bytes::Bytes;
 use crate::residency::history::History;
 use crate::residency::hold::Held;
-use crate::residency::host::{Cards, Ram, Runner};
+use crate::residency::host::{Cards, LoadMode, Ram, Runner};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::map::Pages;
 use crate::residency::name::ModelName;
@@ -70,6 +70,12 @@ pub(crate) struct Known {
     pub ghosts: Vec<ModelName>,
     /// keep_alive before our pin, to restore.
     pub before_pin: HashMap<ModelName, KeepAlive>,
+    /// Pins that a swap of ours displaced: given back when it loads the model again.
+    pub suspended_pins: BTreeSet<ModelName>,
+    /// How runners of this server read their files, once one was seen.
+    pub mode: Option<LoadMode>,
+    /// The model that is asked about: what the server tells of it is asked first.
+    pub looked_at: Option<ModelName>,
     /// When each model was last used by anybody, as far as it was seen.
     pub last_use: HashMap<ModelName, Moment>,
     /// What this process keeps in RAM.
@@ -149,6 +155,9 @@ impl Known {
             last_context: HashMap::new(),
             ghosts: Vec::new(),
             before_pin: HashMap::new(),
+            suspended_pins: BTreeSet::new(),
+            mode: None,
+            looked_at: None,
             last_use: HashMap::new(),
             kept: BTreeMap::new(),
             held: Holds::default(),
@@ -296,6 +305,20 @@ impl Known {
     /// Whether a load is known to be pending for anybody: then nothing but a load may be sent (#17408).
     pub fn load_pending(&self) -> Option<&ModelName> {
         self.loading.keys().next()
+    }
+
+    /// How a runner of this server will read its file: as the ones before it did, as far as any was seen.
+    pub fn load_mode(&self) -> LoadMode {
+        let before =
+            || self.past.swaps.iter().map(|(_, swap)| swap.mode).find(|mode| *mode != LoadMode::Unknown);
+        self.mode.or_else(before).unwrap_or(LoadMode::Unknown)
+    }
+
+    /// Keeps how the runners of this server read.
+    pub fn learn_mode(&mut self) {
+        let mut modes =
+            self.running.keys().filter_map(|name| self.runner(name)).map(|runner| runner.load_mode);
+        self.mode = modes.find(|mode| *mode != LoadMode::Unknown).or(self.mode);
     }
 
     /// The context a load of the model carries: the config's for it, its phase's, what it last ran with here, none.

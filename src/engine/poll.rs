@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::facts::Running;
+use super::facts::{Installed, Running};
 use super::known::Known;
 use super::warm;
 use crate::residency::act::{Act, ActKind};
@@ -16,6 +16,7 @@ use crate::residency::host::{Cards, Runner};
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Blob, Host, Loaded, Model, Reach, Server, Snapshot, State};
 use crate::residency::state::{Facts, state, tiers};
+use crate::residency::swap::{Stage, Swapping};
 use crate::residency::tier::Cached;
 use crate::residency::timing::Moment;
 
@@ -116,9 +117,7 @@ fn model(
         cloud: details.remote_host.is_some(),
         loading: known.loading.get(name).map(|load| (load.since, load.ours)),
         expiry: running.map(|running| running.expiry),
-        unload_asked: acts
-            .iter()
-            .any(|act| act.kind == ActKind::Unload && act.model == *name && act.is_running()),
+        unload_asked: acts.iter().any(|act| act.is_running() && unloads(act, name)),
         runner_gone: known.ghosts.contains(name),
         runner_busy: known.runner(name).and_then(|runner| runner.busy),
         sliding: running.is_some_and(|running| running.slides >= 2),
@@ -164,6 +163,16 @@ fn model(
         shared_with,
         forecast,
     }
+}
+
+/// Whether the act has asked the server to let the model go.
+fn unloads(act: &Act, name: &ModelName) -> bool {
+    let swap = act.swap.as_ref().filter(|_| act.kind == ActKind::Swap);
+    let goes = |swap: &Swapping| {
+        swap.plan.goes.contains(name)
+            && matches!(swap.stage, Some(Stage::Unload | Stage::Load | Stage::FirstToken))
+    };
+    (act.kind == ActKind::Unload && act.model == *name) || swap.is_some_and(|swap| goes(swap))
 }
 
 fn loaded(running: &Running, runner: Option<&Runner>) -> Loaded {
@@ -319,11 +328,11 @@ fn loaded_differs(old: Option<&Loaded>, new: Option<&Loaded>) -> bool {
 
 /// Whether an unloaded model's details matter: used by the manager to look up what the forecast lacks.
 pub(crate) fn lacks_shape(known: &Known) -> Option<ModelName> {
-    known
-        .installed
-        .iter()
-        .find(|(_, model)| model.details.remote_host.is_none() && !known.shown.contains_key(&model.digest))
-        .map(|(name, _)| name.clone())
+    let lacks =
+        |model: &Installed| model.details.remote_host.is_none() && !known.shown.contains_key(&model.digest);
+    let looked_at = known.looked_at.as_ref().and_then(|name| known.installed.get_key_value(name));
+    let mut names = looked_at.into_iter().chain(&known.installed);
+    names.find(|(_, model)| lacks(model)).map(|(name, _)| name.clone())
 }
 
 #[cfg(test)]
@@ -332,7 +341,6 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::engine::facts::Installed;
     use crate::residency::map::{Map, Pages};
     use crate::residency::snapshot::Details;
     use crate::residency::timing::Reading;

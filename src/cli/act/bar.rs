@@ -7,7 +7,7 @@ use crate::residency::name::ModelName;
 use crate::residency::warm::Progress;
 
 /// A bar that is there as long as there is progress to show.
-pub(super) struct Bar {
+pub(in crate::cli) struct Bar {
     name: String,
     quiet: bool,
     drawn: Option<ProgressBar>,
@@ -15,12 +15,12 @@ pub(super) struct Bar {
 
 impl Bar {
     /// `quiet` draws nothing: who reads JSON wants no bar.
-    pub(super) fn new(model: &ModelName, quiet: bool) -> Bar {
+    pub(in crate::cli) fn new(model: &ModelName, quiet: bool) -> Bar {
         Bar { name: model.to_string(), quiet, drawn: None }
     }
 
     /// Shows how far the act is.
-    pub(super) fn show(&mut self, act: Option<&Act>) {
+    pub(in crate::cli) fn show(&mut self, act: Option<&Act>) {
         let Some((act, progress)) = act.and_then(|act| Some((act, act.progress?))) else { return };
         if self.quiet || !act.is_running() {
             return;

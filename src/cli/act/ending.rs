@@ -12,7 +12,7 @@ use crate::residency::text::printable;
 
 /// How one act ended, or why it was not begun.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Ending {
+pub(in crate::cli) enum Ending {
     /// A snapshot showed it done; what there is to say instead of the time it took, and what else a script wants to know.
     Done { took: Duration, note: Option<String>, facts: Option<Value> },
     /// It did not work, or somebody cancelled it.
@@ -30,11 +30,11 @@ pub(super) enum Ending {
 }
 
 impl Ending {
-    pub(super) fn engine_ended() -> Ending {
+    pub(in crate::cli) fn engine_ended() -> Ending {
         Ending::Failed { why: "the engine has stopped".to_owned(), cancelled: false }
     }
 
-    pub(super) fn exit(&self) -> Exit {
+    pub(in crate::cli) fn exit(&self) -> Exit {
         match self {
             Ending::Done { .. } => Exit::Done,
             Ending::Failed { .. } | Ending::Interrupted | Ending::Unknown { .. } => Exit::Failed,
@@ -45,12 +45,12 @@ impl Ending {
     }
 
     /// Whether it is useless to try the models after this one.
-    pub(super) fn is_final(&self) -> bool {
+    pub(in crate::cli) fn is_final(&self) -> bool {
         matches!(self, Ending::Interrupted | Ending::TimedOut { .. } | Ending::NoServer { .. })
     }
 
     /// Why it is not done; empty if it is.
-    pub(super) fn reason(&self) -> String {
+    pub(in crate::cli) fn reason(&self) -> String {
         match self {
             Ending::Done { .. } => String::new(),
             Ending::Interrupted | Ending::Failed { cancelled: true, .. } => "cancelled".to_owned(),
@@ -63,7 +63,7 @@ impl Ending {
     }
 
     /// The line for a person.
-    pub(super) fn line(&self, kind: ActKind, model: &ModelName) -> String {
+    pub(in crate::cli) fn line(&self, kind: ActKind, model: &ModelName) -> String {
         match self {
             Ending::Done { note: Some(note), .. } => format!("{model} {note}"),
             Ending::Done { took, .. } => format!("{model} {} in {:.2} s", past(kind), took.as_secs_f64()),
@@ -82,7 +82,7 @@ impl Ending {
     }
 
     /// The object for a script.
-    pub(super) fn json(&self, kind: ActKind, model: &ModelName) -> Value {
+    pub(in crate::cli) fn json(&self, kind: ActKind, model: &ModelName) -> Value {
         let outcome = match self {
             Ending::Done { .. } => "done",
             Ending::Failed { cancelled: true, .. } | Ending::Interrupted => "cancelled",
