@@ -28,6 +28,8 @@ pub enum Operation {
     Touch,
     /// An empty request with a `keep_alive` of 0.
     Unload,
+    /// A prompt.
+    Prompt,
 }
 
 impl fmt::Display for Operation {
@@ -42,6 +44,7 @@ impl fmt::Display for Operation {
             Operation::Load => "loading",
             Operation::Touch => "touching",
             Operation::Unload => "unloading",
+            Operation::Prompt => "answering the prompt",
         })
     }
 }
