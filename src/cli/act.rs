@@ -3,7 +3,7 @@
 mod bar;
 mod ending;
 mod moved;
-mod refusal;
+pub(super) mod refusal;
 
 use std::io;
 use std::pin::Pin;

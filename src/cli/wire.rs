@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::act::Request;
 use super::out::Out;
-use super::{Cli, Exit, Sub, act, demo, hold, screen, status};
+use super::{Cli, Exit, Sub, act, demo, flow, hold, screen, status};
 use crate::config::{Config, Memory, Strategy};
 use crate::engine::{self, Handle, Journals, Parts, RamTier, clock};
 use crate::journal::Journal;
@@ -273,6 +273,11 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
                 columns: columns(),
             };
             status::run(handle, &request, &world.clock, interrupt, &mut out).await
+        }
+        Some(Sub::Flow(asked)) => {
+            let scale = world.sim.as_ref().map(Sim::scale);
+            let request = flow::Request::new(asked, &cli.flags, &world.config, &world.clock, scale);
+            flow::run(handle, &request, interrupt, &mut out).await
         }
         Some(sub) => match sub.act(&world.config.preload.models) {
             Some((_, models)) if models.models.is_empty() => {

@@ -85,10 +85,15 @@ impl Course {
         outputs
     }
 
-    /// A run that cannot begin.
-    pub fn refuse(&mut self, why: String) {
+    /// It ends at once, as this: it cannot begin, or nobody is there to go on with it.
+    pub fn end_as(&mut self, state: FlowState) {
         self.at = At::Over;
-        self.flow.state = FlowState::Failed { why };
+        self.flow.state = state;
+    }
+
+    /// Whether nothing more will come.
+    pub fn is_over(&self) -> bool {
+        self.at == At::Over
     }
 
     /// The steps.
@@ -317,8 +322,7 @@ impl Course {
     }
 
     fn end(&mut self, state: FlowState, outputs: &mut Vec<Output>) {
-        self.at = At::Over;
-        self.flow.state = state;
+        self.end_as(state);
         outputs.push(Output::Finished);
     }
 
