@@ -7,6 +7,7 @@ pub mod act;
 pub mod bench;
 pub mod config;
 pub mod demo;
+pub mod flow;
 pub mod hold;
 pub mod out;
 pub mod ready;
@@ -24,6 +25,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::residency::act::ActKind;
+use crate::residency::flow::Manner;
 use crate::residency::keep_alive::parse_duration;
 use crate::residency::name::{ModelName, NameError};
 use crate::residency::swap::Way;
@@ -64,6 +66,7 @@ Examples:
   resident hold qwen2.5-coder:7b             the same, and keep it there until Ctrl-C
   resident drop --yes deepseek-r1:14b        take its files out of RAM
   resident bench --markdown                  cold and warm loads beside each other, as a table to paste
+  resident flow react-dashboard              run a workflow of the config, and read ahead for its next steps
   resident config --check                    is the config right, and where does each value come from
 
 Exit codes:
@@ -156,6 +159,8 @@ pub enum Sub {
     Drop(Models),
     /// Measure what warm files in RAM are worth here: cold and warm loads beside each other; asks first
     Bench(bench::Ask),
+    /// Run a workflow of the config, or list them
+    Flow(Flow),
     /// Print the merged settings and where each comes from
     Config {
         /// Only check: print what is wrong, or that nothing is
@@ -217,6 +222,21 @@ pub struct Swap {
     pub timeout: Option<Duration>,
 }
 
+/// Which workflow is run, and how.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Flow {
+    /// The workflow's name in the config; without one they are listed
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// How models come near: lookahead (the next ones are read while a step works), warm (all are read first) or cold
+    /// (each is dropped from RAM before its swap)
+    #[arg(long, value_name = "MANNER", default_value = "lookahead")]
+    pub manner: Manner,
+    /// How many times; a workflow that repeats goes on until Ctrl-C unless this is given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub runs: Option<u32>,
+}
+
 /// Models by name, or those of the preload list.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Listed {
@@ -251,7 +271,8 @@ impl Sub {
             Sub::Warm(listed) => Some((ActKind::Warm, listed.resolved(preload))),
             Sub::Hold { listed, .. } => Some((ActKind::Hold, listed.resolved(preload))),
             Sub::Drop(models) => Some((ActKind::Drop, models.clone())),
-            Sub::Swap(_) | Sub::Bench(_) | Sub::Status { .. } | Sub::Config { .. } | Sub::Demo { .. } => None,
+            Sub::Swap(_) | Sub::Bench(_) | Sub::Flow(_) => None,
+            Sub::Status { .. } | Sub::Config { .. } | Sub::Demo { .. } => None,
         }
     }
 }
@@ -279,7 +300,10 @@ impl Cli {
         if flags.demo_scale.is_some() && !self.wants_demo() {
             return Some("--demo-scale only means something with --demo or the subcommand demo");
         }
-        let changes = |sub: &Sub| sub.act(&[]).is_some() || matches!(sub, Sub::Swap(_));
+        let changes = |sub: &Sub| match sub {
+            Sub::Swap(_) | Sub::Bench(_) | Sub::Flow(Flow { name: Some(_), .. }) => true,
+            other => other.act(&[]).is_some(),
+        };
         if flags.read_only && self.command.as_ref().is_some_and(changes) {
             return Some("--read-only changes nothing, and this subcommand would");
         }

@@ -100,12 +100,13 @@ pub struct Handle {
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     commands: mpsc::Sender<Command>,
     next: Arc<AtomicU64>,
+    lasts: flow::Lasts,
 }
 
 impl Handle {
     /// Joins the two ends; the engine and the tests of front ends call it.
     pub fn new(snapshots: watch::Receiver<Arc<Snapshot>>, commands: mpsc::Sender<Command>) -> Handle {
-        Handle { snapshots, commands, next: Arc::new(AtomicU64::new(1)) }
+        Handle { snapshots, commands, next: Arc::new(AtomicU64::new(1)), lasts: flow::Lasts::default() }
     }
 
     /// The latest snapshot.

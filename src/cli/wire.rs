@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::act::Request;
 use super::out::Out;
-use super::{Cli, Exit, Sub, act, bench, demo, hold, screen, status, swap};
+use super::{Cli, Exit, Sub, act, bench, demo, flow, hold, screen, status, swap};
 use crate::config::{Config, Memory, Strategy};
 use crate::engine::{self, Handle, Journals, Parts, RamTier, clock};
 use crate::journal::Journal;
@@ -282,6 +282,11 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
             let ui = &world.config.ui;
             let request = swap::Request::new(asked, &cli.flags, ui.confirm, ui.read_only);
             swap::run(handle, &request, interrupt, &mut out).await
+        }
+        Some(Sub::Flow(asked)) => {
+            let scale = world.sim.as_ref().map(Sim::scale);
+            let request = flow::Request::new(asked, &cli.flags, &world.config, &world.clock, scale);
+            flow::run(handle, &request, interrupt, &mut out).await
         }
         Some(sub) => match sub.act(&world.config.preload.models) {
             Some((_, models)) if models.models.is_empty() => {

@@ -260,7 +260,7 @@ impl Client {
     }
 
     /// Sends a request; what comes back is a success, but its body is not read yet.
-    async fn send(
+    pub(super) async fn send(
         &self,
         method: Method,
         path: &str,

@@ -30,6 +30,8 @@ pub enum Operation {
     Unload,
     /// One token of a loaded model.
     FirstToken,
+    /// A prompt.
+    Prompt,
 }
 
 impl fmt::Display for Operation {
@@ -45,6 +47,7 @@ impl fmt::Display for Operation {
             Operation::Touch => "touching",
             Operation::Unload => "unloading",
             Operation::FirstToken => "asking for the first token",
+            Operation::Prompt => "answering the prompt",
         })
     }
 }
