@@ -235,6 +235,12 @@ pub struct Flow {
     /// How many times; a workflow that repeats goes on until Ctrl-C unless this is given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: Option<u32>,
+    /// Run it cold, warm and with lookahead, interleaved, and print them beside each other; asks first
+    #[arg(long, conflicts_with = "manner")]
+    pub compare: bool,
+    /// How a comparison is made and printed.
+    #[command(flatten)]
+    pub print: bench::Print,
 }
 
 /// Models by name, or those of the preload list.
@@ -306,6 +312,12 @@ impl Cli {
         };
         if flags.read_only && self.command.as_ref().is_some_and(changes) {
             return Some("--read-only changes nothing, and this subcommand would");
+        }
+        if let Some(Sub::Flow(flow)) = &self.command
+            && !flow.compare
+            && flow.print != bench::Print::default()
+        {
+            return Some("--cooldown, --csv and --markdown only mean something with --compare");
         }
         if flags.json && self.command.is_none() {
             return Some("the screen has no JSON; use resident status --json");

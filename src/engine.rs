@@ -7,6 +7,7 @@ mod ask;
 pub mod bench;
 mod chronicle;
 pub mod clock;
+pub mod compare;
 mod drop;
 mod due;
 mod facts;

@@ -1,5 +1,6 @@
 //! `bench`: measures what warm files in RAM are worth on this machine, after asking, and prints it in the form asked for.
 
+pub mod flow;
 pub mod grid;
 pub mod loads;
 pub mod setting;
@@ -44,15 +45,26 @@ pub struct Ask {
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct How {
     /// Valid runs of each kind; the median counts
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "N", default_value_t = RUNS, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub runs: u32,
-    /// How long nothing is done before each run
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = cooldown)]
-    pub cooldown: Duration,
-    /// Print one CSV line a run
+    /// The pause and the form.
+    #[command(flatten)]
+    pub print: Print,
+}
+
+/// Runs of each kind unless said otherwise.
+pub const RUNS: u32 = 3;
+
+/// The pause before each run, and the form of the results.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+pub struct Print {
+    /// How long nothing is done before each measured run [default: 1s]
+    #[arg(long, value_name = "DURATION", value_parser = cooldown)]
+    pub cooldown: Option<Duration>,
+    /// Print what was measured as CSV, one line a run
     #[arg(long, conflicts_with = "markdown")]
     pub csv: bool,
-    /// Print a table in Markdown, ready to paste
+    /// Print what was measured as a table in Markdown, ready to paste
     #[arg(long)]
     pub markdown: bool,
 }
@@ -70,7 +82,12 @@ pub enum Form {
     Json,
 }
 
-impl How {
+impl Print {
+    /// The pause.
+    pub fn cooldown(&self) -> Duration {
+        self.cooldown.unwrap_or(Duration::from_secs(1))
+    }
+
     /// The form; `None` where two were asked for.
     pub fn form(&self, flags: &Flags) -> Option<Form> {
         match (flags.json, self.csv, self.markdown) {
@@ -101,7 +118,7 @@ pub async fn run(
     interrupt: impl Future<Output = ()>,
     out: &mut Out<'_>,
 ) -> Exit {
-    let Some(form) = ask.how.form(flags) else {
+    let Some(form) = ask.how.print.form(flags) else {
         out.remark("choose one of --json, --csv and --markdown");
         return Exit::Usage;
     };
@@ -129,13 +146,17 @@ pub async fn run(
     if asks_first && let Err(exit) = allowed(&question(server, &models, kinds, ask.how.runs), consent, out) {
         return exit;
     }
-    let request =
-        bench::Request { models, kinds: kinds.to_vec(), rounds: ask.how.runs, cooldown: ask.how.cooldown };
+    let request = bench::Request {
+        models,
+        kinds: kinds.to_vec(),
+        rounds: ask.how.runs,
+        cooldown: ask.how.print.cooldown(),
+    };
     let running = bench::start(handle.clone(), request);
     let bench = followed(running, interrupt, out).await;
     let setting = Setting::read(&handle.snapshot());
-    match print(&bench, &setting, &ask.how, form, out) {
-        Ok(()) => verdict(&bench, out),
+    match print(&bench, &setting, ask.how.print.cooldown(), form, out) {
+        Ok(()) => verdict(&bench.state, &bench.left, out),
         Err(error) => {
             out.remark(&format!("cannot write the result: {error}"));
             Exit::Failed
@@ -269,18 +290,24 @@ async fn followed(mut running: Running, interrupt: impl Future<Output = ()>, out
     }
 }
 
-fn print(bench: &Bench, setting: &Setting, how: &How, form: Form, out: &mut Out<'_>) -> io::Result<()> {
+fn print(
+    bench: &Bench,
+    setting: &Setting,
+    cooldown: Duration,
+    form: Form,
+    out: &mut Out<'_>,
+) -> io::Result<()> {
     match form {
-        Form::Table => out.result(&loads::table(bench, setting, how.cooldown)),
-        Form::Markdown => out.result(&loads::markdown(bench, setting, how.cooldown)),
+        Form::Table => out.result(&loads::table(bench, setting, cooldown)),
+        Form::Markdown => out.result(&loads::markdown(bench, setting, cooldown)),
         Form::Csv => out.result(&loads::csv(bench)),
         Form::Json => out.result(&super::status::pretty(&loads::json(bench, setting))),
     }
 }
 
 /// The last words, and the exit code.
-fn verdict(bench: &Bench, out: &mut Out<'_>) -> Exit {
-    let (exit, why) = match &bench.state {
+fn verdict(state: &BenchState, left: &[String], out: &mut Out<'_>) -> Exit {
+    let (exit, why) = match state {
         BenchState::Failed { why } => (Exit::Failed, Some(printable(why).into_owned())),
         BenchState::Done => (Exit::Done, None),
         _ => (Exit::Failed, Some("cancelled".to_owned())),
@@ -288,8 +315,9 @@ fn verdict(bench: &Bench, out: &mut Out<'_>) -> Exit {
     if let Some(why) = why {
         out.remark(&why);
     }
-    for left in &bench.left {
+    let is_all_back = left.is_empty();
+    for left in left {
         out.remark(&format!("not put back: {}", printable(left)));
     }
-    if bench.left.is_empty() { exit } else { Exit::Failed }
+    if is_all_back { exit } else { Exit::Failed }
 }

@@ -283,6 +283,12 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
             let request = swap::Request::new(asked, &cli.flags, ui.confirm, ui.read_only);
             swap::run(handle, &request, interrupt, &mut out).await
         }
+        Some(Sub::Flow(asked)) if asked.compare => {
+            let scale = world.sim.as_ref().map_or(1, Sim::scale);
+            let request = bench::flow::Request { asked, flags: &cli.flags, config: &world.config, scale };
+            let mut consent = bench::at_the_terminal;
+            bench::flow::run(handle, &request, &world.clock, &mut consent, interrupt, &mut out).await
+        }
         Some(Sub::Flow(asked)) => {
             let scale = world.sim.as_ref().map(Sim::scale);
             let request = flow::Request::new(asked, &cli.flags, &world.config, &world.clock, scale);

@@ -59,7 +59,8 @@ pub fn start(handle: Handle, request: Request) -> Running {
         models: request.models.clone(),
         kinds: request.kinds.clone(),
         rounds: request.rounds,
-        state: BenchState::Running(None),
+        state: BenchState::Running,
+        doing: None,
         runs: Vec::new(),
         left: Vec::new(),
     };
@@ -77,6 +78,15 @@ pub(super) enum Stop {
     Cancelled,
     /// It cannot go on.
     Failed(String),
+}
+
+impl From<Stop> for BenchState {
+    fn from(stop: Stop) -> BenchState {
+        match stop {
+            Stop::Cancelled => BenchState::Cancelled,
+            Stop::Failed(why) => BenchState::Failed { why },
+        }
+    }
 }
 
 /// Asks for acts, one after the other, and waits for each one's end.
@@ -130,6 +140,14 @@ impl Acts {
         }
     }
 
+    /// Does nothing for a while.
+    pub async fn rest(&self, time: Duration) -> Result<(), Stop> {
+        tokio::select! {
+            () = tokio::time::sleep(time) => Ok(()),
+            () = self.cancel.cancelled() => Err(Stop::Cancelled),
+        }
+    }
+
     /// Unloads all that is in VRAM.
     pub async fn unload_all(&mut self) -> Result<(), Stop> {
         for name in loaded(&self.handle.snapshot()) {
@@ -166,11 +184,7 @@ impl Measuring {
         self.state(BenchState::PuttingBack);
         let left = found.put_back(&self.acts.handle).await;
         self.tell.send_modify(|bench| Arc::make_mut(bench).left = left);
-        self.state(match ended {
-            Ok(()) => BenchState::Done,
-            Err(Stop::Cancelled) => BenchState::Cancelled,
-            Err(Stop::Failed(why)) => BenchState::Failed { why },
-        });
+        self.state(ended.map_or_else(Stop::into, |()| BenchState::Done));
     }
 
     /// Round by round, in each round every model, the kinds in another order each time: what drifts, drifts for all.
@@ -208,7 +222,7 @@ impl Measuring {
     }
 
     async fn one(&mut self, model: &ModelName, kind: Kind, round: u32) -> Result<BenchRun, Stop> {
-        let stage = |stage| BenchState::Running(Some(Doing { model: model.clone(), kind, round, stage }));
+        let doing = |stage| Doing { model: model.clone(), kind, round, stage };
         let mut run = BenchRun {
             model: model.clone(),
             kind,
@@ -217,29 +231,26 @@ impl Measuring {
             mode: LoadMode::Unknown,
             took: Err(String::new()),
         };
-        self.state(stage("unloading"));
+        self.doing(doing("unloading"));
         self.acts.unload_all().await?;
         let (ready, why_not): (ActKind, fn(&Before) -> Option<String>) = match kind {
             Kind::Cold(_) => (ActKind::Drop, why_not_cold),
             Kind::Warm => (ActKind::Warm, why_not_warm),
         };
-        self.state(stage(if ready == ActKind::Drop { "dropping from RAM" } else { "reading into RAM" }));
+        self.doing(doing(if ready == ActKind::Drop { "dropping from RAM" } else { "reading into RAM" }));
         let (act, snapshot) = self.acts.act(ready, model).await?;
         run.before = find(&snapshot, model).map(before);
         if let ActState::Failed { why, .. } = act.state {
             run.took = Err(why);
             return Ok(run);
         }
-        self.state(stage("cooling down"));
-        tokio::select! {
-            () = tokio::time::sleep(self.request.cooldown) => {}
-            () = self.acts.cancel.cancelled() => return Err(Stop::Cancelled),
-        }
+        self.doing(doing("cooling down"));
+        self.acts.rest(self.request.cooldown).await?;
         if let Some(why) = self.wrong(model, &mut run, why_not) {
             run.took = Err(why);
             return Ok(run);
         }
-        self.state(stage("loading"));
+        self.doing(doing("loading"));
         let (act, snapshot) = self.acts.swap(model, kind.way()).await?;
         // What the swap itself saw when it began is younger than what was seen before.
         run.before = act.swap.as_ref().map(|swap| swap.plan.before).or(run.before);
@@ -267,17 +278,24 @@ impl Measuring {
         run.before.as_ref().map_or_else(|| Some("it is no longer installed".to_owned()), why_not)
     }
 
+    fn doing(&self, doing: Doing) {
+        self.tell.send_modify(|bench| Arc::make_mut(bench).doing = Some(doing));
+    }
+
     fn state(&self, state: BenchState) {
-        self.tell.send_modify(|bench| Arc::make_mut(bench).state = state);
+        self.tell.send_modify(|bench| {
+            let bench = Arc::make_mut(bench);
+            (bench.state, bench.doing) = (state, None);
+        });
     }
 }
 
-fn find<'a>(snapshot: &'a Snapshot, name: &ModelName) -> Option<&'a Model> {
+pub(super) fn find<'a>(snapshot: &'a Snapshot, name: &ModelName) -> Option<&'a Model> {
     snapshot.servers.first()?.model(name)
 }
 
 /// Where a model's bytes are.
-fn before(model: &Model) -> Before {
+pub(super) fn before(model: &Model) -> Before {
     let tiers = &model.tiers;
     Before {
         whole: tiers.whole(),

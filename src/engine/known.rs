@@ -17,8 +17,10 @@ use crate::residency::name::ModelName;
 use crate::residency::predict::{Learned, Prediction, Where};
 use crate::residency::record::Past;
 use crate::residency::snapshot::{Blob, Details, Reach};
+use crate::residency::swap::Before;
 use crate::residency::tier::{Cached, Tiers};
 use crate::residency::timing::{Moment, Reading};
+use crate::residency::way;
 
 /// Page-cache readings by blob digest.
 pub(crate) type PageReadings = Arc<HashMap<String, Reading<Pages>>>;
@@ -125,10 +127,14 @@ impl Known {
         }
     }
 
-    /// How long a model takes to be in VRAM from where its bytes are now. A load that needs room waits for an unload.
+    /// How long a model takes to be in VRAM from where its bytes are now, read ahead as a swap would choose it. A load
+    /// that needs room waits for an unload.
     pub fn predict(&self, model: &ModelName, tiers: &Tiers, displaces: bool) -> Option<Prediction> {
+        let whole = tiers.whole();
         let ram = (tiers.unknown == Bytes::ZERO).then_some(tiers.ram);
-        self.learned.learned.predict(&Where { model, whole: tiers.whole(), ram, displaces, way: None })
+        let before = Before { whole, in_vram: false, ram, estimate: false };
+        let way = way::choose(&self.past.swaps, self.load_mode(), &before);
+        self.learned.learned.predict(&Where { model, whole, ram, displaces, way: Some(way) })
     }
 
     /// Nothing but the settings is known yet.

@@ -80,11 +80,11 @@ pub struct Doing {
     pub stage: &'static str,
 }
 
-/// How far a bench is.
+/// How far a measurement is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BenchState {
     /// It measures.
-    Running(Option<Doing>),
+    Running,
     /// It has ended, and what was loaded, pinned and in RAM before comes back.
     PuttingBack,
     /// All runs are done.
@@ -116,6 +116,8 @@ pub struct Bench {
     pub rounds: u32,
     /// How far it is.
     pub state: BenchState,
+    /// What it measures now.
+    pub doing: Option<Doing>,
     /// What was measured or thrown away, oldest first.
     pub runs: Vec<BenchRun>,
     /// What could not be put back, and why.

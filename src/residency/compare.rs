@@ -1,8 +1,9 @@
 //! Comparisons: which measured runs count, and what they say beside each other.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::bench::{BenchRun, Kind};
+use super::bench::{BenchRun, BenchState, Kind};
 use super::bytes::Bytes;
 use super::flow::{Flow, FlowState, Manner, StepState};
 use super::host::LoadMode;
@@ -130,6 +131,40 @@ pub fn loads(runs: &[BenchRun]) -> Vec<ModelLoads> {
     names.into_iter().filter_map(of_model).collect()
 }
 
+/// One run of a workflow in a comparison.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FlowRun {
+    /// As it ended.
+    pub flow: Arc<Flow>,
+    /// Why it does not count; `None` if it does.
+    pub thrown: Option<String>,
+}
+
+/// A comparison of a workflow's manners as it runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// The workflow's name.
+    pub name: String,
+    /// Valid runs of each manner.
+    pub rounds: u32,
+    /// How far it is.
+    pub state: BenchState,
+    /// The run under way.
+    pub now: Option<Arc<Flow>>,
+    /// The runs that are over, oldest first.
+    pub runs: Vec<FlowRun>,
+    /// What could not be put back, and why.
+    pub left: Vec<String>,
+}
+
+impl Comparison {
+    /// How many valid runs there are, and how many there are to be.
+    pub fn progress(&self) -> (usize, usize) {
+        let valid = self.runs.iter().filter(|run| run.thrown.is_none()).count();
+        (valid, Manner::ALL.len() * self.rounds as usize)
+    }
+}
+
 /// Why a run of a workflow does not count; `None` if it does. A cold run is one whose every swap was cold.
 pub fn why_thrown(flow: &Flow) -> Option<String> {
     match &flow.state {
@@ -198,14 +233,11 @@ pub struct FlowTimes {
     pub beside_warm: Option<f64>,
 }
 
-/// The manners in the order of the columns.
-pub const MANNERS: [Manner; 3] = [Manner::Cold, Manner::Warm, Manner::Lookahead];
-
 /// What the runs that count say.
-pub fn flows(runs: &[Flow]) -> FlowTimes {
-    let valid: Vec<&Flow> = runs.iter().filter(|run| why_thrown(run).is_none()).collect();
+pub fn flows(runs: &[FlowRun]) -> FlowTimes {
+    let valid: Vec<&Flow> = runs.iter().filter(|run| run.thrown.is_none()).map(|run| &*run.flow).collect();
     let by = |of: &dyn Fn(&Flow) -> Option<Duration>| {
-        MANNERS.map(|manner| {
+        Manner::ALL.map(|manner| {
             Spread::of(valid.iter().filter(|run| run.manner == manner).filter_map(|run| of(run)))
         })
     };

@@ -81,7 +81,7 @@ pub fn json(bench: &Bench, setting: &Setting) -> Value {
         BenchState::Done => ("done", None),
         BenchState::Failed { why } => ("failed", Some(why)),
         BenchState::Cancelled => ("cancelled", None),
-        BenchState::Running(_) | BenchState::PuttingBack => ("running", None),
+        BenchState::Running | BenchState::PuttingBack => ("running", None),
     };
     json!({
         "schema_version": SCHEMA_VERSION,

@@ -1,6 +1,5 @@
 //! Comparisons by table: what counts, and what is said of it.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::*;
@@ -151,17 +150,21 @@ fn a_cold_run_with_one_warm_swap_is_thrown_away_and_says_which() {
 
 #[test]
 fn the_manners_stand_beside_each_other_and_the_first_step_hides_nothing() {
-    let times = flows(&[
+    let counted = |flows: &[Flow]| -> Vec<FlowRun> {
+        let run = |flow: &Flow| FlowRun { flow: Arc::new(flow.clone()), thrown: why_thrown(flow) };
+        flows.iter().map(run).collect()
+    };
+    let times = flows(&counted(&[
         flow(Manner::Cold, &[(5000, 0), (5000, 0)]),
         flow(Manner::Cold, &[(100, 0), (100, 1000)]),
         flow(Manner::Warm, &[(1000, 1000), (1000, 1000)]),
         flow(Manner::Lookahead, &[(5000, 0), (1200, 1000)]),
-    ]);
+    ]));
     let medians = |three: [Option<Spread>; 3]| three.map(|spread| spread.unwrap().median.as_millis());
     assert_eq!(medians(times.swaps), [10_000, 2_000, 6_200]);
     assert_eq!(medians(times.totals), [12_000, 4_000, 8_200]);
     assert_eq!(times.steps.iter().map(|step| step.hidden).collect::<Vec<_>>(), [None, Some(0.95)]);
     assert_eq!((times.hidden, times.beside_warm), (Some(0.95), Some(1.2)));
-    let alone = flows(&[flow(Manner::Cold, &[(5000, 0)])]);
+    let alone = flows(&counted(&[flow(Manner::Cold, &[(5000, 0)])]));
     assert_eq!((alone.times, alone.hidden, alone.beside_warm), (None, None, None));
 }

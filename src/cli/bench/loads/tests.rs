@@ -42,6 +42,7 @@ fn bench(runs: Vec<BenchRun>) -> Bench {
         kinds: Kind::PLAIN.to_vec(),
         rounds: 2,
         state: BenchState::Done,
+        doing: None,
         runs,
         left: Vec::new(),
     }
