@@ -4,8 +4,10 @@
 //! (see [`out`]).
 
 pub mod act;
+pub mod bench;
 pub mod config;
 pub mod demo;
+pub mod flow;
 pub mod history;
 pub mod hold;
 pub mod out;
@@ -14,6 +16,7 @@ pub mod ready;
 pub mod screen;
 pub mod state;
 pub mod status;
+pub mod swap;
 pub mod wire;
 
 use std::ffi::OsString;
@@ -25,8 +28,10 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::residency::act::ActKind;
+use crate::residency::flow::Manner;
 use crate::residency::keep_alive::parse_duration;
 use crate::residency::name::{ModelName, NameError};
+use crate::residency::swap::Way;
 
 /// How the program ends; the number is the process's exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +63,7 @@ Examples:
   resident status                            one table: every model, where it is, how long it stays
   resident status --json --host 10.0.0.5     the same for scripts, from another machine
   resident load qwen2.5-coder:7b             load, and wait until it is in VRAM
+  resident swap qwen2.5-coder:7b             make it the one that is ready, and say what took how long
   resident unload --yes qwen2.5-coder:7b     unload, even if it is pinned or busy
   resident warm --all                        read the preload list into RAM, so that loads do not wait for the disk
   resident hold qwen2.5-coder:7b             the same, and keep it there until Ctrl-C
@@ -65,6 +71,8 @@ Examples:
   resident phase execution --next debugging  make a phase's model ready; a dashboard warms what comes next
   resident history --since 1d                every load and swap of the last day, and how long it took
   resident history --today                   today's swaps in one line, and what they would have cost from the disk
+  resident bench --markdown                  cold and warm loads beside each other, as a table to paste
+  resident flow react-dashboard              run a workflow of the config, and read ahead for its next steps
   resident config --check                    is the config right, and where does each value come from
 
 Exit codes:
@@ -132,6 +140,8 @@ pub enum Sub {
     },
     /// Load models into VRAM and wait until they are there
     Load(Models),
+    /// Make a model ready in VRAM: what must go for it goes, and each stage is timed
+    Swap(Swap),
     /// Unload models from VRAM and wait until they are gone
     Unload(Models),
     /// Keep models in VRAM until they are unpinned
@@ -157,6 +167,10 @@ pub enum Sub {
     Phase(phase::Phase),
     /// Print what happened: loads and swaps with their times, how models left VRAM, phases
     History(history::Asked),
+    /// Measure what warm files in RAM are worth here: cold and warm loads beside each other; asks first
+    Bench(bench::Ask),
+    /// Run a workflow of the config, or list them
+    Flow(Flow),
     /// Print the merged settings and where each comes from
     Config {
         /// Only check: print what is wrong, or that nothing is
@@ -194,6 +208,51 @@ pub struct Models {
     pub timeout: Option<Duration>,
 }
 
+/// Which model, and how it is made ready.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Swap {
+    /// Its name as Ollama writes it, such as qwen2.5-coder:7b
+    #[arg(value_name = "MODEL", value_parser = model)]
+    pub model: ModelName,
+    /// Read its files ahead of the server: off, first (before the unload) or beside (with the load); what was fastest
+    /// here unless said
+    #[arg(long, value_name = "WAY", value_parser = way)]
+    pub warm: Option<Way>,
+    /// Load it with this context, in tokens; loads it anew if it runs with another one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub num_ctx: Option<u64>,
+    /// Ask for one token after the load, and time it too
+    #[arg(long)]
+    pub first_token: bool,
+    /// If it fails, load what it had unloaded again
+    #[arg(long)]
+    pub restore: bool,
+    /// Give up after this long, such as 90s or 5m
+    #[arg(long, value_name = "DURATION", value_parser = timeout)]
+    pub timeout: Option<Duration>,
+}
+
+/// Which workflow is run, and how.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Flow {
+    /// The workflow's name in the config; without one they are listed
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// How models come near: lookahead (the next ones are read while a step works), warm (all are read first) or cold
+    /// (each is dropped from RAM before its swap)
+    #[arg(long, value_name = "MANNER", default_value = "lookahead")]
+    pub manner: Manner,
+    /// How many times; a workflow that repeats goes on until Ctrl-C unless this is given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub runs: Option<u32>,
+    /// Run it cold, warm and with lookahead, interleaved, and print them beside each other; asks first
+    #[arg(long, conflicts_with = "manner")]
+    pub compare: bool,
+    /// How a comparison is made and printed.
+    #[command(flatten)]
+    pub print: bench::Print,
+}
+
 /// Models by name, or those of the preload list.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Listed {
@@ -228,7 +287,7 @@ impl Sub {
             Sub::Warm(listed) => Some((ActKind::Warm, listed.resolved(preload))),
             Sub::Hold { listed, .. } => Some((ActKind::Hold, listed.resolved(preload))),
             Sub::Drop(models) => Some((ActKind::Drop, models.clone())),
-            Sub::Phase(_) | Sub::History(_) => None,
+            Sub::Swap(_) | Sub::Bench(_) | Sub::Flow(_) | Sub::Phase(_) | Sub::History(_) => None,
             Sub::Status { .. } | Sub::Config { .. } | Sub::Demo { .. } => None,
         }
     }
@@ -257,8 +316,18 @@ impl Cli {
         if flags.demo_scale.is_some() && !self.wants_demo() {
             return Some("--demo-scale only means something with --demo or the subcommand demo");
         }
-        if flags.read_only && self.command.as_ref().is_some_and(|sub| sub.act(&[]).is_some()) {
+        let changes = |sub: &Sub| match sub {
+            Sub::Swap(_) | Sub::Bench(_) | Sub::Flow(Flow { name: Some(_), .. }) => true,
+            other => other.act(&[]).is_some(),
+        };
+        if flags.read_only && self.command.as_ref().is_some_and(changes) {
             return Some("--read-only changes nothing, and this subcommand would");
+        }
+        if let Some(Sub::Flow(flow)) = &self.command
+            && !flow.compare
+            && flow.print != bench::Print::default()
+        {
+            return Some("--cooldown, --csv and --markdown only mean something with --compare");
         }
         if flags.json && self.command.is_none() {
             return Some("the screen has no JSON; use resident status --json");
@@ -276,6 +345,10 @@ fn model(text: &str) -> Result<ModelName, NameError> {
 
 fn timeout(text: &str) -> Result<Duration, &'static str> {
     parse_duration(text).filter(|d| !d.is_zero()).ok_or("not a duration; write 90s, 5m or 1h30m")
+}
+
+fn way(text: &str) -> Result<Way, &'static str> {
+    text.parse()
 }
 
 fn refresh(text: &str) -> Result<Duration, &'static str> {
@@ -366,6 +439,20 @@ mod tests {
     }
 
     #[test]
+    fn a_swap_takes_one_model_and_its_wishes() {
+        let line = "resident swap qwen:7b --warm beside --num-ctx 8192 --first-token --restore --timeout 90s";
+        let swap = Swap {
+            model: ModelName::parse("qwen:7b").unwrap(),
+            warm: Some(Way::Beside),
+            num_ctx: Some(8192),
+            first_token: true,
+            restore: true,
+            timeout: Some(Duration::from_secs(90)),
+        };
+        assert_eq!(read(line).unwrap().command, Some(Sub::Swap(swap)));
+    }
+
+    #[test]
     fn wrong_usage_is_refused_with_the_reason() {
         for (line, reason) in [
             ("resident load ../etc/passwd", "invalid model name"),
@@ -377,6 +464,10 @@ mod tests {
             ("resident --demo-scale 64 status", "--demo"),
             ("resident --demo --demo-scale 0", "0"),
             ("resident --read-only load a", "changes nothing"),
+            ("resident --read-only swap a", "changes nothing"),
+            ("resident swap a b", "unexpected"),
+            ("resident swap a --warm maybe", "off, first or beside"),
+            ("resident swap a --num-ctx 0", "0"),
             ("resident --json", "resident status --json"),
             ("resident demo --port 1", "--serve"),
             ("resident demo --serve --clean", "--clean"),

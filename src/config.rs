@@ -30,6 +30,9 @@ pub use write_over::write_over;
 pub use crate::residency::budget::Limits as Memory;
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
+use crate::residency::workflow::Task;
+/// `work`, `prompt` or `command` of a step.
+pub use crate::residency::workflow::Work;
 
 /// The top-level `config.yaml` of the project: the idea's settings, commented; the demo uses it.
 pub const DEMO: &str = include_str!("../config.yaml");
@@ -101,6 +104,50 @@ impl Config {
     /// set the server's own default, meant for VRAM, would be too short.
     pub fn ram_keep_alive(&self) -> KeepAlive {
         self.keep_alive.unwrap_or(RAM_KEEP_ALIVE)
+    }
+
+    /// The phase of that name.
+    pub fn phase(&self, name: &str) -> Option<&Phase> {
+        self.phases.iter().find(|phase| phase.name == name)
+    }
+
+    /// A workflow's steps as they are run, in their order: those on failure behind the one they belong to.
+    pub fn tasks(&self, workflow: &Workflow) -> Vec<Task> {
+        let mut tasks = Vec::new();
+        for step in &workflow.steps {
+            tasks.extend(self.task(step, false));
+            tasks.extend(step.on_failure.iter().filter_map(|step| self.task(step, true)));
+        }
+        tasks
+    }
+
+    fn task(&self, step: &Step, on_failure: bool) -> Option<Task> {
+        let phase = self.phase(&step.phase);
+        // Only of a step that names no model need there be a phase; the file was checked for that.
+        let model = step.model.clone().or_else(|| phase.map(|phase| phase.model.clone()))?;
+        // The context of a phase is meant for the phase's own model.
+        let of_phase = phase.filter(|phase| phase.model == model).and_then(|phase| phase.num_ctx);
+        let of_model = || self.models.get(&model).and_then(|settings| settings.num_ctx);
+        let num_ctx = step.num_ctx.or(of_phase).or_else(of_model);
+        Some(Task { phase: step.phase.clone(), num_ctx, work: step.work.clone(), on_failure, model })
+    }
+
+    /// Why a workflow may not be run, in words for the user: one that runs commands needs a config that was named.
+    pub fn why_not_run(&self, workflow: &Workflow) -> Option<String> {
+        let commands = self.tasks(workflow).iter().any(|task| matches!(task.work, Some(Work::Command(_))));
+        if self.may_act || !commands {
+            return None;
+        }
+        let why = match &self.file {
+            Some(file) => {
+                let file = crate::residency::text::printable(&file.to_string_lossy()).into_owned();
+                format!(
+                    "nothing in {file} may run one unless it is named: --config {file}, without --no-auto"
+                )
+            }
+            None => "only a config that is named may run one: --config PATH, without --no-auto".to_owned(),
+        };
+        Some(format!("{} runs commands; {why}", workflow.name))
     }
 }
 
@@ -197,8 +244,10 @@ pub struct Step {
     pub model: Option<ModelName>,
     /// The context it needs instead of the phase's.
     pub num_ctx: Option<u64>,
-    /// How long its work takes, where that is set beforehand.
-    pub work: Option<Duration>,
+    /// What it does once its model is ready; nothing is over at once.
+    pub work: Option<Work>,
+    /// Steps that run only if its work fails; they have none of these themselves.
+    pub on_failure: Vec<Step>,
 }
 
 /// One of `models`.

@@ -5,8 +5,10 @@ mod acts;
 mod agents;
 pub mod answers;
 mod ask;
+pub mod bench;
 mod chronicle;
 pub mod clock;
+pub mod compare;
 mod drop;
 mod due;
 mod facts;
@@ -21,6 +23,7 @@ mod poll;
 mod ram;
 mod readings;
 mod replies;
+mod swap;
 mod tier;
 mod warm;
 
@@ -46,7 +49,6 @@ use crate::residency::timing::Clock;
 use known::Known;
 
 pub use journals::Journals;
-pub use manager::Probe;
 pub use tier::RamTier;
 
 /// What a front end may ask for.
@@ -103,12 +105,13 @@ pub struct Handle {
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     commands: mpsc::Sender<Command>,
     next: Arc<AtomicU64>,
+    lasts: flow::Lasts,
 }
 
 impl Handle {
     /// Joins the two ends; the engine and the tests of front ends call it.
     pub fn new(snapshots: watch::Receiver<Arc<Snapshot>>, commands: mpsc::Sender<Command>) -> Handle {
-        Handle { snapshots, commands, next: Arc::new(AtomicU64::new(1)) }
+        Handle { snapshots, commands, next: Arc::new(AtomicU64::new(1)), lasts: flow::Lasts::default() }
     }
 
     /// The latest snapshot.
@@ -126,6 +129,13 @@ impl Handle {
         let id = ActId(self.next.fetch_add(1, Ordering::Relaxed));
         self.send(Command::Act { id, kind, model })?;
         Ok(id)
+    }
+
+    /// Lets go of the engine and waits until it has ended: what it did is recorded then.
+    pub async fn end(self) {
+        let Handle { mut snapshots, commands, .. } = self;
+        drop(commands);
+        while snapshots.changed().await.is_ok() {}
     }
 
     /// Asks for a swap without waiting, as [`Handle::act`].
@@ -155,7 +165,7 @@ pub struct Parts {
     /// Reads main memory; it cannot hang.
     pub ram: Box<dyn FnMut() -> Option<Ram> + Send>,
     /// The cards.
-    pub cards: Option<Probe<Cards>>,
+    pub cards: Option<Watched<Cards>>,
     /// The page cache.
     pub pages: Option<PageCache>,
     /// The runner processes.

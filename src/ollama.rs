@@ -4,8 +4,10 @@ mod client;
 mod error;
 mod request;
 pub mod store;
+mod stream;
 pub mod wire;
 
 pub use client::{Client, Options};
 pub use error::{Error, Kind, Operation, Unreachable};
 pub use request::Load;
+pub use stream::Prompt;

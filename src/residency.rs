@@ -1,8 +1,10 @@
 //! The domain: what residency is, without async, I/O, a clock or a screen. Everybody names it, it names nobody.
 
 pub mod act;
+pub mod bench;
 pub mod budget;
 pub mod bytes;
+pub mod compare;
 pub mod day;
 pub mod event;
 pub mod expiry;
@@ -13,6 +15,7 @@ pub mod history;
 pub mod hold;
 pub mod host;
 pub mod keep_alive;
+pub mod lookahead;
 pub mod map;
 pub mod name;
 pub mod predict;
@@ -24,3 +27,5 @@ pub mod text;
 pub mod tier;
 pub mod timing;
 pub mod warm;
+pub mod way;
+pub mod workflow;

@@ -3,7 +3,7 @@
 pub(super) mod bar;
 pub(super) mod ending;
 mod moved;
-mod refusal;
+pub(super) mod refusal;
 
 use std::io;
 use std::pin::Pin;
@@ -26,9 +26,9 @@ use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Server, Snapshot, State};
 
 /// How long a cancelled act may take to end before the program leaves it.
-const GRACE: Duration = Duration::from_secs(2);
+pub(super) const GRACE: Duration = Duration::from_secs(2);
 /// How long a forecast is waited for, where a model is loaded that must not be evicted unasked.
-const FORESIGHT: Duration = Duration::from_secs(3);
+pub(super) const FORESIGHT: Duration = Duration::from_secs(3);
 /// How often, and how many times, a command is offered to a full queue.
 pub(super) const AGAIN: Duration = Duration::from_millis(50);
 pub(super) const OFFERS: u32 = 40;

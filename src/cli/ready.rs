@@ -65,11 +65,21 @@ pub(super) async fn forecasts(
     until: Instant,
     lacks: impl Fn(&Snapshot) -> bool,
 ) -> Arc<Snapshot> {
+    let hidden = |snapshot: &Snapshot| {
+        snapshot.host.cards.as_ref().is_some_and(|reading| matches!(reading.value, Cards::Unknown(_)))
+    };
+    all(handle, until, |snapshot| !hidden(snapshot) && lacks(snapshot)).await
+}
+
+/// Waits on until nothing that `lacks` is still missing; gives what is known when the time is up.
+pub(super) async fn all(
+    handle: &mut Handle,
+    until: Instant,
+    lacks: impl Fn(&Snapshot) -> bool,
+) -> Arc<Snapshot> {
     loop {
         let snapshot = Arc::clone(&handle.snapshots.borrow_and_update());
-        let hidden =
-            snapshot.host.cards.as_ref().is_some_and(|reading| matches!(reading.value, Cards::Unknown(_)));
-        if hidden || !lacks(&snapshot) || down(&snapshot).is_some() {
+        if !lacks(&snapshot) || down(&snapshot).is_some() {
             return snapshot;
         }
         if !matches!(timeout_at(until, handle.snapshots.changed()).await, Ok(Ok(()))) {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::act::Request;
 use super::out::Out;
-use super::{Cli, Exit, Sub, act, demo, history, hold, phase, screen, state, status};
+use super::{Cli, Exit, Sub, act, bench, demo, flow, history, hold, phase, screen, state, status, swap};
 use crate::config::{Config, Memory, Strategy};
 use crate::engine::{self, Handle, Journals, Parts, RamTier, clock};
 use crate::journal;
@@ -144,7 +144,7 @@ impl Engine {
             host_name: sysinfo::System::host_name().unwrap_or_default(),
             home: etcetera::home_dir().ok(),
             ram: ram_reader(card.clone()),
-            cards: Some(cards.readings),
+            cards: Some(cards),
             pages: local.then(|| PageCache::spawn(Arc::clone(&clock), stop.clone())),
             runners,
             tier: local.then(|| ram_tier(&clock, &stop, card)),
@@ -294,6 +294,26 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
                 columns: columns(),
             };
             status::run(handle, &request, &world.clock, interrupt, &mut out).await
+        }
+        Some(Sub::Bench(ask)) => {
+            let mut consent = bench::at_the_terminal;
+            bench::run(handle, ask, &cli.flags, &world.config, &mut consent, interrupt, &mut out).await
+        }
+        Some(Sub::Swap(asked)) => {
+            let ui = &world.config.ui;
+            let request = swap::Request::new(asked, &cli.flags, ui.confirm, ui.read_only);
+            swap::run(handle, &request, interrupt, &mut out).await
+        }
+        Some(Sub::Flow(asked)) if asked.compare => {
+            let scale = world.sim.as_ref().map_or(1, Sim::scale);
+            let request = bench::flow::Request { asked, flags: &cli.flags, config: &world.config, scale };
+            let mut consent = bench::at_the_terminal;
+            bench::flow::run(handle, &request, &world.clock, &mut consent, interrupt, &mut out).await
+        }
+        Some(Sub::Flow(asked)) => {
+            let scale = world.sim.as_ref().map(Sim::scale);
+            let request = flow::Request::new(asked, &cli.flags, &world.config, &world.clock, scale);
+            flow::run(handle, &request, interrupt, &mut out).await
         }
         Some(sub) => match sub.act(&world.config.preload.models) {
             Some((_, models)) if models.models.is_empty() => {

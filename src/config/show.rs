@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
-use super::{Config, Confirm, Hold, Loaded, Memory, Preload, Strategy};
+use super::{Config, Confirm, Hold, Loaded, Memory, Preload, Step, Strategy, Work};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
 use crate::residency::text::printable;
@@ -145,17 +145,7 @@ impl Page<'_> {
             self.line(2, &format!("repeat: {}", workflow.repeat));
             self.line(2, "steps:");
             for step in &workflow.steps {
-                let mut text = format!("- {{phase: {}", quoted(&step.phase));
-                if let Some(model) = &step.model {
-                    let _ = write!(text, ", model: {}", quoted(model.as_str()));
-                }
-                if let Some(num_ctx) = step.num_ctx {
-                    let _ = write!(text, ", num_ctx: {num_ctx}");
-                }
-                if let Some(work) = step.work {
-                    let _ = write!(text, ", work: {}", seconds(work));
-                }
-                self.line(3, &(text + "}"));
+                self.line(3, &format!("- {}", step_text(step)));
             }
         }
     }
@@ -192,6 +182,37 @@ impl Page<'_> {
             self.named(1, "keys", &setting.action, list(setting.keys.iter().map(String::as_str)));
         }
     }
+}
+
+/// A step as a map on one line.
+fn step_text(step: &Step) -> String {
+    let mut text = format!("{{phase: {}", quoted(&step.phase));
+    if let Some(model) = &step.model {
+        let _ = write!(text, ", model: {}", quoted(model.as_str()));
+    }
+    if let Some(num_ctx) = step.num_ctx {
+        let _ = write!(text, ", num_ctx: {num_ctx}");
+    }
+    match &step.work {
+        None => {}
+        Some(Work::For(time)) => {
+            let _ = write!(text, ", work: {}", seconds(*time));
+        }
+        Some(Work::Prompt { text: prompt, max_tokens }) => {
+            let _ = write!(text, ", prompt: {}", quoted(prompt));
+            if let Some(most) = max_tokens {
+                let _ = write!(text, ", max_tokens: {most}");
+            }
+        }
+        Some(Work::Command(argv)) => {
+            let _ = write!(text, ", command: {}", list(argv.iter().map(String::as_str)));
+        }
+    }
+    if !step.on_failure.is_empty() {
+        let steps: Vec<String> = step.on_failure.iter().map(step_text).collect();
+        let _ = write!(text, ", on_failure: [{}]", steps.join(", "));
+    }
+    text + "}"
 }
 
 fn list<'a>(texts: impl Iterator<Item = &'a str>) -> String {

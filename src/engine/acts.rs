@@ -2,66 +2,64 @@
 //! [`Job`]s and tells it the answers.
 
 mod job;
+mod plan;
+mod stopwatch;
+mod tracked;
+
+use std::time::Duration;
 
 use super::known::Known;
 use super::observe::Asked;
 use crate::residency::act::{Act, ActId, ActKind, ActState};
+use crate::residency::bytes::Bytes;
 use crate::residency::event::What;
-use crate::residency::expiry::Expiry;
-use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
+use crate::residency::record::SwapRecord;
 use crate::residency::snapshot::Model;
+use crate::residency::swap::{Way, Wish};
 use crate::residency::timing::Moment;
 
 pub(crate) use job::Job;
-use job::{first_job, load_job};
+pub(in crate::engine) use plan::victims;
+use stopwatch::Stopwatch;
+use tracked::{Step, Tracked};
 
 /// Ended acts that are kept for front ends to see.
 const KEPT: usize = 64;
-
-/// Snapshots that may pass after an answer before an act that they do not show counts as failed.
-const PATIENCE: u32 = 5;
 
 /// What a job came to.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Answer {
     /// The server said yes.
-    Ok,
+    Ok(Said),
     /// It only embeds: load it through `/api/embed`.
     OnlyEmbeds,
     /// It failed: the words for the user.
     Failed(String),
 }
 
-/// What a snapshot must show for the act to be done.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Goal {
-    InVram,
-    Gone,
-    Forever,
-    NotForever,
-    Renewed { from: Option<Expiry> },
+/// What else an answer says.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Said {
+    /// What the load took by the server's own clock.
+    pub server_load: Option<Duration>,
+    /// When the first line of it came.
+    pub first_line: Option<Moment>,
 }
 
-/// How far an act is inside.
-#[derive(Debug, Clone, PartialEq)]
-enum Step {
-    Waiting,
-    Asked(Job),
-    Showing { goal: Goal, patience: u32 },
-}
-
-#[derive(Debug)]
-struct Tracked {
-    act: Act,
-    asked: Moment,
-    step: Step,
-    /// A swap's victims that are still to be unloaded, first last.
-    victims: Vec<ModelName>,
-    /// Models that it unloaded for another.
-    displaced: Vec<ModelName>,
-    /// Its end has been made an event.
-    told: bool,
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Order {
+    /// Names it.
+    pub id: ActId,
+    /// What.
+    pub kind: ActKind,
+    /// To which model.
+    pub model: ModelName,
+    /// What else.
+    pub wish: Wish,
+    /// What the forecast named when it was asked for.
+    pub agreed: Option<Vec<ModelName>>,
 }
 
 /// All acts, oldest first.
@@ -72,22 +70,14 @@ pub(crate) struct Acts {
 
 impl Acts {
     /// Takes a new act; it starts at the next [`Acts::start`].
-    pub fn take(&mut self, id: ActId, kind: ActKind, model: ModelName, now: Moment) {
-        let state = ActState::Queued { why: "about to start".to_owned(), since: now };
-        self.list.push(Tracked {
-            act: Act { id, kind, model, state, progress: None, swap: None },
-            asked: now,
-            step: Step::Waiting,
-            victims: Vec::new(),
-            displaced: Vec::new(),
-            told: false,
-        });
+    pub fn take(&mut self, order: Order, now: Moment) {
+        self.list.push(Tracked::new(order, now));
         forget_ended(&mut self.list, |tracked| &tracked.act);
     }
 
     /// For the snapshot.
     pub fn list(&self) -> Vec<Act> {
-        self.list.iter().map(|tracked| tracked.act.clone()).collect()
+        self.list.iter().map(Tracked::shown).collect()
     }
 
     /// Whether anything runs or waits.
@@ -95,23 +85,28 @@ impl Acts {
         self.list.iter().any(|tracked| tracked.act.is_live())
     }
 
+    /// Whether an act that has ended is still to be seen: what had to go is not gone, or what was loaded is not listed.
+    pub fn any_unseen(&self) -> bool {
+        self.list.iter().any(|tracked| tracked.doubt.is_some() || tracked.looks_on())
+    }
+
+    /// Whether what goes for a swap is watched.
+    pub fn any_leaving(&self) -> bool {
+        self.list.iter().any(Tracked::is_watching)
+    }
+
     /// What we asked for, for telling our own work from others'.
     pub fn asked(&self) -> Asked {
         let mut asked = Asked::default();
-        for tracked in self.list.iter().filter(|tracked| tracked.act.is_running()) {
-            let model = tracked.act.model.clone();
-            for victim in &tracked.displaced {
-                asked.unloads.insert(victim.clone(), tracked.asked);
-            }
-            match (&tracked.act.kind, &tracked.step) {
-                (_, Step::Showing { goal: Goal::Gone, .. }) | (ActKind::Unload, _) => {
-                    asked.unloads.insert(model, tracked.asked);
-                }
-                (ActKind::Unpin | ActKind::KeepAlive(_), _) => asked.unpins.push(model),
-                _ => asked.loads.push(model),
-            }
+        for tracked in &self.list {
+            tracked.tell_asked(&mut asked);
         }
         asked
+    }
+
+    /// The model whose files our own reader reads for a load or a swap.
+    pub fn reading(&self) -> Option<&ModelName> {
+        self.list.iter().find(|tracked| tracked.act.is_live() && tracked.is_reading()).map(|t| &t.act.model)
     }
 
     fn load_in_flight(&self) -> Option<&ModelName> {
@@ -123,7 +118,7 @@ impl Acts {
 
     /// Starts what may start, and says what is to be sent. While a load is pending, ours or another client's,
     /// nothing else goes out (#17408 dead-locks the server); acts on one model go one after the other.
-    pub fn start(&mut self, known: &Known, models: &[Model], now: Moment) -> Vec<(ActId, Job)> {
+    pub fn start(&mut self, known: &mut Known, models: &[Model], now: Moment) -> Vec<(ActId, Job)> {
         let mut jobs = Vec::new();
         for at in 0..self.list.len() {
             if self.list[at].step != Step::Waiting || !self.list[at].act.is_live() {
@@ -134,12 +129,7 @@ impl Acts {
                 self.list[at].act.state = ActState::Queued { why, since };
                 continue;
             }
-            let tracked = &mut self.list[at];
-            match first_job(&tracked.act, &mut tracked.victims, known, models) {
-                Ok(Some(job)) => tracked.send(job, &mut jobs),
-                Ok(None) => tracked.done(now),
-                Err(why) => tracked.fail(why, false, now),
-            }
+            self.list[at].begin(known, models, now, &mut jobs);
         }
         jobs
     }
@@ -148,6 +138,12 @@ impl Acts {
         let act = &self.list[at].act;
         if let Some(loading) = self.load_in_flight().or_else(|| known.load_pending()) {
             return Some(format!("waits for the load of {loading}"));
+        }
+        // What must go for it is not known before the other has ended.
+        let loads = matches!(act.kind, ActKind::Load | ActKind::Swap);
+        let swaps = |other: &&Tracked| other.act.is_live() && other.is_swapping();
+        if let Some(other) = self.list[..at].iter().find(swaps).filter(|_| loads) {
+            return Some(format!("waits for the {} of {}", other.act.kind.verb(), other.act.model));
         }
         let earlier =
             self.list[..at].iter().find(|other| other.act.is_live() && other.act.model == act.model)?;
@@ -163,73 +159,85 @@ impl Acts {
         now: Moment,
     ) -> Vec<(ActId, Job)> {
         let mut jobs = Vec::new();
-        let Some(tracked) =
-            self.list.iter_mut().find(|tracked| tracked.act.id == id && tracked.act.is_live())
-        else {
-            return jobs;
-        };
-        let Step::Asked(job) = tracked.step.clone() else { return jobs };
-        match (answer, job) {
-            (Answer::Failed(why), _) => tracked.fail(why, false, now),
-            (Answer::OnlyEmbeds, Job::Load { model, keep_alive, num_ctx, embed: false }) => {
-                tracked.send(Job::Load { model, keep_alive, num_ctx, embed: true }, &mut jobs);
-            }
-            (Answer::OnlyEmbeds, Job::Touch { model, keep_alive, num_ctx, embed: false }) => {
-                tracked.send(Job::Touch { model, keep_alive, num_ctx, embed: true }, &mut jobs);
-            }
-            (Answer::OnlyEmbeds, _) => tracked.fail("the server cannot load it".to_owned(), false, now),
-            (Answer::Ok, Job::Unload { .. }) if tracked.act.kind == ActKind::Swap => {
-                let job = match tracked.victims.pop() {
-                    Some(model) => Job::Unload { model },
-                    None => load_job(&tracked.act, known),
-                };
-                tracked.send(job, &mut jobs);
-            }
-            (Answer::Ok, job) => tracked.show(&job, known),
+        if let Some(tracked) = self.live(id) {
+            tracked.answered(answer, known, now, &mut jobs);
         }
         jobs
     }
 
-    /// Ends what the latest `/api/ps` shows as done, and what it should show by now but does not.
-    pub fn settle(&mut self, known: &Known, now: Moment) {
-        for tracked in self.list.iter_mut().filter(|tracked| tracked.act.is_live()) {
-            let Step::Showing { goal, patience } = tracked.step else { continue };
-            let running = known.running_as(&tracked.act.model);
-            let forever = running.is_some_and(|running| running.expiry == Expiry::Never);
-            let shown = match goal {
-                Goal::InVram => running.is_some(),
-                Goal::Gone => running.is_none(),
-                Goal::Forever => forever,
-                Goal::NotForever => running.is_some() && !forever,
-                Goal::Renewed { from } => running.is_some_and(|running| {
-                    Some(running.expiry) != from || forever || running.expiry.is_past(now.wall)
-                }),
-            };
-            if shown {
-                tracked.done(now);
-            } else if goal == Goal::Gone {
-                // An unload ends when the model's work ends, however long that takes.
-            } else if patience == 0 {
-                let why = match running {
-                    None => "the server answered, but does not list it",
-                    Some(_) => {
-                        "the server answered, but its keep_alive did not change: another client may have set it"
-                    }
-                };
-                tracked.fail(why.to_owned(), false, now);
-            } else {
-                tracked.step = Step::Showing { goal, patience: patience - 1 };
-            }
+    /// Our own reader got so far for a load or a swap; `over` when nothing more comes of it.
+    pub fn read_on(
+        &mut self,
+        id: ActId,
+        read: Bytes,
+        over: bool,
+        known: &mut Known,
+        now: Moment,
+    ) -> Vec<(ActId, Job)> {
+        let mut jobs = Vec::new();
+        if let Some(tracked) = self.list.iter_mut().find(|tracked| tracked.act.id == id) {
+            tracked.read_on(read, over, known, now, &mut jobs);
         }
+        jobs
+    }
+
+    /// Our own reader must not read for it: it goes on without.
+    pub fn reads_nothing(&mut self, id: ActId, known: &mut Known, now: Moment) -> Vec<(ActId, Job)> {
+        let mut jobs = Vec::new();
+        if let Some(tracked) = self.live(id) {
+            tracked.reads_nothing(known, now, &mut jobs);
+        }
+        jobs
+    }
+
+    /// The act of a load or a swap that our own reader reads for.
+    pub fn reader_of(&mut self, id: ActId) -> Option<&mut Act> {
+        let found = self.list.iter_mut().find(|tracked| tracked.act.id == id && tracked.is_reading())?;
+        Some(&mut found.act)
+    }
+
+    /// Loads and swaps that our own reader reads for.
+    pub fn read_for(&self) -> Vec<ActId> {
+        self.list.iter().filter(|tracked| tracked.is_reading()).map(|tracked| tracked.act.id).collect()
+    }
+
+    fn live(&mut self, id: ActId) -> Option<&mut Tracked> {
+        self.list.iter_mut().find(|tracked| tracked.act.id == id && tracked.act.is_live())
+    }
+
+    /// Ends what the latest `/api/ps` shows as done, and what it should show by now but does not; says what it
+    /// contradicts that was taken for done.
+    pub fn settle(&mut self, known: &mut Known, now: Moment) -> Vec<(ModelName, What)> {
+        let mut contradicted = Vec::new();
+        for tracked in &mut self.list {
+            contradicted.extend(tracked.settle(known, now));
+        }
+        self.look(known);
+        contradicted
+    }
+
+    /// Takes what the latest readings show of models that have to go.
+    pub fn look(&mut self, known: &Known) {
+        self.list.iter_mut().for_each(|tracked| tracked.look(known));
+    }
+
+    /// Loads and swaps that are over and all seen of; `now_or_never` also those of which something is still to come.
+    pub fn records(&mut self, known: &Known, now_or_never: bool) -> Vec<SwapRecord> {
+        self.list.iter_mut().filter_map(|tracked| tracked.record(known, now_or_never)).collect()
     }
 
     /// Cancels what runs or waits for `model`, or everything; says whose requests are to be dropped.
-    pub fn cancel(&mut self, model: Option<&ModelName>, now: Moment) -> Vec<(ActId, ModelName)> {
+    pub fn cancel(
+        &mut self,
+        model: Option<&ModelName>,
+        known: &Known,
+        now: Moment,
+    ) -> Vec<(ActId, ModelName)> {
         let mut dropped = Vec::new();
         for tracked in &mut self.list {
             if tracked.act.is_live() && model.is_none_or(|model| tracked.act.model == *model) {
                 dropped.push((tracked.act.id, tracked.act.model.clone()));
-                tracked.fail("cancelled".to_owned(), true, now);
+                tracked.cancel(known, now);
             }
         }
         dropped
@@ -242,7 +250,10 @@ impl Acts {
             tracked.told = true;
             let verb = tracked.act.kind.verb();
             let what = match (&tracked.act.state, tracked.act.kind) {
-                (ActState::Failed { cancelled: true, .. }, _) => What::Cancelled { verb },
+                (ActState::Failed { why, cancelled: true, .. }, _) => {
+                    let left = why.strip_prefix("cancelled ").map(ToOwned::to_owned);
+                    What::Cancelled { verb, left }
+                }
                 (ActState::Failed { why, .. }, _) => What::Failed { verb, why: why.clone() },
                 (_, ActKind::Touch) => What::Touched { keep_alive: None },
                 (_, ActKind::KeepAlive(keep_alive)) => What::Touched { keep_alive: Some(keep_alive) },
@@ -266,66 +277,21 @@ pub(super) fn forget_ended<T>(list: &mut Vec<T>, act: impl Fn(&T) -> &Act) {
     });
 }
 
-impl Tracked {
-    fn send(&mut self, job: Job, jobs: &mut Vec<(ActId, Job)>) {
-        if let Job::Unload { model } = &job
-            && self.act.kind == ActKind::Swap
-        {
-            self.displaced.push(model.clone());
-        }
-        let stage = match &job {
-            Job::Load { .. } => "loading",
-            Job::Touch { .. } => "asking",
-            Job::Unload { .. } if self.act.kind == ActKind::Swap => "making room",
-            Job::Unload { .. } => "unloading",
-        };
-        self.act.state = ActState::Running { stage, since: self.asked };
-        self.step = Step::Asked(job.clone());
-        jobs.push((self.act.id, job));
-    }
-
-    /// The server said yes: now a snapshot has to show it.
-    fn show(&mut self, job: &Job, known: &mut Known) {
-        let model = &self.act.model;
-        let running = known.running.get(model);
-        let goal = match (self.act.kind, job) {
-            (_, Job::Unload { .. }) => Goal::Gone,
-            (ActKind::Pin | ActKind::KeepAlive(KeepAlive::Forever), _) => Goal::Forever,
-            (ActKind::Unpin, _) => Goal::NotForever,
-            (_, Job::Touch { .. }) => Goal::Renewed { from: running.map(|running| running.expiry) },
-            _ => Goal::InVram,
-        };
-        if self.act.kind == ActKind::Pin
-            && let Some(before) = running.and_then(|running| running.keep_alive)
-            && !before.is_forever()
-        {
-            known.before_pin.insert(model.clone(), before);
-        }
-        let stage = if goal == Goal::Gone { "waiting until it is gone" } else { "waiting to see it" };
-        self.act.state = ActState::Running { stage, since: self.asked };
-        self.step = Step::Showing { goal, patience: PATIENCE };
-    }
-
-    fn done(&mut self, now: Moment) {
-        self.act.state = ActState::Done { took: now.since(self.asked.mono), at: now };
-    }
-
-    fn fail(&mut self, why: String, cancelled: bool, now: Moment) {
-        self.act.state = ActState::Failed { why, cancelled, at: now };
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
+    use super::tracked::PATIENCE;
     use super::*;
     use crate::config::Config;
     use crate::engine::facts::{Installed, Loading, Running};
     use crate::residency::bytes::Bytes;
+    use crate::residency::expiry::Expiry;
     use crate::residency::forecast::Forecast;
+    use crate::residency::keep_alive::KeepAlive;
     use crate::residency::snapshot::Details;
+    use crate::residency::swap::{Ended, Stage};
 
     fn name(text: &str) -> ModelName {
         ModelName::parse(text).unwrap()
@@ -367,9 +333,17 @@ mod tests {
         Expiry::At("2026-11-23T12:05:00Z".parse().unwrap())
     }
 
-    fn begin(acts: &mut Acts, known: &Known, kind: ActKind, text: &str) -> Vec<Job> {
+    fn order(acts: &Acts, kind: ActKind, text: &str) -> Order {
         let id = ActId(acts.list.len() as u64 + 1);
-        acts.take(id, kind, name(text), now());
+        Order { id, kind, model: name(text), wish: Wish::default(), agreed: None }
+    }
+
+    fn ok() -> Answer {
+        Answer::Ok(Said::default())
+    }
+
+    fn begin(acts: &mut Acts, known: &mut Known, kind: ActKind, text: &str) -> Vec<Job> {
+        acts.take(order(acts, kind, text), now());
         acts.start(known, &[], now()).into_iter().map(|(_, job)| job).collect()
     }
 
@@ -378,26 +352,27 @@ mod tests {
     }
 
     #[test]
-    fn a_load_is_done_only_when_a_snapshot_shows_it() {
+    fn a_load_is_done_when_it_is_answered_and_stays_pending_until_a_snapshot_lists_it() {
         let (mut acts, mut known) = (Acts::default(), known(&["a"]));
-        assert_eq!(begin(&mut acts, &known, ActKind::Load, "a"), [load("a")]);
-        acts.answered(ActId(1), Answer::Ok, &mut known, now());
-        acts.settle(&known, now());
-        assert!(acts.any_live());
-        run(&mut known, "a", 4096, soon());
-        acts.settle(&known, now());
+        assert_eq!(begin(&mut acts, &mut known, ActKind::Load, "a"), [load("a")]);
+        known.loading.insert(name("a"), pending());
+        acts.answered(ActId(1), ok(), &mut known, now());
         assert!(matches!(acts.list()[0].state, ActState::Done { .. }));
+        assert!(known.loading[&name("a")].answered.is_some());
+        assert_eq!(begin(&mut acts, &mut known, ActKind::Unload, "a"), [], "it is not listed yet");
+        run(&mut known, "a", 4096, soon());
+        assert_eq!(acts.settle(&mut known, now()), []);
+        assert!(!acts.any_unseen());
     }
 
     #[test]
-    fn a_load_that_no_snapshot_shows_fails_in_the_end() {
+    fn a_load_that_no_snapshot_lists_is_contradicted_in_the_end_once() {
         let (mut acts, mut known) = (Acts::default(), known(&["a"]));
-        begin(&mut acts, &known, ActKind::Load, "a");
-        acts.answered(ActId(1), Answer::Ok, &mut known, now());
-        (0..=PATIENCE).for_each(|_| acts.settle(&known, now()));
-        assert!(matches!(acts.list()[0].state, ActState::Failed { .. }));
-        assert!(matches!(acts.news()[..], [(_, What::Failed { verb: "load", .. })]));
-        assert_eq!(acts.news(), []);
+        begin(&mut acts, &mut known, ActKind::Load, "a");
+        acts.answered(ActId(1), ok(), &mut known, now());
+        let told: Vec<usize> = (0..PATIENCE + 3).map(|_| acts.settle(&mut known, now()).len()).collect();
+        assert_eq!(told, [0, 0, 0, 0, 0, 1, 0, 0]);
+        assert!(!acts.any_unseen());
     }
 
     #[test]
@@ -405,51 +380,295 @@ mod tests {
         let (mut acts, mut known) = (Acts::default(), known(&["a"]));
         run(&mut known, "a", 16384, soon());
         let job = Job::Touch { model: name("a"), keep_alive: None, num_ctx: Some(16384), embed: false };
-        assert_eq!(begin(&mut acts, &known, ActKind::Touch, "a"), std::slice::from_ref(&job));
-        acts.cancel(None, now());
-        assert_eq!(begin(&mut acts, &known, ActKind::Load, "a"), [job]);
+        assert_eq!(begin(&mut acts, &mut known, ActKind::Touch, "a"), std::slice::from_ref(&job));
+        acts.cancel(None, &known, now());
+        assert_eq!(begin(&mut acts, &mut known, ActKind::Load, "a"), [job]);
     }
 
     #[test]
     fn while_a_load_is_pending_nothing_else_goes_out() {
         let (mut acts, mut known) = (Acts::default(), known(&["a", "b"]));
         run(&mut known, "b", 4096, soon());
-        known.loading.insert(name("a"), Loading { since: now(), ours: false, from_ram: None });
+        known
+            .loading
+            .insert(name("a"), Loading { since: now(), ours: false, answered: None, from_ram: None });
         for kind in [ActKind::Touch, ActKind::Pin, ActKind::Unload] {
-            assert_eq!(begin(&mut acts, &known, kind, "b"), []);
+            assert_eq!(begin(&mut acts, &mut known, kind, "b"), []);
         }
         assert!(matches!(&acts.list()[0].state, ActState::Queued { why, .. } if why.contains("load of a")));
         known.loading.clear();
-        assert_eq!(acts.start(&known, &[], now()).len(), 1, "one act on a model at a time");
+        assert_eq!(acts.start(&mut known, &[], now()).len(), 1, "one act on a model at a time");
+    }
+
+    fn pending() -> Loading {
+        Loading { since: now(), ours: true, answered: None, from_ram: None }
+    }
+
+    /// The models as a snapshot has them; what loading `a` would evict.
+    fn models(known: &Known, evicts: &[&str]) -> Vec<Model> {
+        let snapshot =
+            crate::engine::poll::join(known, &std::collections::VecDeque::new(), Vec::new(), now());
+        let mut models = snapshot.servers[0].models.clone();
+        models[0].forecast =
+            Some(Forecast { evicts: evicts.iter().map(|text| name(text)).collect(), why: String::new() });
+        models
+    }
+
+    /// A swap to `a` beside `b` and `c`, of which `b` is pinned.
+    fn swap(evicts: &[&str], change: impl FnOnce(&mut Order)) -> (Acts, Known, Vec<(ActId, Job)>) {
+        let (mut acts, mut known) = (Acts::default(), known(&["a", "b", "c"]));
+        run(&mut known, "b", 4096, Expiry::Never);
+        run(&mut known, "c", 4096, soon());
+        let models = models(&known, evicts);
+        let mut order = order(&acts, ActKind::Swap, "a");
+        change(&mut order);
+        acts.take(order, now());
+        let jobs = acts.start(&mut known, &models, now());
+        (acts, known, jobs)
+    }
+
+    fn unload(text: &str) -> Vec<(ActId, Job)> {
+        vec![(ActId(1), Job::Unload { model: name(text) })]
+    }
+
+    fn why(acts: &Acts) -> String {
+        let ActState::Failed { why, .. } = &acts.list()[0].state else { panic!("{:?}", acts.list()) };
+        why.clone()
     }
 
     #[test]
     fn a_swap_unloads_the_victims_in_order_and_loads_as_soon_as_the_last_is_answered() {
-        let (mut acts, mut known) = (Acts::default(), known(&["a", "b", "c"]));
-        run(&mut known, "b", 4096, soon());
-        run(&mut known, "c", 4096, soon());
-        let snapshot =
-            crate::engine::poll::join(&known, &std::collections::VecDeque::new(), Vec::new(), now());
-        let mut models = snapshot.servers[0].models.clone();
-        models[0].forecast = Some(Forecast { evicts: vec![name("c"), name("b")], why: String::new() });
-        acts.take(ActId(1), ActKind::Swap, name("a"), now());
-        let unload = |text| vec![(ActId(1), Job::Unload { model: name(text) })];
-        assert_eq!(acts.start(&known, &models, now()), unload("c"));
-        assert_eq!(acts.answered(ActId(1), Answer::Ok, &mut known, now()), unload("b"));
-        assert_eq!(acts.answered(ActId(1), Answer::Ok, &mut known, now()), [(ActId(1), load("a"))]);
+        let (mut acts, mut known, jobs) = swap(&["c", "b"], |_| {});
+        assert_eq!(jobs, unload("c"));
+        assert_eq!(acts.answered(ActId(1), ok(), &mut known, now()), unload("b"));
+        assert_eq!(acts.answered(ActId(1), ok(), &mut known, now()), [(ActId(1), load("a"))]);
         assert!(acts.asked().unloads.contains_key(&name("b")), "both are our own unloads");
+        acts.answered(ActId(1), ok(), &mut known, now());
+        assert!(matches!(acts.list()[0].state, ActState::Done { .. }));
+        assert!(acts.asked().unloads.contains_key(&name("b")), "also while they go after the end");
+        let swap = acts.list()[0].swap.clone().unwrap();
+        assert_eq!((&swap.plan.goes[..], &swap.plan.stays[..]), (&[name("c"), name("b")][..], &[][..]));
+        assert_eq!((swap.stage, &swap.ended), (None, &Some(Ended::Ready)));
+    }
+
+    #[test]
+    fn a_pin_that_a_swap_displaces_comes_back_with_the_model() {
+        let (mut acts, mut known, jobs) = swap(&["b"], |_| {});
+        assert_eq!(jobs, unload("b"));
+        acts.answered(ActId(1), ok(), &mut known, now());
+        acts.answered(ActId(1), ok(), &mut known, now());
+        known.running.remove(&name("b"));
+        let keep_alive = Some(KeepAlive::Forever);
+        let back = Job::Load { model: name("b"), keep_alive, num_ctx: None, embed: false };
+        assert_eq!(begin(&mut acts, &mut known, ActKind::Swap, "b"), [back]);
+        acts.cancel(None, &known, now());
+        assert_eq!(begin(&mut acts, &mut known, ActKind::Unpin, "b"), [], "there is no pin left");
+        assert!(known.suspended_pins.is_empty());
+    }
+
+    #[test]
+    fn a_pinned_model_that_nobody_was_asked_about_is_not_displaced() {
+        let (acts, _, jobs) = swap(&["c", "b"], |order| order.agreed = Some(vec![name("c")]));
+        assert_eq!(jobs, []);
+        assert_eq!(why(&acts), "by now it would displace b, which is pinned: swap again to go on");
+        let (_, _, jobs) = swap(&["b", "c"], |order| order.agreed = Some(vec![name("b")]));
+        assert_eq!(jobs, unload("b"), "an idle model is displaced without asking");
+        let (acts, _, jobs) = swap(&["b"], |order| {
+            order.agreed = Some(vec![name("b")]);
+            order.wish.spare = true;
+        });
+        assert_eq!((jobs, why(&acts)), (vec![], "it would displace b, which is pinned".to_owned()));
+    }
+
+    #[test]
+    fn what_fails_says_in_which_stage_and_offers_the_old_model() {
+        let no = || Answer::Failed("out of memory".to_owned());
+        let ended = |acts: &Acts| acts.list()[0].swap.clone().unwrap().ended.clone().unwrap();
+        let failed = |stage| Ended::Failed { stage, why: "out of memory".to_owned() };
+
+        let (mut acts, mut known, _) = swap(&["c"], |_| {});
+        acts.answered(ActId(1), no(), &mut known, now());
+        assert_eq!((ended(&acts), why(&acts)), (failed(Stage::Unload), "out of memory".to_owned()));
+
+        let offer = "out of memory; load c again with l (or resident load c)".to_owned();
+        let (mut acts, mut known, _) = swap(&["c"], |order| order.wish.first_token = true);
+        acts.answered(ActId(1), ok(), &mut known, now());
+        acts.answered(ActId(1), no(), &mut known, now());
+        assert_eq!((ended(&acts), why(&acts)), (failed(Stage::Load), offer.clone()));
+        assert!(matches!(acts.news()[..], [(_, What::Failed { verb: "swap", .. })]));
+        assert_eq!(acts.news(), []);
+
+        let (mut acts, mut known, _) = swap(&["c"], |order| order.wish.first_token = true);
+        acts.answered(ActId(1), ok(), &mut known, now());
+        let token = acts.answered(ActId(1), ok(), &mut known, now());
+        assert!(matches!(&token[..], [(_, Job::FirstToken { .. })]));
+        acts.answered(ActId(1), no(), &mut known, now());
+        assert_eq!((ended(&acts), why(&acts)), (failed(Stage::FirstToken), offer));
+    }
+
+    #[test]
+    fn what_is_cancelled_says_in_which_stage_and_what_is_loaded_now() {
+        let mut seen = Vec::new();
+        for answers in 0..2 {
+            let (mut acts, mut known, _) = swap(&["c", "b"], |order| order.wish.first_token = true);
+            (0..answers * 2).for_each(|_| drop(acts.answered(ActId(1), ok(), &mut known, now())));
+            acts.cancel(None, &known, now());
+            seen.push(why(&acts));
+        }
+        assert_eq!(seen[0], "cancelled while unloading: c is unloaded, b is still loaded");
+        assert_eq!(seen[1], "cancelled while loading: c, b are unloaded, nothing is loaded");
+        let (mut acts, mut known, _) = swap(&["c"], |order| order.wish.first_token = true);
+        acts.answered(ActId(1), ok(), &mut known, now());
+        acts.cancel(None, &known, now());
+        let left = "while loading: c is unloaded, b is still loaded";
+        let expected = What::Cancelled { verb: "swap", left: Some(left.to_owned()) };
+        assert_eq!(acts.news(), [(name("a"), expected)]);
+        let (mut acts, mut known, _) = swap(&[], |order| order.wish.first_token = true);
+        acts.answered(ActId(1), ok(), &mut known, now());
+        acts.cancel(None, &known, now());
+        assert_eq!(why(&acts), "cancelled while waiting for the first token: a is loaded");
+    }
+
+    #[test]
+    fn reading_first_comes_before_the_unload_and_reading_beside_with_the_load() {
+        let wants = |way| move |order: &mut Order| order.wish.way = Some(way);
+        let read = || (ActId(1), Job::Read { model: name("a") });
+        let (mut acts, mut known, jobs) = swap(&["c"], wants(Way::First));
+        assert_eq!(jobs, [read()]);
+        assert_eq!(acts.reading(), Some(&name("a")));
+        let next = acts.read_on(ActId(1), Bytes(7), true, &mut known, now());
+        assert_eq!(next, unload("c"), "the old model stays until all is read");
+        assert_eq!(acts.answered(ActId(1), ok(), &mut known, now()), [(ActId(1), load("a"))]);
+
+        let (mut acts, mut known, _) = swap(&["c"], wants(Way::First));
+        acts.cancel(None, &known, now());
+        assert_eq!(why(&acts), "cancelled while reading ahead: what was loaded still is");
+        assert_eq!(acts.read_on(ActId(1), Bytes(7), true, &mut known, now()), []);
+
+        let (mut acts, mut known, jobs) = swap(&["c"], wants(Way::Beside));
+        assert_eq!(jobs, unload("c"));
+        let jobs = acts.answered(ActId(1), ok(), &mut known, now());
+        assert_eq!(jobs, [read(), (ActId(1), load("a"))]);
+        let jobs = acts.answered(ActId(1), ok(), &mut known, now());
+        assert_eq!(jobs, [(ActId(1), Job::ReadNoMore)], "the load needs no more help");
+        acts.read_on(ActId(1), Bytes(9), true, &mut known, now());
+        let swap = acts.list()[0].swap.clone().unwrap();
+        assert_eq!((swap.stages.read, swap.plan.way), (Some(Bytes(9)), Way::Beside));
+    }
+
+    #[test]
+    fn what_must_not_be_read_is_loaded_without() {
+        let (mut acts, mut known, jobs) = swap(&["c"], |order| order.wish.way = Some(Way::First));
+        assert!(matches!(jobs[..], [(_, Job::Read { .. })]));
+        assert_eq!(acts.reads_nothing(ActId(1), &mut known, now()), unload("c"));
+        assert_eq!(acts.list()[0].swap.clone().unwrap().plan.way, Way::Off);
+    }
+
+    #[test]
+    fn a_context_that_is_wished_is_loaded_and_another_one_is_a_reload() {
+        let (mut acts, mut known) = (Acts::default(), known(&["a"]));
+        known.last_context.insert(name("a"), 2048);
+        let with = |num_ctx| Job::Load { model: name("a"), keep_alive: None, num_ctx, embed: false };
+        let begin = |known: &mut Known, acts: &mut Acts, wanted| {
+            let mut order = order(acts, ActKind::Swap, "a");
+            order.wish.num_ctx = wanted;
+            acts.take(order, now());
+            let jobs: Vec<Job> = acts.start(known, &[], now()).into_iter().map(|(_, job)| job).collect();
+            acts.cancel(None, known, now());
+            jobs
+        };
+        assert_eq!(begin(&mut known, &mut acts, None), [with(Some(2048))], "what it last ran with");
+        assert_eq!(begin(&mut known, &mut acts, Some(8192)), [with(Some(8192))]);
+        run(&mut known, "a", 4096, soon());
+        let touch = |num_ctx| Job::Touch { model: name("a"), keep_alive: None, num_ctx, embed: false };
+        assert_eq!(begin(&mut known, &mut acts, None), [touch(Some(4096))]);
+        assert_eq!(begin(&mut known, &mut acts, Some(4096)), [touch(Some(4096))]);
+        assert_eq!(begin(&mut known, &mut acts, Some(8192)), [with(Some(8192))]);
+        assert!(acts.list().last().unwrap().swap.as_ref().unwrap().plan.before.in_vram);
+        known.installed.get_mut(&name("a")).unwrap().details.train_context = Some(4096);
+        assert_eq!(begin(&mut known, &mut acts, Some(8192)), [touch(Some(4096))], "it gets no more");
+    }
+
+    /// So many milliseconds after `start`.
+    fn at(start: Moment, millis: u64) -> Moment {
+        Moment { mono: start.mono + Duration::from_millis(millis), ..start }
+    }
+
+    #[test]
+    fn each_stage_has_its_clock_and_what_goes_is_watched_past_the_end() {
+        use crate::residency::host::{Card, CardProcess, Cards};
+        use crate::residency::timing::Reading;
+        let (mut acts, mut known) = (Acts::default(), known(&["a", "b"]));
+        run(&mut known, "b", 4096, soon());
+        let start = now();
+        let card = |pids: &[u32], millis| {
+            let process = |pid: &u32| CardProcess { pid: *pid, used: Some(Bytes(1)) };
+            let free = Bytes(10 - pids.len() as u64);
+            let card = Card { free, processes: pids.iter().map(process).collect(), ..Card::default() };
+            Some(Reading { value: Cards::Known(vec![card]), at: at(start, millis) })
+        };
+        known.cards = card(&[], 0);
+        let models = models(&known, &["b"]);
+        let mut order = order(&acts, ActKind::Swap, "a");
+        order.wish.first_token = true;
+        acts.take(order, start);
+        acts.start(&mut known, &models, at(start, 10));
+        acts.answered(ActId(1), ok(), &mut known, at(start, 30));
+        let said = Said { server_load: Some(Duration::from_millis(250)), first_line: None };
+        acts.answered(ActId(1), Answer::Ok(said), &mut known, at(start, 330));
+        let came = Said { server_load: None, first_line: Some(at(start, 370)) };
+        acts.answered(ActId(1), Answer::Ok(came), &mut known, at(start, 400));
+        let ms = |millis| Some(Duration::from_millis(millis));
+        let mut stages = crate::residency::swap::Stages {
+            unload: ms(20),
+            load: ms(300),
+            server_load: ms(250),
+            first_token: ms(40),
+            total: ms(370),
+            ..Default::default()
+        };
+        assert_eq!(acts.list()[0].swap.clone().unwrap().stages, stages);
+        assert_eq!(acts.records(&known, false), [], "what goes is not gone yet");
+        known.running.clear();
+        run(&mut known, "a", 4096, soon());
+        known.ps_at = Some(at(start, 500));
+        acts.settle(&mut known, at(start, 500));
+        known.cards = card(&[], 600);
+        acts.look(&known);
+        assert_eq!(acts.records(&known, false), [], "nothing shows that its memory is back");
+        let back = Card { free: Bytes(11), ..Card::default() };
+        known.cards = Some(Reading { value: Cards::Known(vec![back]), at: at(start, 700) });
+        acts.look(&known);
+        (stages.gone, stages.card_free) = (ms(490), ms(690));
+        let records = acts.records(&known, false);
+        assert_eq!(records.len(), 1);
+        assert_eq!((records[0].stages, &records[0].displaced[..]), (stages, &[name("b")][..]));
+        assert_eq!(acts.records(&known, true), [], "once");
+    }
+
+    #[test]
+    fn what_is_never_seen_does_not_keep_the_record_for_ever() {
+        let (mut acts, mut known, _) = swap(&["c"], |_| {});
+        acts.answered(ActId(1), ok(), &mut known, now());
+        acts.answered(ActId(1), ok(), &mut known, now());
+        let after = |acts: &mut Acts, known: &mut Known| {
+            acts.settle(known, now());
+            acts.records(known, false).len()
+        };
+        let kept: Vec<usize> = (0..6).map(|_| after(&mut acts, &mut known)).collect();
+        assert_eq!(kept, [0, 0, 0, 0, 1, 0]);
     }
 
     #[test]
     fn an_unload_waits_until_the_model_is_gone_however_long_it_works() {
         let (mut acts, mut known) = (Acts::default(), known(&["a"]));
         run(&mut known, "a", 4096, soon());
-        assert_eq!(begin(&mut acts, &known, ActKind::Unload, "a"), [Job::Unload { model: name("a") }]);
-        acts.answered(ActId(1), Answer::Ok, &mut known, now());
-        (0..100).for_each(|_| acts.settle(&known, now()));
+        assert_eq!(begin(&mut acts, &mut known, ActKind::Unload, "a"), [Job::Unload { model: name("a") }]);
+        acts.answered(ActId(1), ok(), &mut known, now());
+        (0..100).for_each(|_| drop(acts.settle(&mut known, now())));
         assert!(acts.any_live());
         known.running.clear();
-        acts.settle(&known, now());
+        acts.settle(&mut known, now());
         assert!(matches!(acts.list()[0].state, ActState::Done { .. }));
     }
 
@@ -457,19 +676,19 @@ mod tests {
     fn an_unpin_restores_what_was_learned_before_the_pin() {
         let (mut acts, mut known) = (Acts::default(), known(&["a"]));
         run(&mut known, "a", 4096, soon());
-        begin(&mut acts, &known, ActKind::Pin, "a");
-        acts.answered(ActId(1), Answer::Ok, &mut known, now());
+        begin(&mut acts, &mut known, ActKind::Pin, "a");
+        acts.answered(ActId(1), ok(), &mut known, now());
         run(&mut known, "a", 4096, Expiry::Never);
-        acts.settle(&known, now());
+        acts.settle(&mut known, now());
         let restored = Some(KeepAlive::For(Duration::from_secs(600)));
         let job = Job::Touch { model: name("a"), keep_alive: restored, num_ctx: Some(4096), embed: false };
-        assert_eq!(begin(&mut acts, &known, ActKind::Unpin, "a"), [job]);
+        assert_eq!(begin(&mut acts, &mut known, ActKind::Unpin, "a"), [job]);
     }
 
     #[test]
     fn an_embedding_model_is_loaded_again_through_the_other_door() {
         let (mut acts, mut known) = (Acts::default(), known(&["a"]));
-        begin(&mut acts, &known, ActKind::Load, "a");
+        begin(&mut acts, &mut known, ActKind::Load, "a");
         let again = acts.answered(ActId(1), Answer::OnlyEmbeds, &mut known, now());
         assert!(matches!(&again[..], [(_, Job::Load { embed: true, .. })]));
     }
@@ -478,8 +697,8 @@ mod tests {
     fn cloud_models_and_unknown_names_are_refused_with_words() {
         let (mut acts, mut known) = (Acts::default(), known(&["a"]));
         known.installed.get_mut(&name("a")).unwrap().details.remote_host = Some("https://ollama.com".into());
-        assert_eq!(begin(&mut acts, &known, ActKind::Unload, "a"), []);
-        assert_eq!(begin(&mut acts, &known, ActKind::Load, "b"), []);
+        assert_eq!(begin(&mut acts, &mut known, ActKind::Unload, "a"), []);
+        assert_eq!(begin(&mut acts, &mut known, ActKind::Load, "b"), []);
         let whys: Vec<bool> =
             acts.list().iter().map(|act| matches!(&act.state, ActState::Failed { .. })).collect();
         assert_eq!(whys, [true, true]);

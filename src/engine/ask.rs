@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tokio::sync::oneshot;
 
-use super::acts::{Answer, Job};
+use super::acts::{Answer, Job, Said};
 use super::facts::{Installed, Running, Shown};
 use super::known::Known;
 use crate::ollama::store::{Candidates, Store, blob_paths, usual_dirs};
@@ -85,7 +85,9 @@ pub(crate) async fn show(client: Client, name: ModelName, digest: String) -> Rep
     Reply::Show { digest, answer: client.show(&name).await.ok().map(|answer| shown(&answer)) }
 }
 
-pub(crate) async fn job(client: Client, id: ActId, job: Job) -> Reply {
+/// Sends what an act comes down to; what our own reader does is not sent.
+pub(crate) async fn job(client: Client, clock: Clock, id: ActId, job: Job) -> Reply {
+    let mut first_line = None;
     let result = match &job {
         Job::Load { model, keep_alive, num_ctx, embed } => {
             client.load(&Load { model, keep_alive: *keep_alive, num_ctx: *num_ctx, embed: *embed }).await
@@ -93,10 +95,18 @@ pub(crate) async fn job(client: Client, id: ActId, job: Job) -> Reply {
         Job::Touch { model, keep_alive, num_ctx, embed } => {
             client.touch(&Load { model, keep_alive: *keep_alive, num_ctx: *num_ctx, embed: *embed }).await
         }
+        Job::FirstToken { model, keep_alive, num_ctx } => {
+            let load = Load { model, keep_alive: *keep_alive, num_ctx: *num_ctx, embed: false };
+            client.one_token(&load, || first_line = Some(clock())).await
+        }
         Job::Unload { model } => client.unload(model).await,
+        Job::Read { .. } | Job::ReadNoMore => Ok(wire::Answer::default()),
     };
     let answer = match result {
-        Ok(_) => Answer::Ok,
+        Ok(said) => {
+            let server_load = said.load_duration.map(std::time::Duration::from_nanos);
+            Answer::Ok(Said { server_load, first_line })
+        }
         // 0.24 says what a model can do only here.
         Err(error) if error.words().is_some_and(|words| words.contains("does not support generate")) => {
             Answer::OnlyEmbeds

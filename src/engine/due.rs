@@ -18,6 +18,7 @@ pub(crate) struct Due {
     pub files_sent: bool,
     pub pages: Moment,
     pub runners: Moment,
+    pub leaving: Moment,
     pub next_event: u64,
     pub next_own: u64,
 }
@@ -38,6 +39,7 @@ impl Due {
             files_sent: false,
             pages: now,
             runners: now,
+            leaving: now,
             next_event: 1,
             next_own: 0,
         }

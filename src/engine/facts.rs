@@ -75,6 +75,8 @@ pub(crate) struct Loading {
     pub since: Moment,
     /// Whether we asked for it.
     pub ours: bool,
+    /// When the server answered ours; `/api/ps` is still to list it.
+    pub answered: Option<Moment>,
     /// Percent that was in RAM then.
     pub from_ram: Option<u8>,
 }

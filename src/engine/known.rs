@@ -11,14 +11,17 @@ use crate::config::Config;
 use crate::residency::bytes::Bytes;
 use crate::residency::history::History;
 use crate::residency::hold::Held;
-use crate::residency::host::{Cards, Ram, Runner};
+use crate::residency::host::{Cards, LoadMode, Ram, Runner};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::map::Pages;
 use crate::residency::name::ModelName;
+use crate::residency::predict::{Learned, Prediction, Where};
 use crate::residency::record::Past;
 use crate::residency::snapshot::{Blob, Details, Reach};
-use crate::residency::tier::Cached;
+use crate::residency::swap::Before;
+use crate::residency::tier::{Cached, Tiers};
 use crate::residency::timing::{Moment, Reading};
+use crate::residency::way;
 
 /// Page-cache readings by blob digest.
 pub(crate) type PageReadings = Arc<HashMap<String, Reading<Pages>>>;
@@ -70,6 +73,12 @@ pub(crate) struct Known {
     pub ghosts: Vec<ModelName>,
     /// keep_alive before our pin, to restore.
     pub before_pin: HashMap<ModelName, KeepAlive>,
+    /// Pins that a swap of ours displaced: given back when it loads the model again.
+    pub suspended_pins: BTreeSet<ModelName>,
+    /// How runners of this server read their files, once one was seen.
+    pub mode: Option<LoadMode>,
+    /// The model that is asked about: what the server tells of it is asked first.
+    pub looked_at: Option<ModelName>,
     /// When each model was last used by anybody, as far as it was seen.
     pub last_use: HashMap<ModelName, Moment>,
     /// What this process keeps in RAM.
@@ -90,6 +99,8 @@ pub(crate) struct Known {
     pub past: Arc<Past>,
     /// How far agents' runs were followed.
     pub agents: Agents,
+    /// What was learned from it.
+    pub learned: Lessons,
     /// When each model was last mended.
     pub mended: HashMap<ModelName, Moment>,
     /// Main memory.
@@ -104,7 +115,31 @@ pub(crate) struct Known {
     pub runners: Option<Reading<Vec<Runner>>>,
 }
 
+/// What loads before taught, and from which past.
+#[derive(Default)]
+pub(crate) struct Lessons {
+    from: Arc<Past>,
+    learned: Learned,
+}
+
 impl Known {
+    /// Learns from the past, if that is another one than at the last call: it takes some milliseconds.
+    pub fn learn(&mut self) {
+        if !Arc::ptr_eq(&self.learned.from, &self.past) {
+            self.learned = Lessons { from: Arc::clone(&self.past), learned: Learned::of(&self.past) };
+        }
+    }
+
+    /// How long a model takes to be in VRAM from where its bytes are now, read ahead as a swap would choose it. A load
+    /// that needs room waits for an unload.
+    pub fn predict(&self, model: &ModelName, tiers: &Tiers, displaces: bool) -> Option<Prediction> {
+        let whole = tiers.whole();
+        let ram = (tiers.unknown == Bytes::ZERO).then_some(tiers.ram);
+        let before = Before { whole, in_vram: false, ram, estimate: false };
+        let way = way::choose(&self.past.swaps, self.load_mode(), &before);
+        self.learned.learned.predict(&Where { model, whole, ram, displaces, way: Some(way) })
+    }
+
     /// Nothing but the settings is known yet.
     pub fn new(config: Arc<Config>, host_name: String, local: bool, demo_scale: Option<u64>) -> Known {
         Known {
@@ -129,6 +164,9 @@ impl Known {
             last_context: HashMap::new(),
             ghosts: Vec::new(),
             before_pin: HashMap::new(),
+            suspended_pins: BTreeSet::new(),
+            mode: None,
+            looked_at: None,
             last_use: HashMap::new(),
             kept: BTreeMap::new(),
             held: Holds::default(),
@@ -139,6 +177,7 @@ impl Known {
             journal_trouble: None,
             past: Arc::default(),
             agents: Agents::default(),
+            learned: Lessons::default(),
             mended: HashMap::new(),
             ram: None,
             cards: None,
@@ -276,6 +315,20 @@ impl Known {
     /// Whether a load is known to be pending for anybody: then nothing but a load may be sent (#17408).
     pub fn load_pending(&self) -> Option<&ModelName> {
         self.loading.keys().next()
+    }
+
+    /// How a runner of this server will read its file: as the ones before it did, as far as any was seen.
+    pub fn load_mode(&self) -> LoadMode {
+        let before =
+            || self.past.swaps.iter().map(|(_, swap)| swap.mode).find(|mode| *mode != LoadMode::Unknown);
+        self.mode.or_else(before).unwrap_or(LoadMode::Unknown)
+    }
+
+    /// Keeps how the runners of this server read.
+    pub fn learn_mode(&mut self) {
+        let mut modes =
+            self.running.keys().filter_map(|name| self.runner(name)).map(|runner| runner.load_mode);
+        self.mode = modes.find(|mode| *mode != LoadMode::Unknown).or(self.mode);
     }
 
     /// The context a load of the model carries: the config's for it, its phase's, what it last ran with here, none.

@@ -27,15 +27,13 @@ use crate::residency::event::{Event, RING, What};
 use crate::residency::host::{Cards, Ram, Runner};
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Reach, Snapshot};
-use crate::residency::timing::{Clock, Moment, Reading};
+use crate::residency::swap::Wish;
+use crate::residency::timing::{Clock, Moment};
 
 /// Between two looks at acts of the RAM tier that wait for something.
 const RAM_TURN: Duration = Duration::from_millis(500);
 /// An answer that takes longer makes the server slow.
 const SLOW: Duration = Duration::from_secs(1);
-
-/// A reading that a probe's thread renews.
-pub type Probe<T> = watch::Receiver<Option<Reading<T>>>;
 
 /// The manager and all it owns.
 pub(crate) struct Manager {
@@ -43,7 +41,7 @@ pub(crate) struct Manager {
     pub client: Client,
     pub clock: Clock,
     pub ram: Box<dyn FnMut() -> Option<Ram> + Send>,
-    pub cards: Option<Probe<Cards>>,
+    pub cards: Option<Watched<Cards>>,
     pub pages: Option<PageCache>,
     pub readings: Option<watch::Receiver<PageReadings>>,
     pub runners: Option<Watched<Vec<Runner>>>,
@@ -93,7 +91,7 @@ impl Manager {
                         news = true;
                     }
                 }
-                () = changed(&mut self.cards) => news = self.see_cards(),
+                () = changed_in(self.cards.as_mut().map(|w| &mut w.readings)) => news = self.see_cards(),
                 () = changed_in(self.runners.as_mut().map(|w| &mut w.readings)) => news = self.see_runners(),
                 from = changed_tier(self.tier.as_mut()) => news = self.see_tier(&from),
                 () = journal_changed(self.journals.opened()) => news = self.see_journal(),
@@ -101,6 +99,7 @@ impl Manager {
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
         }
+        self.keep_records(true);
         self.hand_over_the_rest();
     }
 
@@ -118,7 +117,11 @@ impl Manager {
         };
         // What waits for the RAM tier is looked at again in a while: a verification may have to be given up.
         let ram = self.moves_ram().then(|| now.mono + RAM_TURN);
-        [Some(ps), ram, self.look_for_loads(now)].into_iter().flatten().min().unwrap_or(ps)
+        [Some(ps), ram, self.look_for_loads(now), self.watch_leaving(now)]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(ps)
     }
 
     /// Sends what is due; says whether something is to be shown for it.
@@ -139,10 +142,13 @@ impl Manager {
             }
             _ => {}
         }
-        if !matches!(self.known.reach, Reach::Up { .. }) && self.known.tags_trouble.is_none() {
+        // At first what is installed is asked beside what is loaded: a command that waits needs both.
+        let asks = matches!(self.known.reach, Reach::Up { .. } | Reach::Connecting);
+        if !asks && self.known.tags_trouble.is_none() {
             return reach != std::mem::discriminant(&self.known.reach);
         }
-        if self.known.version.is_none() && !self.due.version_sent {
+        let is_there = !matches!(self.known.reach, Reach::Connecting);
+        if is_there && self.known.version.is_none() && !self.due.version_sent {
             self.due.version_sent = true;
             self.flying.spawn(ask::version(self.client.clone()));
         }
@@ -170,7 +176,7 @@ impl Manager {
         // A swap takes its victims from the forecast that is on the screen.
         let shown = Arc::clone(&self.publish.borrow());
         let models = shown.servers.first().map_or(&[][..], |server| &server.models);
-        let jobs = self.acts.start(&self.known, models, now);
+        let jobs = self.acts.start(&mut self.known, models, now);
         self.carry_out(jobs);
         true
     }
@@ -178,29 +184,45 @@ impl Manager {
     /// Sends the jobs of acts. A load that starts is known to be pending from now on.
     pub(super) fn carry_out(&mut self, jobs: Vec<(ActId, Job)>) {
         let now = self.now();
-        for (id, job) in jobs {
-            if let Job::Load { model, .. } = &job {
-                let from_ram = self.known.percent_cached(model);
-                self.known.loading.insert(model.clone(), Loading { since: now, ours: true, from_ram });
-                self.due.pages = now;
-                self.mind_the_disk();
-                self.tell(Some(model.clone()), What::Loading { ours: true });
+        let mut jobs = VecDeque::from(jobs);
+        while let Some((id, job)) = jobs.pop_front() {
+            match &job {
+                Job::Read { model } => {
+                    // A swap that must not read goes on without.
+                    for job in self.read_ahead(id, model).into_iter().rev() {
+                        jobs.push_front(job);
+                    }
+                    continue;
+                }
+                Job::ReadNoMore => {
+                    self.read_no_more(id);
+                    continue;
+                }
+                Job::Load { model, .. } => self.note_load(model.clone(), now),
+                Job::Touch { .. } | Job::Unload { .. } | Job::FirstToken { .. } => {}
             }
-            let handle = self.flying.spawn(ask::job(self.client.clone(), id, job));
+            let handle = self.flying.spawn(ask::job(self.client.clone(), Arc::clone(&self.clock), id, job));
             self.sent.push((id, handle));
         }
     }
 
+    fn note_load(&mut self, model: ModelName, now: Moment) {
+        let from_ram = self.known.percent_cached(&model);
+        let load = Loading { since: now, ours: true, answered: None, from_ram };
+        self.known.loading.insert(model.clone(), load);
+        self.due.pages = now;
+        self.mind_the_disk();
+        self.tell(Some(model), What::Loading { ours: true });
+    }
+
     pub(super) fn command(&mut self, command: Command) {
-        let now = self.now();
         if let Command::Swap { .. } | Command::Act { kind: ActKind::Swap | ActKind::Load, .. } = command {
             self.follow_journal();
         }
         match command {
             Command::Act { id, kind, model } if kind.is_of_ram() => self.take_ram_act(id, kind, model, ASKED),
-            Command::Act { id, kind, model } => self.acts.take(id, kind, model, now),
-            // Until swaps carry wishes.
-            Command::Swap { id, model, .. } => self.acts.take(id, ActKind::Swap, model, now),
+            Command::Act { id, kind, model } => self.take_act(id, kind, model, Wish::default()),
+            Command::Swap { id, model, wish } => self.take_act(id, ActKind::Swap, model, wish),
             Command::Record(what) => self.record(what),
             Command::Cancel { model } => self.cancel(Some(&model)),
             Command::CancelAll => self.cancel(None),
@@ -209,6 +231,7 @@ impl Manager {
                 (preload.enabled, preload.models) = (true, models);
             }
             Command::Look { model } => {
+                self.known.looked_at = Some(model.clone());
                 let blobs = ask::readable(&self.known, &[model]);
                 if let Some(pages) = &self.pages {
                     pages.ask(blobs, true);
@@ -221,7 +244,8 @@ impl Manager {
     fn cancel(&mut self, model: Option<&ModelName>) {
         let now = self.now();
         self.cancel_ram(model);
-        for (id, model) in self.acts.cancel(model, now) {
+        for (id, model) in self.acts.cancel(model, &self.known, now) {
+            self.read_no_more(id);
             for (_, handle) in self.sent.extract_if(.., |(sent, _)| *sent == id) {
                 handle.abort();
             }
@@ -234,6 +258,7 @@ impl Manager {
             self.known.loading.retain(|loading, load| !(load.ours && *loading == model));
             self.tell(Some(model), what);
         }
+        self.keep_records(false);
     }
 
     pub(super) fn tell(&mut self, model: Option<ModelName>, what: What) {
@@ -251,6 +276,7 @@ impl Manager {
     fn publish(&mut self) {
         let mut acts = self.acts.list();
         acts.extend(self.ram_acts.iter().map(|act| act.act.clone()));
+        self.known.learn();
         let fresh = poll::join(&self.known, &self.events, acts, self.now());
         self.publish.send_if_modified(|current| {
             let changed = poll::differs(current, &fresh);

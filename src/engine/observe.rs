@@ -85,7 +85,7 @@ fn forget_loads(known: &mut Known, fresh: &BTreeMap<ModelName, Running>) {
 
 fn loaded(load: Option<Loading>, asked: bool, now: Moment) -> What {
     What::Loaded {
-        took: load.map(|load| now.since(load.since.mono)),
+        took: load.map(|load| load.answered.unwrap_or(now).since(load.since.mono)),
         from_ram: load.and_then(|load| load.from_ram),
         ours: asked || load.is_some_and(|load| load.ours),
     }
@@ -181,7 +181,7 @@ pub(crate) fn runners(known: &mut Known, fresh: Reading<Vec<Runner>>, asked: &As
                 if !known.loading.contains_key(&name) && known.running_as(&name).is_none() =>
             {
                 let from_ram = known.percent_cached(&name);
-                known.loading.insert(name.clone(), Loading { since: at, ours, from_ram });
+                known.loading.insert(name.clone(), Loading { since: at, ours, answered: None, from_ram });
                 seen.push((Some(name), What::Loading { ours }));
             }
             None if known.loading.get(&name).is_some_and(|load| !load.ours) => {

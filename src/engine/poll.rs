@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::facts::Running;
+use super::facts::{Installed, Running};
 use super::known::Known;
 use super::warm;
 use crate::residency::act::{Act, ActKind};
@@ -14,8 +14,9 @@ use crate::residency::forecast::{Forecast, Resident, Room, Shape, forecast};
 use crate::residency::history::History;
 use crate::residency::host::{Cards, Runner};
 use crate::residency::name::ModelName;
-use crate::residency::snapshot::{Blob, Host, Loaded, Model, Reach, Server, Snapshot};
+use crate::residency::snapshot::{Blob, Host, Loaded, Model, Reach, Server, Snapshot, State};
 use crate::residency::state::{Facts, state, tiers};
+use crate::residency::swap::{Stage, Swapping};
 use crate::residency::tier::Cached;
 use crate::residency::timing::Moment;
 
@@ -116,9 +117,7 @@ fn model(
         cloud: details.remote_host.is_some(),
         loading: known.loading.get(name).map(|load| (load.since, load.ours)),
         expiry: running.map(|running| running.expiry),
-        unload_asked: acts
-            .iter()
-            .any(|act| act.kind == ActKind::Unload && act.model == *name && act.is_running()),
+        unload_asked: acts.iter().any(|act| act.is_running() && unloads(act, name)),
         runner_gone: known.ghosts.contains(name),
         runner_busy: known.runner(name).and_then(|runner| runner.busy),
         sliding: running.is_some_and(|running| running.slides >= 2),
@@ -139,8 +138,10 @@ fn model(
     } else {
         rooms.and_then(|rooms| foresee(known, name, residents, rooms))
     };
+    let is_away = matches!(state, State::OnDisk | State::InRam { .. } | State::NotLoaded);
+    let displaces = forecast.as_ref().is_some_and(|forecast| !forecast.evicts.is_empty());
     Model {
-        to_vram: None,
+        to_vram: is_away.then(|| known.predict(name, &tiers, displaces)).flatten(),
         digest: installed
             .map(|model| model.digest.clone())
             .or_else(|| running.map(|r| r.digest.clone()))
@@ -162,6 +163,16 @@ fn model(
         shared_with,
         forecast,
     }
+}
+
+/// Whether the act has asked the server to let the model go.
+fn unloads(act: &Act, name: &ModelName) -> bool {
+    let swap = act.swap.as_ref().filter(|_| act.kind == ActKind::Swap);
+    let goes = |swap: &Swapping| {
+        swap.plan.goes.contains(name)
+            && matches!(swap.stage, Some(Stage::Unload | Stage::Load | Stage::FirstToken))
+    };
+    (act.kind == ActKind::Unload && act.model == *name) || swap.is_some_and(|swap| goes(swap))
 }
 
 fn loaded(running: &Running, runner: Option<&Runner>) -> Loaded {
@@ -297,6 +308,7 @@ fn model_differs(old: &Model, new: &Model) -> bool {
         || old.arriving != new.arriving
         || old.kept != new.kept
         || old.forecast != new.forecast
+        || old.to_vram != new.to_vram
         || old.details != new.details
         || loaded_differs(old.loaded.as_ref(), new.loaded.as_ref())
 }
@@ -317,11 +329,11 @@ fn loaded_differs(old: Option<&Loaded>, new: Option<&Loaded>) -> bool {
 
 /// Whether an unloaded model's details matter: used by the manager to look up what the forecast lacks.
 pub(crate) fn lacks_shape(known: &Known) -> Option<ModelName> {
-    known
-        .installed
-        .iter()
-        .find(|(_, model)| model.details.remote_host.is_none() && !known.shown.contains_key(&model.digest))
-        .map(|(name, _)| name.clone())
+    let lacks =
+        |model: &Installed| model.details.remote_host.is_none() && !known.shown.contains_key(&model.digest);
+    let looked_at = known.looked_at.as_ref().and_then(|name| known.installed.get_key_value(name));
+    let mut names = looked_at.into_iter().chain(&known.installed);
+    names.find(|(_, model)| lacks(model)).map(|(name, _)| name.clone())
 }
 
 #[cfg(test)]
@@ -330,7 +342,6 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::engine::facts::Installed;
     use crate::residency::map::{Map, Pages};
     use crate::residency::snapshot::Details;
     use crate::residency::timing::Reading;

@@ -210,7 +210,7 @@ impl Manager {
         }
         for (model, verb) in cancelled {
             self.look_at(&model);
-            self.tell(Some(model), What::Cancelled { verb });
+            self.tell(Some(model), What::Cancelled { verb, left: None });
         }
     }
 

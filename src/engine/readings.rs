@@ -35,17 +35,20 @@ impl Manager {
         }
         let period = if self.is_busy() { PAGES_BUSY } else { PAGES_PERIOD };
         self.due.pages = Moment { mono: now.mono + period, ..now };
-        let names: Vec<ModelName> = self.known.installed.keys().cloned().collect();
+        // The one that is asked about first.
+        let first = self.known.looked_at.iter();
+        let names: Vec<ModelName> = first.chain(self.known.installed.keys()).cloned().collect();
         pages.ask(ask::readable(&self.known, &names), false);
     }
 
     /// Takes a reading of the cards; says whether it says anything new.
     pub(super) fn see_cards(&mut self) -> bool {
-        let fresh = self.cards.as_mut().and_then(|cards| cards.borrow_and_update().clone());
+        let fresh = |cards: &mut Watched<_>| cards.readings.borrow_and_update().clone();
+        let fresh = self.cards.as_mut().and_then(fresh);
         let value = |reading: &Option<Reading<Cards>>| reading.as_ref().map(|reading| reading.value.clone());
         let news = value(&fresh) != value(&self.known.cards);
         self.known.cards = fresh;
-        news
+        self.look_at_swaps() || news
     }
 
     /// Takes the page cache's readings; says whether any size or map differs, or a line of their history.
@@ -79,7 +82,8 @@ impl Manager {
         for (model, what) in observe::runners(&mut self.known, fresh, &asked) {
             self.tell(model, what);
         }
-        news
+        self.known.learn_mode();
+        self.look_at_swaps() || news
     }
 
     /// Reads main memory, if it is time.

@@ -44,6 +44,7 @@ impl Manager {
                 };
                 (self.known.files, self.known.files_owner) = (found.files, found.owner);
                 self.due.pages = now;
+                self.ask_pages(now);
             }
             Reply::Asked { id, pids } => self.asked(id, &pids),
             Reply::Evicted { id, answer } => self.evicted(id, &answer),
@@ -72,6 +73,12 @@ impl Manager {
             }
             // Asked again in its own time: the server is busy.
             Err(Error { kind: Kind::Timeout { .. }, .. }) => {}
+            // Nobody is there, which `/api/ps` tells; asked again when somebody is.
+            Err(Error { kind: Kind::Unreachable(_) | Kind::BadAddress(_) | Kind::BrokenOff(_), .. })
+                if !matches!(self.known.reach, Reach::Up { .. }) =>
+            {
+                self.due.tags = Moment { mono: now.mono + TAGS_RETRY, ..now };
+            }
             Err(error) => {
                 let why = error.to_string();
                 if self.known.tags_trouble.replace(why.clone()).is_none() {
@@ -115,13 +122,22 @@ impl Manager {
                     (self.known.version, self.due.tags) = (None, now);
                     self.tell(None, What::ServerBack { after });
                 }
+                if matches!(self.known.reach, Reach::Connecting) && self.known.tags_at.is_none() {
+                    self.due.tags = now;
+                }
                 self.known.reach = Reach::Up { latency: now.since(sent.mono) };
                 let asked = self.acts.asked();
                 for (model, what) in observe::ps(&mut self.known, fresh, &asked, back, now) {
+                    if let (Some(model), What::Pinned) = (&model, &what) {
+                        self.known.suspended_pins.remove(model);
+                    }
                     self.tell(model, what);
                 }
                 self.follow_if_keeping();
-                self.acts.settle(&self.known, now);
+                self.known.learn_mode();
+                for (model, what) in self.acts.settle(&mut self.known, now) {
+                    self.tell(Some(model), what);
+                }
                 self.no_list_is_no_server(now);
             }
             Err(ask::Silence::Slow) => {
@@ -145,7 +161,7 @@ impl Manager {
     /// A period after the last poll ended; shorter while an act runs on a server that can bear it.
     fn next_ps(&self, now: Moment) -> Moment {
         let calm = self.known.config.ui.refresh.max(Duration::from_secs(1));
-        let busy = self.acts.any_live() && self.known.ps_is_safe();
+        let busy = (self.acts.any_live() || self.acts.any_unseen()) && self.known.ps_is_safe();
         let ended = self.due.ps_ended.unwrap_or(now);
         let next = ended.mono + if busy { ACT_PERIOD.min(calm) } else { calm };
         Moment { mono: next.max(now.mono), ..now }

@@ -109,7 +109,7 @@ impl Manager {
     }
 
     /// What the budget says of a wish.
-    fn verdict(&mut self, want: &Want) -> Verdict {
+    pub(super) fn verdict(&mut self, want: &Want) -> Verdict {
         let Some(ram) = self.known.ram else {
             return Verdict::Refused { why: "the machine's memory cannot be read".to_owned() };
         };
@@ -131,7 +131,7 @@ impl Manager {
     fn see_warming(&mut self) -> bool {
         let Some(tier) = &mut self.tier else { return false };
         let all = std::sync::Arc::clone(&tier.warmer.progress.borrow_and_update());
-        let mut news = false;
+        let mut news = self.see_swaps_read(&all);
         for at in 0..self.ram_acts.len() {
             if !self.ram_acts[at].reads() {
                 continue;
@@ -214,13 +214,16 @@ impl Manager {
 
     /// While another model's load reads from the disk, nothing of ours does.
     pub(super) fn mind_the_disk(&mut self) {
-        let Some(reading) = self.ram_acts.iter().find(|act| act.reads()) else {
+        // What is read for a swap goes before all else.
+        let asked = self.ram_acts.iter().find(|act| act.reads()).map(|act| &act.act.model);
+        let Some(reading) = self.acts.reading().or(asked) else {
             self.pause(false);
             return;
         };
-        // A load of the model itself is helped by our reading; one that is all in RAM reads nothing.
+        // A load of the model itself is helped by our reading; one that is all in RAM reads nothing, nor does one that
+        // has been answered.
         let in_the_way = self.known.loading.iter().any(|(model, load)| {
-            load.from_ram != Some(100) && !self.known.are_one(model, &reading.act.model)
+            load.from_ram != Some(100) && load.answered.is_none() && !self.known.are_one(model, reading)
         });
         self.pause(in_the_way);
     }
@@ -235,8 +238,8 @@ impl Manager {
     /// While files are read, and while another client's load is timed, runners are looked for more often: says when
     /// next.
     pub(super) fn look_for_loads(&mut self, now: Moment) -> Option<std::time::Instant> {
-        let reads = self.ram_acts.iter().any(RamAct::reads).then_some(LOOK);
-        let period = reads.or_else(|| self.looks_for_others(now))?;
+        let reads = self.acts.reading().is_some() || self.ram_acts.iter().any(RamAct::reads);
+        let period = reads.then_some(LOOK).or_else(|| self.looks_for_others(now))?;
         let runners = self.runners.as_ref()?;
         if now.mono >= self.due.runners.mono {
             runners.wake();

@@ -154,6 +154,33 @@ impl Client {
         self.run(Operation::Load, load, None).await
     }
 
+    /// Lets a *loaded* model say one token; `first` is called as its first line comes.
+    pub async fn one_token(&self, load: &Load<'_>, first: impl FnOnce()) -> Result<Answer, Error> {
+        let limit = Some(self.options.act);
+        let body = load.one_token();
+        self.speak(&body, limit, first).await.map_err(|kind| kind.during(Operation::FirstToken))
+    }
+
+    async fn speak(
+        &self,
+        body: &impl Serialize,
+        limit: Option<Duration>,
+        first: impl FnOnce(),
+    ) -> Result<Answer, Kind> {
+        let mut response = self.send(Method::POST, "api/generate", Some(body), limit).await?;
+        let begin = response.chunk().await.map_err(|error| Kind::of_transport(&error, limit))?;
+        first();
+        let text = read_on(begin.unwrap_or_default().to_vec(), response, limit, LIMIT).await?;
+        // Each line is an answer; an error comes as the last one.
+        let last = text.lines().rfind(|line| !line.is_empty()).unwrap_or_default();
+        let answer: Answer =
+            wire::read(last).map_err(|error| Kind::BadAnswer(bounded(&error.to_string())))?;
+        match &answer.error {
+            Some(words) => Err(Kind::of_words(StatusCode::OK.as_u16(), words)),
+            None => Ok(answer),
+        }
+    }
+
     /// Restarts the `keep_alive` of a *loaded* model. If it is not loaded after all, the load that begins is cut off
     /// with the time limit.
     pub async fn touch(&self, touch: &Load<'_>) -> Result<Answer, Error> {
@@ -233,7 +260,7 @@ impl Client {
     }
 
     /// Sends a request; what comes back is a success, but its body is not read yet.
-    async fn send(
+    pub(super) async fn send(
         &self,
         method: Method,
         path: &str,
@@ -300,12 +327,21 @@ async fn failure(response: Response, limit: Option<Duration>) -> Kind {
 }
 
 /// Reads a body as it comes, and no more of it than `most` bytes.
-async fn read(mut response: Response, limit: Option<Duration>, most: usize) -> Result<String, Kind> {
-    let too_large = Kind::TooLarge { limit: most };
+async fn read(response: Response, limit: Option<Duration>, most: usize) -> Result<String, Kind> {
     if response.content_length().is_some_and(|length| length > most as u64) {
-        return Err(too_large);
+        return Err(Kind::TooLarge { limit: most });
     }
-    let mut body = Vec::new();
+    read_on(Vec::new(), response, limit, most).await
+}
+
+/// The same of one that has begun.
+async fn read_on(
+    mut body: Vec<u8>,
+    mut response: Response,
+    limit: Option<Duration>,
+    most: usize,
+) -> Result<String, Kind> {
+    let too_large = Kind::TooLarge { limit: most };
     while let Some(chunk) = response.chunk().await.map_err(|error| Kind::of_transport(&error, limit))? {
         if body.len() + chunk.len() > most {
             return Err(too_large);

@@ -28,6 +28,10 @@ pub enum Operation {
     Touch,
     /// An empty request with a `keep_alive` of 0.
     Unload,
+    /// One token of a loaded model.
+    FirstToken,
+    /// A prompt.
+    Prompt,
 }
 
 impl fmt::Display for Operation {
@@ -42,6 +46,8 @@ impl fmt::Display for Operation {
             Operation::Load => "loading",
             Operation::Touch => "touching",
             Operation::Unload => "unloading",
+            Operation::FirstToken => "asking for the first token",
+            Operation::Prompt => "answering the prompt",
         })
     }
 }

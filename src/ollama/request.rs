@@ -1,4 +1,4 @@
-//! What is sent: the bodies of a load, a touch, an unload and a question; never a prompt.
+//! What is sent: the bodies of a load, a touch, an unload, a question, and of one token to time.
 
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ pub struct Load<'a> {
     pub embed: bool,
 }
 
-/// The body of a load, a touch or an unload. There is never a prompt in it.
+/// The body of a load, a touch or an unload; never with a prompt.
 #[derive(Serialize)]
 pub(super) struct Request<'a> {
     model: &'a str,
@@ -31,6 +31,23 @@ pub(super) struct Request<'a> {
 #[derive(Serialize)]
 struct RunOptions {
     num_ctx: u64,
+}
+
+/// The body of a generation of one token: the shortest that makes a model speak.
+#[derive(Serialize)]
+pub(super) struct OneToken<'a> {
+    model: &'a str,
+    prompt: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keep_alive: Option<Seconds>,
+    options: OneTokenOptions,
+}
+
+#[derive(Serialize)]
+struct OneTokenOptions {
+    num_predict: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    num_ctx: Option<u64>,
 }
 
 /// The body of a question about a model.
@@ -67,6 +84,16 @@ impl Load<'_> {
             model: self.model.as_str(),
             keep_alive: self.keep_alive.map(Seconds::of),
             options: self.num_ctx.filter(|&context| context > 0).map(|num_ctx| RunOptions { num_ctx }),
+        }
+    }
+
+    pub(super) fn one_token(&self) -> OneToken<'_> {
+        OneToken {
+            model: self.model.as_str(),
+            prompt: "Hi",
+            keep_alive: self.keep_alive.map(Seconds::of),
+            // The context as the load's: with another one the server would load it anew.
+            options: OneTokenOptions { num_predict: 1, num_ctx: self.num_ctx.filter(|&context| context > 0) },
         }
     }
 

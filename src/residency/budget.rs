@@ -144,6 +144,12 @@ pub fn margin(limits: Limits, machine: &Machine) -> Bytes {
     (shares.system.minus(beside) + shares.context.minus(machine.runners)).max(least(&machine.ram))
 }
 
+/// What all models that are kept in RAM may take together: the budget's share, or what the machine can spare.
+pub fn room(limits: Limits, machine: &Machine) -> Bytes {
+    let spare = (machine.ram.available + machine.locked).minus(margin(limits, machine));
+    limits.shares(machine.ram.total).models.min(spare)
+}
+
 /// Below this much available memory nothing is read into RAM or kept there, whoever has the rest.
 pub fn least(ram: &Ram) -> Bytes {
     Bytes((ram.total.0 / 32).min(GIB))

@@ -130,6 +130,8 @@ pub enum What {
     Cancelled {
         /// What was asked.
         verb: &'static str,
+        /// During what, and what is loaded now, of a load or a swap.
+        left: Option<String>,
     },
     /// The primary model comes back by itself: an agent's run is over.
     Returns {

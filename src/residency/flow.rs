@@ -51,6 +51,9 @@ pub enum Manner {
 }
 
 impl Manner {
+    /// All of them.
+    pub const ALL: [Manner; 3] = [Manner::Cold, Manner::Warm, Manner::Lookahead];
+
     /// Its word.
     pub fn word(self) -> &'static str {
         match self {
@@ -58,6 +61,14 @@ impl Manner {
             Manner::Warm => "warm",
             Manner::Lookahead => "lookahead",
         }
+    }
+}
+
+impl std::str::FromStr for Manner {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Manner, Self::Err> {
+        Manner::ALL.into_iter().find(|manner| manner.word() == text).ok_or("write cold, warm or lookahead")
     }
 }
 
@@ -80,6 +91,13 @@ pub enum FlowState {
     },
     /// The user ended it.
     Cancelled,
+}
+
+impl FlowState {
+    /// Whether nothing more will come.
+    pub fn is_over(&self) -> bool {
+        !matches!(self, FlowState::Running | FlowState::Paused)
+    }
 }
 
 /// One step.

@@ -16,6 +16,8 @@ pub struct Wish {
     pub way: Option<Way>,
     /// Ask for one token after the load, so that the first one is timed too.
     pub first_token: bool,
+    /// Nobody is there to be asked: rather fail than displace a model that is pinned or busy.
+    pub spare: bool,
 }
 
 /// Whether our own reader helps a load that would wait for the disk, and when.
@@ -91,6 +93,31 @@ pub struct Plan {
     pub before: Before,
     /// The context that its load carries.
     pub num_ctx: Option<u64>,
+}
+
+impl Plan {
+    /// What it does, in a few words: `a goes, b stays, 100 % in RAM`.
+    pub fn words(&self) -> String {
+        let mut words: Vec<String> = Vec::new();
+        words.extend(self.goes.iter().map(|model| format!("{model} goes")));
+        words.extend(self.stays.iter().map(|model| format!("{model} stays")));
+        if let Some(ram) = self.before.ram {
+            let about = if self.before.estimate { "~" } else { "" };
+            words.push(format!("{about}{} % in RAM", ram.percent_of(self.before.whole)));
+        } else {
+            words.push("? % in RAM".to_owned());
+        }
+        match self.way {
+            Way::Off => {}
+            Way::First => words.push("read first".to_owned()),
+            Way::Beside => words.push("read beside the load".to_owned()),
+        }
+        if self.before.in_vram {
+            words.push("loaded anew".to_owned());
+        }
+        words.extend(self.num_ctx.map(|context| format!("context {context}")));
+        words.join(", ")
+    }
 }
 
 /// What each stage took; `None` is one that did not happen, is not over, or could not be seen.
@@ -171,4 +198,24 @@ pub struct Swapping {
     pub stage: Option<Stage>,
     /// How it ended.
     pub ended: Option<Ended>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_said_in_a_few_words() {
+        let names = |names: &[&str]| names.iter().map(|name| ModelName::from_server(name)).collect();
+        let before = Before { whole: Bytes(1000), ram: Some(Bytes(1000)), ..Before::default() };
+        let plan =
+            Plan { goes: names(&["a:1b"]), stays: names(&["b:1b"]), way: Way::Off, before, num_ctx: None };
+        assert_eq!(plan.words(), "a:1b goes, b:1b stays, 100 % in RAM");
+        let cold = Before { ram: Some(Bytes(200)), estimate: true, ..before };
+        let plan = Plan { way: Way::Beside, before: cold, num_ctx: Some(8192), ..plan };
+        assert_eq!(plan.words(), "a:1b goes, b:1b stays, ~20 % in RAM, read beside the load, context 8192");
+        let anew = Before { ram: None, in_vram: true, ..before };
+        let plan = Plan { goes: vec![], stays: vec![], way: Way::Off, before: anew, ..plan };
+        assert_eq!(plan.words(), "? % in RAM, loaded anew, context 8192");
+    }
 }

@@ -13,6 +13,7 @@ use resident::residency::forecast::Forecast;
 use resident::residency::host::Cards;
 use resident::residency::keep_alive::KeepAlive;
 use resident::residency::map::Map;
+use resident::residency::predict::Prediction;
 use resident::residency::snapshot::{Blob, Model, Reach, Snapshot, State};
 use resident::residency::tier::{Cached, Tiers};
 use resident::residency::timing::Moment;
@@ -36,6 +37,7 @@ fn all_kinds(at: Moment) -> Snapshot {
     split.loaded.as_mut().unwrap().size_vram = Bytes(6_600_000_000);
     let mut near = on_disk("openthinker3-7b", 4_700_000_000, 4_600_000_000);
     near.forecast = Some(Forecast { evicts: vec![name("qwen2.5-coder:7b")], why: "needs 4.9 GiB".into() });
+    near.to_vram = Some(Prediction { took: Duration::from_millis(1200), error: Some(0.0834) });
     let half = Model {
         cached: Cached::Sampled(Bytes(500_000_000)),
         state: State::InRam { percent: 50, estimate: true },
@@ -72,6 +74,8 @@ fn a_loaded_model_is_told_whole() {
             "blobs": [],
             "shared_with": [],
             "forecast": null,
+            "to_vram_seconds": null,
+            "to_vram_error": null,
             "loaded": true,
             "loaded_bytes": 5_170_000_000_u64,
             "loaded_vram_bytes": 5_170_000_000_u64,
@@ -201,6 +205,7 @@ fn what_is_unknown_is_null_with_a_reason_and_what_is_estimated_says_so() {
         models[2]["forecast"],
         json!({ "estimate": true, "evicts": ["qwen2.5-coder:7b"], "why": "needs 4.9 GiB" })
     );
+    assert_eq!((&models[2]["to_vram_seconds"], &models[2]["to_vram_error"]), (&json!(1.2), &json!(0.083)));
 }
 
 #[test]
@@ -242,12 +247,12 @@ fn the_table_shows_every_model_and_marks_what_it_cuts() {
     RAM     32.0 GiB  used 10.0  available 22.0  page cache 20.0
     VRAM    8.0 GiB  used 5.0  free 3.0  RTX 2070
 
-      MODEL               SIZE  VRAM   RAM  DISK     LEFT  CONTEXT  PROCESSOR        STATE
-    * qwen2.5-coder:7b  4.7 GB  100%     -     -     4:07     4096  100% GPU         idle
-      deepseek-r1:14b   9.0 GB   67%   33%     -  forever     4096  33%/67% CPU/GPU  idle, pinned
-      openthinker3-7b   4.7 GB     -   98%    2%        -        -  -                in RAM 98 %
-      half:1b           1.0 GB     -  ~50%  ~50%        -        -  -                in RAM ~50 %
-      evil�[2J日本      274 MB     -     ?     ?        -        -  -                not loaded
+      MODEL               SIZE  VRAM   RAM  DISK     LEFT  TO VRAM  CONTEXT  PROCESSOR        STATE
+    * qwen2.5-coder:7b  4.7 GB  100%     -     -     4:07        -     4096  100% GPU         idle
+      deepseek-r1:14b   9.0 GB   67%   33%     -  forever        -     4096  33%/67% CPU/GPU  idle, pinned
+      openthinker3-7b   4.7 GB     -   98%    2%        -   ~1.2 s        -  -                in RAM 98 %
+      half:1b           1.0 GB     -  ~50%  ~50%        -        ?        -  -                in RAM ~50 %
+      evil�[2J日本      274 MB     -     ?     ?        -        ?        -  -                not loaded
     ");
     insta::assert_snapshot!(table(&all, at, Some(80)), @r"
     SERVER  http://127.0.0.1:11434  Ollama 0.32.15  up, 3 ms

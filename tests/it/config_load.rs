@@ -7,8 +7,8 @@ use std::time::Duration;
 use proptest::strategy::Strategy as _;
 use proptest::{prop_assert, prop_oneof, proptest};
 use resident::config::{
-    Config, DEMO, Hold, KeySetting, Loaded, Memory, Phase, Place, Preload, Sources, Step, Strategy, Workflow,
-    load, render, show, survey,
+    Config, DEMO, Hold, KeySetting, Loaded, Memory, Phase, Place, Preload, Sources, Step, Strategy, Work,
+    Workflow, load, render, show, survey,
 };
 use resident::residency::bytes::{Bytes, GB};
 use resident::residency::keep_alive::KeepAlive;
@@ -122,7 +122,8 @@ fn the_demos_config_holds_the_ideas_settings() {
         phase: name.into(),
         model: None,
         num_ctx: None,
-        work: (work > 0).then(|| Duration::from_secs(work)),
+        work: Some(Work::For(Duration::from_secs(work))),
+        on_failure: Vec::new(),
     };
     let dashboard =
         [("context", 3), ("execution", 5), ("verification", 2)].map(|(name, work)| step(name, work));
@@ -130,10 +131,11 @@ fn the_demos_config_holds_the_ideas_settings() {
         workflows[0],
         Workflow { name: "react-dashboard".into(), repeat: false, steps: dashboard.into() }
     );
-    assert_eq!(
-        (workflows[1].name.as_str(), workflows[1].repeat, workflows[1].steps.len()),
-        ("agent-loop", true, 5)
-    );
+    let mut steps: Vec<Step> = [("context", 3), ("planning", 2), ("execution", 5), ("verification", 2)]
+        .map(|(name, work)| step(name, work))
+        .into();
+    steps[3].on_failure = vec![step("debugging", 5)];
+    assert_eq!(workflows[1], Workflow { name: "agent-loop".into(), repeat: true, steps });
     let updated = text(UPDATED).config;
     assert_eq!((url, preload, memory), (updated.url, updated.preload, updated.memory));
     assert_eq!((file, keys), (None, Vec::new()));
@@ -422,6 +424,40 @@ const BAD: &[(&str, &str)] = &[
         "c.yaml:1:18: workflows.w[0].phase: missing; a step needs the name of its phase",
     ),
     (
+        "workflows: {w: [{phase: x, model: m, work: 1s, command: [a]}]}",
+        "c.yaml:1:48: workflows.w[0].command: a step has one kind of work, and there is work",
+    ),
+    (
+        "workflows: {w: [{phase: x, model: m, max_tokens: 5}]}",
+        "c.yaml:1:50: workflows.w[0].max_tokens: only a prompt has tokens; the step has none",
+    ),
+    (
+        "workflows: {w: [{phase: x, model: m, prompt: \" \"}]}",
+        "c.yaml:1:46: workflows.w[0].prompt: empty; write what the model is asked",
+    ),
+    (
+        "workflows: {w: [{phase: x, model: m, prompt: hi, max_tokens: 0}]}",
+        "c.yaml:1:62: workflows.w[0].max_tokens: must be a whole number from 1 to 1000000",
+    ),
+    (
+        "workflows: {w: [{phase: x, model: m, command: cargo test}]}",
+        "c.yaml:1:47: workflows.w[0].command: expected a list: the program and its arguments, such as \
+         [cargo, test]; no shell reads it unless it is named: [sh, -c, \"…\"]",
+    ),
+    (
+        "workflows: {w: [{phase: x, model: m, command: []}]}",
+        "c.yaml:1:38: workflows.w[0].command: empty; name a program",
+    ),
+    (
+        "workflows: {w: [{phase: x, model: m, on_failure: [fix]}]}",
+        "c.yaml:1:51: workflows.w[0].on_failure[0]: no such phase, and the step names no model; nothing is valid here",
+    ),
+    (
+        "phases: {a: m}\nworkflows: {w: [{phase: a, on_failure: {phase: a, on_failure: [a]}}]}",
+        "c.yaml:2:28: workflows.w[0].on_failure[0].on_failure: a step that runs on failure has none itself; write \
+         more steps behind it",
+    ),
+    (
         "workflows: {w: [{phase: x, model: m, wrok: 1}]}",
         "c.yaml:1:38: workflows.w[0].wrok: unknown key; did you mean work?",
     ),
@@ -563,6 +599,67 @@ fn keep_alive_is_the_countdown_in_ram_too_and_an_hour_where_there_is_none() {
     ] {
         assert_eq!(text(yaml).config.ram_keep_alive(), expected, "{yaml}");
     }
+}
+
+const STEPS: &str = r#"phases: {plan: {model: m, num_ctx: 8192}, fix: n}
+workflows:
+  w:
+    - {phase: plan, prompt: "a \"plan\", please", max_tokens: 50}
+    - phase: fix
+      command: [sh, -c, "exit 1", 7]
+      on_failure: [plan, {phase: fix, model: o, work: 0.5s}]
+"#;
+
+#[test]
+fn work_is_a_time_a_prompt_or_a_command_and_reads_back_as_it_is_shown() {
+    let loaded = text(STEPS);
+    let step = |phase: &str| Step {
+        phase: phase.into(),
+        model: None,
+        num_ctx: None,
+        work: None,
+        on_failure: Vec::new(),
+    };
+    let prompt = Work::Prompt { text: "a \"plan\", please".into(), max_tokens: Some(50) };
+    let command = Work::Command(["sh", "-c", "exit 1", "7"].map(String::from).into());
+    let half = Some(Work::For(Duration::from_millis(500)));
+    let last = Step { model: Some(model("o")), work: half.clone(), ..step("fix") };
+    let steps = vec![
+        Step { work: Some(prompt.clone()), ..step("plan") },
+        Step { work: Some(command.clone()), on_failure: vec![step("plan"), last], ..step("fix") },
+    ];
+    let expected = [Workflow { name: "w".into(), repeat: false, steps }];
+    assert_eq!(loaded.config.workflows, expected);
+    assert_eq!(text(&show(&loaded)).config.workflows, expected);
+    let tasks = loaded.config.tasks(&expected[0]);
+    let seen: Vec<_> = tasks
+        .into_iter()
+        .map(|task| (task.phase, task.model.to_string(), task.num_ctx, task.work, task.on_failure))
+        .collect();
+    let plan = Some(8192);
+    assert_eq!(
+        seen,
+        [
+            ("plan".into(), "m".into(), plan, Some(prompt), false),
+            ("fix".into(), "n".into(), None, Some(command), false),
+            ("plan".into(), "m".into(), plan, None, true),
+            ("fix".into(), "o".into(), None, half, true),
+        ]
+    );
+}
+
+#[test]
+fn a_config_that_was_merely_found_runs_no_command() {
+    let (_folder, mut sources) = place();
+    let file = sources.cwd.join("config.yaml");
+    write(&file, &format!("ollama: {{}}\n{STEPS}  idle: [plan]\n"));
+    let config = load(&sources).unwrap().config;
+    let why = config.why_not_run(&config.workflows[0]).unwrap();
+    assert!(why.starts_with("w runs commands; nothing in ") && why.contains("--config"), "{why}");
+    assert_eq!(config.why_not_run(&config.workflows[1]), None, "no command, and the user asked for it");
+    sources.flags.config = Some(file);
+    let config = load(&sources).unwrap().config;
+    assert_eq!(config.why_not_run(&config.workflows[0]), None);
 }
 
 #[test]

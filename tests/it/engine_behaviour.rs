@@ -202,7 +202,7 @@ async fn a_cancelled_load_is_aborted_by_the_server_and_told() {
     world.handle.act(ActKind::Load, model.clone()).unwrap();
     world.event("qwen2.5-coder:7b", |what| *what == What::Loading { ours: true }).await;
     world.handle.send(resident::engine::Command::Cancel { model }).unwrap();
-    world.event("qwen2.5-coder:7b", |what| matches!(what, What::Cancelled { verb: "load" })).await;
+    world.event("qwen2.5-coder:7b", |what| matches!(what, What::Cancelled { verb: "load", .. })).await;
     // The server's one loading place is free again, or this would wait an hour.
     let answer = world.other("/api/generate", json!({ "model": "qwen2.5-coder:7b", "keep_alive": 0 })).await;
     assert_eq!(answer["done_reason"], "unload");

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use resident::ollama::{Client, Error, Kind, Load, Operation, Options, Unreachable};
+use resident::ollama::{Client, Error, Kind, Load, Operation, Options, Prompt, Unreachable};
 use resident::residency::keep_alive::KeepAlive;
 use resident::residency::name::ModelName;
 use serde_json::{Value, json};
@@ -520,4 +520,42 @@ async fn every_recorded_refusal_keeps_the_servers_words() {
         seen += 1;
     }
     assert_eq!(seen, 20);
+}
+
+async fn prompted(body: &str) -> (Result<u64, Error>, u32, (String, Value)) {
+    let socket = Socket::says("200 OK", "application/x-ndjson", body).await;
+    let model = ModelName::parse("a:b").unwrap();
+    let prompt = Prompt { model: &model, text: "why?", max_tokens: Some(3), num_ctx: Some(2048) };
+    let mut heard = 0;
+    let answer = socket.client.prompt(&prompt, || heard += 1).await;
+    (answer, heard, socket.only_request())
+}
+
+#[tokio::test]
+async fn a_prompt_counts_its_tokens_as_they_come_and_asks_with_the_loaded_context() {
+    let body = "{\"response\":\"\",\"thinking\":\"hm\"}\n{\"response\":\"so\"}\n{\"response\":\"\"}\n\
+                {\"response\":\"\",\"done\":true,\"eval_count\":5}\n";
+    let (answer, heard, (head, request)) = prompted(body).await;
+    assert_eq!((answer.unwrap(), heard), (5, 2));
+    assert!(head.starts_with("POST /api/generate"), "{head}");
+    assert_eq!(
+        request,
+        json!({"model": "a:b", "prompt": "why?", "stream": true, "options": {"num_predict": 3, "num_ctx": 2048}})
+    );
+}
+
+#[tokio::test]
+async fn a_prompt_whose_answer_breaks_off_or_fails_midway_is_an_error() {
+    for (body, kind) in [
+        ("{\"response\":\"so\"}\n", Kind::BrokenOff("the answer has no end".into())),
+        (
+            "{\"response\":\"so\"}\n{\"error\":\"the runner died\"}\n",
+            Kind::Status { status: 200, words: "the runner died".into() },
+        ),
+    ] {
+        let (answer, heard, _) = prompted(body).await;
+        assert_eq!((answer.unwrap_err(), heard), (Error { operation: Operation::Prompt, kind }, 1));
+    }
+    let (answer, ..) = prompted("{\"response\":7}\n").await;
+    assert!(matches!(answer.unwrap_err().kind, Kind::BadAnswer(_)));
 }

@@ -6,7 +6,12 @@ use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Model, Server, State};
 
 /// Why the act needs `--yes`, naming the model it would disturb; `None` if it does not.
-pub(super) fn refusal(server: &Server, kind: ActKind, name: &ModelName, confirm: Confirm) -> Option<String> {
+pub(in crate::cli) fn refusal(
+    server: &Server,
+    kind: ActKind,
+    name: &ModelName,
+    confirm: Confirm,
+) -> Option<String> {
     match confirm {
         Confirm::Never => None,
         _ if kind == ActKind::Drop => Some("its next load would have to read the disk".to_owned()),
@@ -51,7 +56,7 @@ fn displaces(server: &Server, model: &Model) -> Option<String> {
 }
 
 /// Whether only a forecast that is not there yet keeps the act from being judged.
-pub(super) fn lacks_forecast(server: &Server, kind: ActKind, name: &ModelName) -> bool {
+pub(in crate::cli) fn lacks_forecast(server: &Server, kind: ActKind, name: &ModelName) -> bool {
     matches!(kind, ActKind::Load | ActKind::Swap | ActKind::Pin)
         && server.local
         && server.model(name).is_some_and(|model| {

@@ -165,6 +165,9 @@ fn model(server: &Server, model: &Model, now: Moment) -> Value {
     say("blobs", model.blobs.iter().map(blob).collect());
     say("shared_with", model.shared_with.iter().map(script_name).collect());
     say("forecast", model.forecast.as_ref().map(forecast).into());
+    // An estimate, learned from loads before; the error is a share of what was measured.
+    say("to_vram_seconds", model.to_vram.map(|said| seconds(said.took)).into());
+    say("to_vram_error", model.to_vram.and_then(|said| said.error).map(share).into());
     say("loaded", model.loaded.is_some().into());
     if let Some(loaded) = &model.loaded {
         map.append(&mut load(loaded, now));
@@ -218,6 +221,11 @@ fn blob(blob: &Blob) -> Value {
     // Equal stretches from the beginning on, each in whole percents.
     put(&mut map, "map", blob.map.map(|map| map.cells().map(Value::from).collect::<Value>()), why);
     map.into()
+}
+
+/// A share to the thousandth.
+fn share(share: f64) -> f64 {
+    (share * 1e3).round() / 1e3
 }
 
 fn forecast(forecast: &Forecast) -> Value {

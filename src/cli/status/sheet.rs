@@ -23,12 +23,13 @@ struct Column {
 }
 
 /// The name comes first and is cut where there is no room; the state ends the line.
-const COLUMNS: [Column; 8] = [
+const COLUMNS: [Column; 9] = [
     Column { head: "SIZE", right: true, from: 72, cell: |model, _| model.size.to_string() },
     Column { head: "VRAM", right: true, from: 0, cell: |model, _| share(model, 0) },
     Column { head: "RAM", right: true, from: 0, cell: |model, _| share(model, 1) },
     Column { head: "DISK", right: true, from: 0, cell: |model, _| share(model, 2) },
     Column { head: "LEFT", right: true, from: 0, cell: left },
+    Column { head: "TO VRAM", right: true, from: 88, cell: |model, _| to_vram(model) },
     Column { head: "CONTEXT", right: true, from: 100, cell: |model, _| context(model) },
     Column { head: "PROCESSOR", right: false, from: 112, cell: |model, _| split(model) },
     Column { head: "STATE", right: false, from: 0, cell: |model, _| state_words(model, percents(model)[1]) },
@@ -214,6 +215,15 @@ fn left(model: &Model, now: Moment) -> String {
         Some(expiry @ Expiry::At(_)) => {
             format::countdown(expiry.remaining(now).unwrap_or_default().as_secs())
         }
+    }
+}
+
+/// How long it would take to be in VRAM, where that was learned; one that is there takes no time.
+fn to_vram(model: &Model) -> String {
+    match model.to_vram {
+        _ if model.loaded.is_some() => "-".to_owned(),
+        Some(said) => format!("~{:.1} s", said.took.as_secs_f64()),
+        None => "?".to_owned(),
     }
 }
 

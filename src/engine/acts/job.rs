@@ -6,7 +6,8 @@ use crate::engine::known::Known;
 use crate::residency::act::{Act, ActKind};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
-use crate::residency::snapshot::Model;
+use crate::residency::snapshot::Details;
+use crate::residency::swap::Wish;
 
 /// The server's own default, restored by an unpin where nothing else is known (envconfig/config.go).
 const SERVER_DEFAULT: KeepAlive = KeepAlive::For(Duration::from_secs(300));
@@ -41,78 +42,95 @@ pub(crate) enum Job {
         /// Which.
         model: ModelName,
     },
+    /// One token of a model that has just been loaded.
+    FirstToken {
+        /// Which.
+        model: ModelName,
+        /// As its load.
+        keep_alive: Option<KeepAlive>,
+        /// As its load.
+        num_ctx: Option<u64>,
+    },
+    /// Read its files with our own reader.
+    Read {
+        /// Which.
+        model: ModelName,
+    },
+    /// Read them no further.
+    ReadNoMore,
 }
 
-/// The first thing to send for an act; `None` if there is nothing to do.
-pub(super) fn first_job(
-    act: &Act,
-    victims: &mut Vec<ModelName>,
-    known: &Known,
-    models: &[Model],
-) -> Result<Option<Job>, String> {
+/// What an act comes to when it starts.
+#[derive(Debug, PartialEq)]
+pub(super) enum First {
+    /// This is sent.
+    Send(Job),
+    /// The model is to be loaded, after what its plan says.
+    Load,
+    /// There is nothing to do.
+    Nothing,
+}
+
+/// What an act comes to; the error is the words for the user.
+pub(super) fn first(act: &Act, wish: &Wish, known: &mut Known) -> Result<First, String> {
     let Act { kind, model, .. } = act;
     let (kind, model) = (*kind, model.clone());
     let details = known.details(&model);
     if details.remote_host.is_some() {
         return Err("it runs in the cloud: there is nothing to load or unload here".to_owned());
     }
-    let installed = known.installed.contains_key(&model);
     let running = known.running_as(&model);
-    if !installed && running.is_none() && known.tags_at.is_some() {
+    if running.is_none() && !known.installed.contains_key(&model) && known.tags_at.is_some() {
         return Err(format!("not installed; get it with: ollama pull {model}"));
     }
-    let touch = |keep_alive| Job::Touch {
-        keep_alive,
-        num_ctx: running.and_then(|running| running.context),
-        embed: details.is_embedding_only(),
-        model: model.clone(),
+    let is_loaded = running.is_some();
+    let context = running.and_then(|running| running.context);
+    let touch = |keep_alive| {
+        let (embed, model) = (details.is_embedding_only(), model.clone());
+        First::Send(Job::Touch { keep_alive, num_ctx: context, embed, model })
     };
-    let ghost = known.ghosts.contains(&model);
-    let job = match (kind, running) {
+    let unload = || First::Send(Job::Unload { model: model.clone() });
+    let is_whole = is_loaded && !known.ghosts.contains(&model);
+    Ok(match kind {
         // A ghost's weights are not in VRAM: a load brings them back, a touch would too, so say load.
-        (ActKind::Load | ActKind::Swap, Some(_)) if !ghost => touch(None),
-        (ActKind::Load, _) | (ActKind::Pin, None) => load_job(act, known),
-        (ActKind::Swap, _) => {
-            let evicts =
-                models.iter().find(|known| known.name == model).and_then(|model| model.forecast.as_ref());
-            *victims = evicts.map(|forecast| forecast.evicts.clone()).unwrap_or_default();
-            victims.reverse();
-            match victims.pop() {
-                Some(victim) => Job::Unload { model: victim },
-                None => load_job(act, known),
-            }
-        }
-        (ActKind::Unload | ActKind::KeepAlive(KeepAlive::For(Duration::ZERO)), Some(_)) => {
-            Job::Unload { model }
-        }
-        (ActKind::Pin, Some(_)) => touch(Some(KeepAlive::Forever)),
-        (ActKind::Unpin, Some(_)) => {
+        ActKind::Load | ActKind::Swap if is_whole && !wants_another(wish, context, &details) => touch(None),
+        ActKind::Load | ActKind::Swap => First::Load,
+        ActKind::Pin if !is_loaded => First::Send(load_job(kind, &model, None, known)),
+        ActKind::Unload | ActKind::KeepAlive(KeepAlive::For(Duration::ZERO)) if is_loaded => unload(),
+        ActKind::Pin => touch(Some(KeepAlive::Forever)),
+        ActKind::Unpin if is_loaded => {
             let restored = known.before_pin.get(&model).copied();
             let configured = known.config.keep_alive.filter(|keep_alive| !keep_alive.is_forever());
             touch(Some(restored.or(configured).unwrap_or(SERVER_DEFAULT)))
         }
-        (ActKind::KeepAlive(keep_alive), Some(_)) => touch(Some(keep_alive)),
-        (ActKind::Touch, Some(_)) => touch(None),
+        ActKind::Unpin if known.suspended_pins.remove(&model) => First::Nothing,
+        ActKind::KeepAlive(keep_alive) if is_loaded => touch(Some(keep_alive)),
+        ActKind::Touch if is_loaded => touch(None),
         // Acts of the RAM tier ask nothing of the server.
-        (ActKind::Unload, None) | (ActKind::Warm | ActKind::Hold | ActKind::Release | ActKind::Drop, _) => {
-            return Ok(None);
-        }
-        (ActKind::Unpin | ActKind::KeepAlive(_) | ActKind::Touch, None) => {
-            return Err("it is not loaded".to_owned());
-        }
-    };
-    Ok(Some(job))
+        ActKind::Unload | ActKind::Warm | ActKind::Hold | ActKind::Release | ActKind::Drop => First::Nothing,
+        ActKind::Unpin | ActKind::KeepAlive(_) | ActKind::Touch => return Err("it is not loaded".to_owned()),
+    })
 }
 
-pub(super) fn load_job(act: &Act, known: &Known) -> Job {
-    let keep_alive = match act.kind {
+/// Whether a loaded model has to be loaded anew for the context that is asked for. The server gives no more than a model
+/// was trained for.
+fn wants_another(wish: &Wish, context: Option<u64>, details: &Details) -> bool {
+    let given = |wanted: u64| details.train_context.map_or(wanted, |most| wanted.min(most));
+    matches!((wish.num_ctx, context), (Some(wanted), Some(loaded)) if given(wanted) != loaded)
+}
+
+/// The load of a model, for an act of this kind; `num_ctx` is what was asked for or planned.
+pub(super) fn load_job(kind: ActKind, model: &ModelName, num_ctx: Option<u64>, known: &Known) -> Job {
+    let keep_alive = match kind {
         ActKind::Pin => Some(KeepAlive::Forever),
+        // Our own swap had displaced its pin.
+        _ if known.suspended_pins.contains(model) => Some(KeepAlive::Forever),
         _ => known.config.keep_alive,
     };
     Job::Load {
         keep_alive,
-        num_ctx: known.context_for(&act.model),
-        embed: known.details(&act.model).is_embedding_only(),
-        model: act.model.clone(),
+        num_ctx: num_ctx.or_else(|| known.context_for(model)),
+        embed: known.details(model).is_embedding_only(),
+        model: model.clone(),
     }
 }

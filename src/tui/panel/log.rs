@@ -171,7 +171,10 @@ fn words(event: &Event, app: &App) -> (String, Style) {
         What::Faded { from, to } => (format!("fading: {from} → {to} % in RAM"), theme.warn),
         What::Warned { why } | What::HoldTrouble { why } => (printable(why).into_owned(), theme.warn),
         What::Failed { verb, why } => (format!("{verb} failed: {}", printable(why)), theme.bad),
-        What::Cancelled { verb } => (format!("{verb} cancelled"), theme.warn),
+        What::Cancelled { verb, left } => {
+            let left = left.as_deref().map(|left| format!(" {}", printable(left)));
+            (format!("{verb} cancelled{}", left.unwrap_or_default()), theme.warn)
+        }
         What::Returns { after } => {
             (format!("returns to VRAM: nothing was used for {}", KeepAlive::For(*after)), theme.text)
         }

@@ -1,0 +1,238 @@
+//! A comparison's results: the table of the idea, measured; as Markdown, one CSV line a step, and as JSON.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::cli::bench::grid::{Grid, csv_cell};
+use crate::cli::bench::loads::{spread, spread_json};
+use crate::cli::bench::setting::Setting;
+use crate::cli::status::{SCHEMA_VERSION, script_name, seconds};
+use crate::residency::bench::BenchState;
+use crate::residency::bytes::Bytes;
+use crate::residency::compare::{Comparison, FlowTimes, Spread, flows};
+use crate::residency::flow::{FlowStep, Manner};
+use crate::residency::text::printable;
+
+/// What is said where no manner may be compared with another.
+pub const NO_PAIR: &str = "there is no valid run of two manners: nothing can be claimed";
+
+/// For a person.
+pub fn table(comparison: &Comparison, setting: &Setting) -> String {
+    let times = flows(&comparison.runs);
+    let mut text = String::new();
+    for (what, words) in heading(comparison, setting) {
+        let _ = writeln!(text, "{what:<8} {words}");
+    }
+    let _ = write!(text, "\n{}\n", grid(&times).text());
+    for claim in claims(&times) {
+        let _ = writeln!(text, "{claim}");
+    }
+    text
+}
+
+/// To paste.
+pub fn markdown(comparison: &Comparison, setting: &Setting) -> String {
+    let times = flows(&comparison.runs);
+    let mut text = grid(&times).markdown();
+    text.push('\n');
+    for claim in claims(&times) {
+        let _ = writeln!(text, "{claim}  ");
+    }
+    text.push('\n');
+    for (what, words) in heading(comparison, setting) {
+        let _ = writeln!(text, "- {what}: {words}");
+    }
+    text
+}
+
+/// One line a step and run, thrown away or not.
+pub fn csv(comparison: &Comparison) -> String {
+    let mut text =
+        "run,manner,valid,step,phase,model,swap_seconds,work_seconds,size_bytes,ram_bytes_before,reason\n"
+            .to_owned();
+    for (number, run) in comparison.runs.iter().enumerate() {
+        let reason = run.thrown.as_deref().map(printable).unwrap_or_default();
+        let (number, manner) = ((number + 1).to_string(), run.flow.manner.word().to_owned());
+        let valid = run.thrown.is_none().to_string();
+        let mut line = |cells: [String; 7]| {
+            let all = [number.clone(), manner.clone(), valid.clone()].into_iter().chain(cells);
+            let cells: Vec<String> =
+                all.chain([reason.clone().into_owned()]).map(|cell| csv_cell(&cell)).collect();
+            let _ = writeln!(text, "{}", cells.join(","));
+        };
+        if run.flow.steps.is_empty() {
+            line(std::array::from_fn(|_| String::new()));
+        }
+        for (at, step) in run.flow.steps.iter().enumerate() {
+            let took = |time: Option<(_, std::time::Duration)>| {
+                time.map(|(_, took)| format!("{:.4}", took.as_secs_f64())).unwrap_or_default()
+            };
+            let (size, ram) = bytes(step);
+            let text = |bytes: Option<Bytes>| bytes.map(|bytes| bytes.0.to_string()).unwrap_or_default();
+            line([
+                (at + 1).to_string(),
+                printable(&step.phase).into_owned(),
+                script_name(&step.model).to_owned(),
+                took(step.swap),
+                took(step.work),
+                text(size),
+                text(ram),
+            ]);
+        }
+    }
+    text
+}
+
+/// A step's model, and what of it was in RAM when its swap began.
+fn bytes(step: &FlowStep) -> (Option<Bytes>, Option<Bytes>) {
+    let before = step.swapping.as_ref().map(|swapping| swapping.plan.before);
+    (before.map(|before| before.whole), before.and_then(|before| before.ram))
+}
+
+/// For scripts.
+pub fn json(comparison: &Comparison, setting: &Setting) -> Value {
+    let times = flows(&comparison.runs);
+    let (outcome, why) = match &comparison.state {
+        BenchState::Done => ("done", None),
+        BenchState::Failed { why } => ("failed", Some(why)),
+        BenchState::Cancelled => ("cancelled", None),
+        BenchState::Running | BenchState::PuttingBack => ("running", None),
+    };
+    let three = |three: &[Option<Spread>; 3]| -> Value {
+        let named = Manner::ALL.iter().zip(three);
+        named
+            .map(|(manner, one)| (manner.word().to_owned(), one.map(|one| spread_json(&one, None)).into()))
+            .collect::<serde_json::Map<String, Value>>()
+            .into()
+    };
+    json!({
+        "schema_version": SCHEMA_VERSION,
+        "outcome": outcome,
+        "error": why,
+        "workflow": comparison.name,
+        "setting": setting.json(),
+        "work_scale": comparison.runs.first().map(|run| run.flow.scale),
+        "runs_each": comparison.rounds,
+        "steps": times.steps.iter().map(|step| json!({
+            "phase": step.phase,
+            "model": script_name(&step.model),
+            "swap": three(&step.swap),
+            "work": step.work.map(|work| spread_json(&work, None)),
+            "hidden_share": step.hidden,
+        })).collect::<Vec<_>>(),
+        "swaps": three(&times.swaps),
+        "totals": three(&times.totals),
+        "cold_over_lookahead": times.times,
+        "swaps_cold_over_lookahead": times.swap_times,
+        "hidden_share": times.hidden,
+        "lookahead_over_warm": times.beside_warm,
+        "runs": comparison.runs.iter().map(|run| json!({
+            "manner": run.flow.manner.word(),
+            "thrown_away": run.thrown,
+            "swap_seconds": seconds(run.flow.swaps),
+            "work_seconds": seconds(run.flow.work),
+            "steps": run.flow.steps.iter().map(|step| json!({
+                "phase": step.phase,
+                "model": script_name(&step.model),
+                "swap_seconds": step.swap.map(|(_, took)| seconds(took)),
+                "work_seconds": step.work.map(|(_, took)| seconds(took)),
+                "size_bytes": bytes(step).0,
+                "ram_bytes_before": bytes(step).1,
+            })).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+        "not_put_back": comparison.left,
+    })
+}
+
+fn heading(comparison: &Comparison, setting: &Setting) -> Vec<(&'static str, String)> {
+    let mut lines = setting.lines();
+    let flows = || comparison.runs.iter().map(|run| &run.flow);
+    let mut models: Vec<String> = Vec::new();
+    for step in flows().flat_map(|flow| &flow.steps) {
+        let Some(size) = bytes(step).0 else { continue };
+        let model = format!("{} {size}", step.model);
+        if !models.contains(&model) {
+            models.push(model);
+        }
+    }
+    let mut what = printable(&comparison.name).into_owned();
+    let planned = flows().flat_map(|flow| flow.steps.iter().map(|step| (flow.scale, step)));
+    let planned =
+        planned.filter(|(scale, _)| *scale > 1).find_map(|(scale, step)| Some((scale, step.planned?)));
+    if let Some((scale, planned)) = planned {
+        let scaled = planned.as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "a scale is small")]
+        let whole = scaled * scale as f64;
+        let _ =
+            write!(what, "; fixed work is scaled like the models: {whole:.1} s at 1:{scale} = {scaled:.2} s");
+    }
+    lines.push(("workflow", what));
+    if !models.is_empty() {
+        lines.push(("models", models.join(", ")));
+    }
+    let thrown = comparison.runs.iter().filter(|run| run.thrown.is_some()).count();
+    lines.push((
+        "runs",
+        format!(
+            "{} of each manner, interleaved; median (least to most); thrown away: {thrown}",
+            comparison.rounds
+        ),
+    ));
+    lines
+}
+
+fn grid(times: &FlowTimes) -> Grid {
+    let mut grid =
+        Grid::new(["step", "model", "work", "swap cold", "swap warm", "swap lookahead", "disk hidden"]);
+    let cell = |one: &Option<Spread>| one.as_ref().map_or_else(|| "-".to_owned(), spread);
+    let percent =
+        |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0));
+    for step in &times.steps {
+        let mut cells = vec![printable(&step.phase).into_owned(), step.model.to_string(), cell(&step.work)];
+        cells.extend(step.swap.iter().map(cell));
+        cells.push(percent(step.hidden));
+        grid.row(cells);
+    }
+    for (what, three, hidden) in [("all swaps", &times.swaps, times.hidden), ("total", &times.totals, None)] {
+        let mut cells = vec![what.to_owned(), String::new(), String::new()];
+        cells.extend(three.iter().map(cell));
+        cells.push(percent(hidden));
+        grid.row(cells);
+    }
+    grid
+}
+
+/// What may be said, in sentences; only of manners that have valid runs.
+fn claims(times: &FlowTimes) -> Vec<String> {
+    let mut claims = Vec::new();
+    if let (Some(whole), Some(swaps)) = (times.times, times.swap_times) {
+        claims.push(format!(
+            "with lookahead the whole is {whole:.1}× as fast as cold, and the waiting for models {swaps:.1}×"
+        ));
+    }
+    let warm = |three: &[Option<Spread>; 3]| three[0].as_ref()?.times(three[1].as_ref()?);
+    if let (Some(whole), Some(swaps)) = (warm(&times.totals), warm(&times.swaps)) {
+        claims.push(format!(
+            "warm the whole is {whole:.1}× as fast as cold, and the waiting for models {swaps:.1}×"
+        ));
+    }
+    if let Some(hidden) = times.hidden {
+        claims.push(format!(
+            "after the first step, which nothing runs before, lookahead hid {:.0} % of the wait for the disk",
+            hidden * 100.0
+        ));
+    }
+    if let Some(beside) = times.beside_warm {
+        claims.push(format!(
+            "after the first step the waits with lookahead are {beside:.2}× those of a warm run"
+        ));
+    }
+    if claims.is_empty() {
+        claims.push(NO_PAIR.to_owned());
+    }
+    claims
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! How a swap ended: its line for a person, and its object for a script.
+
+use std::time::Duration;
+
+use serde_json::{Value, json as object};
+
+use crate::cli::act::ending::Ending;
+use crate::cli::status::{script_name, seconds};
+use crate::residency::act::ActKind;
+use crate::residency::name::ModelName;
+use crate::residency::swap::{Stages, Swapping};
+
+/// The line for a person: the whole time, then what each stage took; `?` is one that was not seen.
+pub(super) fn line(model: &ModelName, took: Duration, swap: Option<&Swapping>) -> String {
+    let took = took.as_secs_f64();
+    let Some(swap) = swap else { return format!("{model} is in VRAM already   touched in {took:.2} s") };
+    let Stages { unload, card_free, read, read_took, load, server_load, first_token, .. } = swap.stages;
+    let mut words = vec![format!("{model} ready in {took:.2} s")];
+    let seconds = |time: Duration| format!("{:.2}", time.as_secs_f64());
+    if let Some(unload) = unload {
+        words.push(format!("unload {}", seconds(unload)));
+        words.push(format!("card free {}", card_free.map_or_else(|| "?".to_owned(), seconds)));
+    }
+    words.push(match (read, read_took) {
+        (Some(read), Some(took)) if read.0 > 0 => format!("read {read} in {}", seconds(took)),
+        _ => "read 0".to_owned(),
+    });
+    words.extend(load.map(|load| format!("load {}", seconds(load))));
+    words.extend(server_load.map(|load| format!("by the server's clock {}", seconds(load))));
+    words.extend(first_token.map(|token| format!("first token {}", seconds(token))));
+    words.join("   ")
+}
+
+/// The object for a script.
+pub(super) fn json(ending: &Ending, model: &ModelName, swap: Option<&Swapping>) -> Value {
+    let mut answer = ending.json(ActKind::Swap, model);
+    let Some(Swapping { plan, stages, .. }) = swap else {
+        answer["already"] = matches!(ending, Ending::Done { .. }).into();
+        return answer;
+    };
+    let names = |models: &[ModelName]| models.iter().map(script_name).map(Value::from).collect::<Vec<_>>();
+    let time = |time: Option<Duration>| time.map_or(Value::Null, seconds);
+    answer["already"] = false.into();
+    answer["plan"] = object!({
+        "goes": names(&plan.goes),
+        "stays": names(&plan.stays),
+        "warm": plan.way.word(),
+        "num_ctx": plan.num_ctx,
+        "size_bytes": plan.before.whole,
+        "ram_bytes": plan.before.ram,
+        "ram_estimate": plan.before.estimate,
+        "in_vram": plan.before.in_vram,
+    });
+    answer["stages"] = object!({
+        "unload_seconds": time(stages.unload),
+        "gone_seconds": time(stages.gone),
+        "card_free_seconds": time(stages.card_free),
+        "read_bytes": stages.read,
+        "read_seconds": time(stages.read_took),
+        "load_seconds": time(stages.load),
+        "server_load_seconds": time(stages.server_load),
+        "first_token_seconds": time(stages.first_token),
+        "total_seconds": time(stages.total),
+    });
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::residency::bytes::{Bytes, GB};
+    use crate::residency::swap::{Before, Ended, Plan, Way};
+
+    fn ms(millis: u64) -> Option<Duration> {
+        Some(Duration::from_millis(millis))
+    }
+
+    fn swapping(stages: Stages) -> Swapping {
+        let before = Before { whole: Bytes(5 * GB), ram: Some(Bytes(GB)), ..Before::default() };
+        let goes = vec![ModelName::from_server("old:7b")];
+        let plan = Plan { goes, stays: vec![], way: Way::Off, before, num_ctx: None };
+        Swapping { plan, stages, stage: None, ended: Some(Ended::Ready) }
+    }
+
+    fn qwen() -> ModelName {
+        ModelName::from_server("qwen2.5-coder:7b")
+    }
+
+    #[test]
+    fn the_line_says_what_each_stage_took_and_marks_what_was_not_seen() {
+        let took = Duration::from_millis(820);
+        let swap = swapping(Stages {
+            unload: ms(140),
+            card_free: ms(210),
+            load: ms(380),
+            first_token: ms(90),
+            ..Stages::default()
+        });
+        assert_eq!(
+            line(&qwen(), took, Some(&swap)),
+            "qwen2.5-coder:7b ready in 0.82 s   unload 0.14   card free 0.21   read 0   load 0.38   first token 0.09"
+        );
+        let read = (Some(Bytes(4 * GB)), ms(2000));
+        let unseen =
+            swapping(Stages { unload: ms(140), read: read.0, read_took: read.1, ..Stages::default() });
+        assert_eq!(
+            line(&qwen(), took, Some(&unseen)),
+            "qwen2.5-coder:7b ready in 0.82 s   unload 0.14   card free ?   read 4.0 GB in 2.00"
+        );
+        assert_eq!(line(&qwen(), took, None), "qwen2.5-coder:7b is in VRAM already   touched in 0.82 s");
+    }
+
+    #[test]
+    fn a_script_gets_the_plan_and_every_stage() {
+        let done = Ending::Done { took: Duration::from_millis(820), note: None, facts: None };
+        let told = json(&done, &qwen(), Some(&swapping(Stages { load: ms(380), ..Stages::default() })));
+        assert_eq!(told["took_seconds"], 0.82);
+        assert_eq!((&told["plan"]["goes"][0], &told["plan"]["warm"]), (&"old:7b".into(), &"off".into()));
+        assert_eq!(
+            (&told["stages"]["load_seconds"], &told["stages"]["gone_seconds"]),
+            (&0.38.into(), &Value::Null)
+        );
+        let touched = json(&done, &qwen(), None);
+        assert_eq!((&touched["already"], touched.get("plan")), (&true.into(), None));
+    }
+}

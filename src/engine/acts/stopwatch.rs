@@ -1,0 +1,275 @@
+//! The stopwatch of a load or a swap: which stage runs since when, and what is watched beside it until it is seen.
+
+use crate::engine::known::Known;
+use crate::residency::bytes::Bytes;
+use crate::residency::host::{Cards, LoadMode};
+use crate::residency::name::ModelName;
+use crate::residency::record::SwapRecord;
+use crate::residency::swap::{Ended, Plan, Stage, Stages, Swapping, Way};
+use crate::residency::timing::Moment;
+
+/// So many `/api/ps` after the end what is not seen by then counts as not to be seen.
+const LOOKS: u32 = 5;
+
+/// What runs since when, and what it took so far.
+#[derive(Debug)]
+pub(super) struct Stopwatch {
+    pub plan: Plan,
+    stages: Stages,
+    stage: Option<Stage>,
+    since: Moment,
+    ended: Option<Ended>,
+    /// When the first unload was asked.
+    unloading: Option<Moment>,
+    leaving: Vec<Leaving>,
+    /// What was free on all cards then; `None` where the driver did not say.
+    room: Option<Bytes>,
+    /// Our own reader works since then.
+    reading: Option<Moment>,
+    looks: u32,
+    recorded: bool,
+}
+
+/// A model that has to go, as it was when that was asked.
+#[derive(Debug)]
+struct Leaving {
+    model: ModelName,
+    pid: Option<u32>,
+    vram: Bytes,
+    /// The driver lists its process.
+    on_card: bool,
+    gone: Option<Moment>,
+    off_card: Option<Moment>,
+}
+
+impl Stopwatch {
+    /// Nothing has begun yet.
+    pub fn new(plan: Plan, now: Moment) -> Stopwatch {
+        Stopwatch {
+            plan,
+            stages: Stages::default(),
+            stage: None,
+            since: now,
+            ended: None,
+            unloading: None,
+            leaving: Vec::new(),
+            room: None,
+            reading: None,
+            looks: LOOKS,
+            recorded: false,
+        }
+    }
+
+    /// What a snapshot shows.
+    pub fn swapping(&self) -> Swapping {
+        Swapping {
+            plan: self.plan.clone(),
+            stages: self.stages,
+            stage: self.stage,
+            ended: self.ended.clone(),
+        }
+    }
+
+    /// The stage it is in, or would have begun with.
+    pub fn stage(&self) -> Stage {
+        self.stage.unwrap_or(Stage::Load)
+    }
+
+    /// The next stage begins; several unloads are one.
+    pub fn enter(&mut self, stage: Stage, now: Moment) {
+        if self.stage != Some(stage) {
+            self.since = now;
+        }
+        self.stage = Some(stage);
+    }
+
+    /// An unload is asked for.
+    pub fn unload(&mut self, model: &ModelName, known: &Known, now: Moment) {
+        self.enter(Stage::Unload, now);
+        let cards = known.cards.as_ref().map(|reading| &reading.value);
+        if self.unloading.is_none() {
+            self.unloading = Some(now);
+            self.room = cards.and_then(free);
+        }
+        let pid = known.runner(model).map(|runner| runner.pid);
+        self.leaving.push(Leaving {
+            model: model.clone(),
+            pid,
+            vram: known.running.get(model).map(|running| running.size_vram).unwrap_or_default(),
+            on_card: pid.is_some_and(|pid| cards.is_some_and(|cards| lists(cards, pid))),
+            gone: None,
+            off_card: None,
+        });
+    }
+
+    /// An unload is answered.
+    pub fn unloaded(&mut self, now: Moment) {
+        self.stages.unload = Some(now.since(self.since.mono));
+    }
+
+    /// The load is answered; `server` is what it says itself.
+    pub fn loaded(&mut self, server: Option<std::time::Duration>, now: Moment) {
+        self.stages.load = Some(now.since(self.since.mono));
+        self.stages.server_load = server;
+    }
+
+    /// The first token has come.
+    pub fn spoke(&mut self, now: Moment) {
+        self.stages.first_token = Some(now.since(self.since.mono));
+    }
+
+    /// Our own reader begins.
+    pub fn read(&mut self, now: Moment) {
+        self.reading = Some(now);
+    }
+
+    /// Our own reader got so far; `over` when nothing more will come of it.
+    pub fn read_on(&mut self, read: Bytes, over: bool, now: Moment) {
+        let Some(since) = self.reading else { return };
+        self.stages.read = Some(read);
+        if self.ended.is_none() {
+            self.stages.read_took = Some(now.since(since.mono));
+        }
+        if over {
+            self.reading = None;
+        }
+    }
+
+    /// Nothing is read ahead after all.
+    pub fn reads_nothing(&mut self) {
+        (self.reading, self.plan.way) = (None, Way::Off);
+    }
+
+    /// Whether our own reader works for it.
+    pub fn is_reading(&self) -> bool {
+        self.reading.is_some()
+    }
+
+    /// It is over.
+    pub fn end(&mut self, ended: Ended, asked: Moment, now: Moment) {
+        if let Some(since) = self.reading {
+            self.stages.read_took = Some(now.since(since.mono));
+        }
+        if ended == Ended::Ready {
+            self.stages.total = Some(now.since(asked.mono));
+        }
+        (self.stage, self.ended) = (None, Some(ended));
+    }
+
+    /// Takes what the latest readings show of the models that have to go.
+    pub fn look(&mut self, known: &Known) {
+        let Some(asked) = self.unloading else { return };
+        let after = |at: &Moment| at.mono >= asked.mono;
+        let listed = known.ps_at.filter(after);
+        let runners = known.runners.as_ref().filter(|reading| after(&reading.at));
+        let cards = known.cards.as_ref().filter(|reading| after(&reading.at));
+        for leaving in &mut self.leaving {
+            if leaving.gone.is_none() {
+                let unlisted = listed.filter(|_| !known.running.contains_key(&leaving.model));
+                let exited = runners.filter(|reading| {
+                    leaving.pid.is_some_and(|pid| reading.value.iter().all(|runner| runner.pid != pid))
+                });
+                leaving.gone = earlier(unlisted, exited.map(|reading| reading.at));
+            }
+            if let (Some(pid), true, None) = (leaving.pid, leaving.on_card, leaving.off_card) {
+                let off = |reading: &&_| is_known(reading) && !lists(&reading.value, pid);
+                leaving.off_card = cards.filter(off).map(|reading| reading.at);
+            }
+        }
+        if self.leaving.len() < self.plan.goes.len() {
+            return;
+        }
+        if self.stages.gone.is_none() {
+            self.stages.gone =
+                last(self.leaving.iter().map(|leaving| leaving.gone)).map(|at| at.since(asked.mono));
+        }
+        if self.stages.card_free.is_none() {
+            let on_cards =
+                self.leaving.iter().filter(|leaving| leaving.on_card || leaving.vram > Bytes::ZERO);
+            let exact = last(on_cards.map(|leaving| leaving.off_card));
+            let risen = cards.filter(|reading| self.has_risen(&reading.value)).map(|reading| reading.at);
+            self.stages.card_free = exact.or(risen).map(|at| at.since(asked.mono));
+        }
+    }
+
+    /// Whether the cards have what the models held free again; where processes are hidden, only this tells.
+    fn has_risen(&self, cards: &Cards) -> bool {
+        let held: Bytes = self.leaving.iter().map(|leaving| leaving.vram).sum();
+        let (Some(before), Some(now)) = (self.room, free(cards)) else { return false };
+        // The last tenth may be taken by the load by then.
+        held > Bytes::ZERO && now.0 >= before.0 + held.0 - held.0 / 10
+    }
+
+    /// An `/api/ps` more has passed.
+    pub fn tick(&mut self) {
+        if self.ended.is_some() {
+            self.looks = self.looks.saturating_sub(1);
+        }
+    }
+
+    /// Whether what had to go is not seen to be gone, or its memory not to be back.
+    pub fn lacks(&self) -> bool {
+        let lacks_card = self.stages.card_free.is_none() && self.room.is_some();
+        self.unloading.is_some() && (self.stages.gone.is_none() || lacks_card)
+    }
+
+    /// Whether it has ended and it is worth looking on.
+    pub fn looks_on(&self) -> bool {
+        self.ended.is_some() && !self.recorded && self.looks > 0 && (self.lacks() || self.is_reading())
+    }
+
+    /// What the journal keeps, once: when it is over and all is seen, or `now_or_never`.
+    pub fn record(
+        &mut self,
+        model: &ModelName,
+        displaced: &[ModelName],
+        mode: LoadMode,
+        now_or_never: bool,
+    ) -> Option<SwapRecord> {
+        let ended = self.ended.clone()?;
+        if self.recorded || (self.looks_on() && !now_or_never) {
+            return None;
+        }
+        self.recorded = true;
+        Some(SwapRecord {
+            model: model.clone(),
+            ours: true,
+            displaced: displaced.to_vec(),
+            before: self.plan.before,
+            way: self.plan.way,
+            mode,
+            num_ctx: self.plan.num_ctx,
+            stages: self.stages,
+            ended,
+        })
+    }
+}
+
+fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(if other.mono < one.mono { other } else { one }),
+        (one, other) => one.or(other),
+    }
+}
+
+/// The last of them; `None` if one is missing, or if there are none.
+fn last(mut all: impl Iterator<Item = Option<Moment>>) -> Option<Moment> {
+    let first = all.next()??;
+    all.try_fold(first, |last, next| next.map(|next| if next.mono > last.mono { next } else { last }))
+}
+
+fn is_known(reading: &crate::residency::timing::Reading<Cards>) -> bool {
+    matches!(reading.value, Cards::Known(_))
+}
+
+fn lists(cards: &Cards, pid: u32) -> bool {
+    cards.list().iter().any(|card| card.processes.iter().any(|process| process.pid == pid))
+}
+
+/// What is free on all cards, where the driver says so.
+fn free(cards: &Cards) -> Option<Bytes> {
+    match cards {
+        Cards::Known(cards) if !cards.is_empty() => Some(cards.iter().map(|card| card.free).sum()),
+        _ => None,
+    }
+}

@@ -1,0 +1,131 @@
+//! A step's command: a process group of its own, without input, whose output is followed; it never outlives its step.
+
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use tokio::net::unix::pipe::Receiver;
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::output::{Output, follow};
+
+/// How long a group that was asked to end may take before it is killed.
+const GRACE: Duration = Duration::from_secs(3);
+/// Between two looks whether all of a group have ended: only of the process that we started do we hear.
+const LOOK: Duration = Duration::from_millis(10);
+/// How long output is waited for that a process outside of the group may hold open.
+const REST: Duration = Duration::from_millis(200);
+
+/// Runs `argv` until it ends or is stopped; what it leaves running in its group is ended too. The error is why it
+/// failed, in words for the user.
+pub(super) async fn run(
+    argv: &[String],
+    environment: [(&'static str, String); 3],
+    tell: &watch::Sender<Arc<Output>>,
+    stop: &CancellationToken,
+) -> Result<(), String> {
+    tell.send_replace(Arc::default());
+    let [program, arguments @ ..] = argv else { return Err("no program is named".to_owned()) };
+    let (mut child, output) =
+        spawn(program, arguments, environment).map_err(|error| format!("{program}: {error}"))?;
+    let mut group = Group::of(&child);
+    let mut reading = std::pin::pin!(follow(output, tell));
+    let mut is_read = false;
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break Some(status),
+            () = stop.cancelled() => break None,
+            () = &mut reading, if !is_read => is_read = true,
+        }
+    };
+    // Whoever ends may have something to say, and must not wait for a full pipe.
+    let mut ending = std::pin::pin!(group.end(&mut child));
+    loop {
+        tokio::select! {
+            () = &mut ending => break,
+            () = &mut reading, if !is_read => is_read = true,
+        }
+    }
+    if !is_read {
+        // Somebody outside of the group may hold the pipe open for ever.
+        let _ = timeout(REST, reading).await;
+    }
+    match status {
+        None => Err("stopped".to_owned()),
+        Some(Err(error)) => Err(format!("{program}: {error}")),
+        Some(Ok(status)) if status.success() => Ok(()),
+        Some(Ok(status)) => {
+            let said = tell.borrow().lines.iter().rfind(|line| !line.is_empty()).cloned();
+            Err(said.map_or_else(|| words(status), |said| format!("{}: {said}", words(status))))
+        }
+    }
+}
+
+fn spawn(
+    program: &str,
+    arguments: &[String],
+    environment: [(&'static str, String); 3],
+) -> io::Result<(Child, Receiver)> {
+    // One pipe for both: their lines stay in the order in which they were written.
+    let (ours, theirs) = io::pipe()?;
+    let child = Command::new(program)
+        .args(arguments)
+        .envs(environment)
+        .stdin(Stdio::null())
+        .stdout(theirs.try_clone()?)
+        .stderr(theirs)
+        .process_group(0)
+        .spawn()?;
+    Ok((child, Receiver::from_owned_fd(ours.into())?))
+}
+
+fn words(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => format!("ended by signal {signal}"),
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+/// A process group that we started. Dropping it kills what is left of it: a run that is dropped leaves no orphans.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+impl Group {
+    fn of(child: &Child) -> Group {
+        Group(child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)))
+    }
+
+    /// Asks all of the group to end, and after a while kills those that have not.
+    async fn end(&mut self, child: &mut Child) {
+        let Some(group) = self.0 else { return };
+        let until = Instant::now() + GRACE;
+        let mut left = kill_process_group(group, Signal::TERM).is_ok();
+        while left && Instant::now() < until {
+            // A child that has ended stays in its group until it is waited for.
+            let _ = timeout_at(Instant::now() + LOOK, child.wait()).await;
+            left = test_kill_process_group(group).is_ok();
+            if left {
+                sleep(LOOK).await;
+            }
+        }
+        if left {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = child.wait().await;
+        self.0 = None;
+    }
+}

@@ -1,0 +1,84 @@
+//! What a step's command says: the last lines of it, bounded and safe for a terminal.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::watch;
+
+use crate::residency::text::printable;
+
+/// Lines that are kept.
+const LINES: usize = 200;
+/// Bytes of one line; a longer one is cut into several.
+const LINE: usize = 2048;
+
+/// The last lines of a command.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Output {
+    /// How many lines came before those that are kept.
+    pub gone: u64,
+    /// The last lines, oldest first; standard output and error as they came.
+    pub lines: VecDeque<String>,
+}
+
+impl Output {
+    fn push(&mut self, line: &[u8]) {
+        if self.lines.len() >= LINES {
+            self.lines.pop_front();
+            self.gone += 1;
+        }
+        let text = String::from_utf8_lossy(line);
+        self.lines.push_back(printable(text.trim_end().replace('\t', "    ").as_str()).into_owned());
+    }
+}
+
+/// Reads until the other end is closed by all who have it.
+pub(super) async fn follow(mut from: impl AsyncRead + Unpin, tell: &watch::Sender<Arc<Output>>) {
+    let mut pending: Vec<u8> = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        // A pipe that cannot be read has nothing more to say.
+        let count = from.read(&mut chunk).await.unwrap_or(0);
+        pending.extend_from_slice(&chunk[..count]);
+        let mut lines: Vec<Vec<u8>> = Vec::new();
+        while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
+            lines.push(pending.drain(..=end).collect());
+        }
+        if pending.len() > LINE || (count == 0 && !pending.is_empty()) {
+            lines.push(std::mem::take(&mut pending));
+        }
+        if !lines.is_empty() {
+            tell.send_modify(|output| {
+                let output = Arc::make_mut(output);
+                lines.iter().for_each(|line| output.push(line));
+            });
+        }
+        if count == 0 {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_last_lines_are_kept_and_none_can_steer_a_terminal() {
+        let (tell, said) = watch::channel(Arc::default());
+        let text: String = (1..=250).map(|n| format!("line {n}\n")).collect::<String>() + "\u{1b}[2Jend";
+        follow(text.as_bytes(), &tell).await;
+        let output = said.borrow().clone();
+        assert_eq!((output.gone, output.lines.len(), output.lines[0].as_str()), (51, 200, "line 52"));
+        assert_eq!(output.lines[199], "\u{fffd}[2Jend");
+    }
+
+    #[tokio::test]
+    async fn a_line_without_an_end_does_not_grow_for_ever() {
+        let (tell, said) = watch::channel(Arc::default());
+        follow(vec![b'x'; 100_000].as_slice(), &tell).await;
+        assert!(said.borrow().lines.iter().all(|line| line.len() <= LINE + 4096));
+        assert_eq!(said.borrow().lines.iter().map(String::len).sum::<usize>(), 100_000);
+    }
+}

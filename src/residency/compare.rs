@@ -1,0 +1,292 @@
+//! Comparisons: which measured runs count, and what they say beside each other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::bench::{BenchRun, BenchState, Kind};
+use super::bytes::Bytes;
+use super::flow::{Flow, FlowState, Manner, StepState};
+use super::host::LoadMode;
+use super::name::ModelName;
+use super::swap::{Before, Way};
+
+/// A load is cold if no more than these percent of its files were in RAM.
+pub const COLD_PERCENT: u8 = 1;
+/// And warm from these percent on: the page cache drops a page here and there.
+pub const WARM_PERCENT: u8 = 95;
+
+/// Why a run that should have been cold was not; `None` if it was.
+pub fn why_not_cold(before: &Before) -> Option<String> {
+    why_not(before, |percent| percent <= COLD_PERCENT)
+}
+
+/// Why a run that should have been warm was not; `None` if it was.
+pub fn why_not_warm(before: &Before) -> Option<String> {
+    why_not(before, |percent| percent >= WARM_PERCENT)
+}
+
+fn why_not(before: &Before, is_right: fn(u8) -> bool) -> Option<String> {
+    if before.in_vram {
+        return Some("it was in VRAM already".to_owned());
+    }
+    let Some(ram) = before.ram else {
+        return Some("how much of it was in RAM cannot be read".to_owned());
+    };
+    // Rounded up: with 1.2 % in RAM it is not at most 1 %.
+    let percent = 100 - before.whole.minus(ram).percent_of(before.whole);
+    let mark = if before.estimate { "~" } else { "" };
+    (!is_right(percent)).then(|| format!("{mark}{percent} % of it was in RAM"))
+}
+
+/// Several measurements of one thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spread {
+    /// The middle one.
+    pub median: Duration,
+    /// The shortest.
+    pub least: Duration,
+    /// The longest.
+    pub most: Duration,
+    /// How many there are.
+    pub runs: usize,
+}
+
+impl Spread {
+    /// Of these; `None` if there are none.
+    pub fn of(times: impl IntoIterator<Item = Duration>) -> Option<Spread> {
+        let mut times: Vec<Duration> = times.into_iter().collect();
+        times.sort();
+        let (least, most) = (*times.first()?, *times.last()?);
+        let middle = times.len() / 2;
+        let median =
+            if times.len() % 2 == 1 { times[middle] } else { (times[middle - 1] + times[middle]) / 2 };
+        Some(Spread { median, least, most, runs: times.len() })
+    }
+
+    /// How fast that many bytes came, in GB a second.
+    pub fn rate(&self, bytes: Bytes) -> Option<f64> {
+        let seconds = self.median.as_secs_f64();
+        (seconds > 0.0 && bytes > Bytes::ZERO).then(|| bytes.gb() / seconds)
+    }
+
+    /// How many times as long as `other`.
+    pub fn times(&self, other: &Spread) -> Option<f64> {
+        let other = other.median.as_secs_f64();
+        (other > 0.0).then(|| self.median.as_secs_f64() / other)
+    }
+}
+
+/// One model's loads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelLoads {
+    /// Which.
+    pub model: ModelName,
+    /// All its files.
+    pub size: Bytes,
+    /// How the runner reads them.
+    pub mode: LoadMode,
+    /// What was measured of each kind, in the order of the table.
+    pub kinds: Vec<(Kind, Spread)>,
+    /// Cold over warm; `None` where one of them is missing: then nothing may be claimed.
+    pub times: Option<f64>,
+}
+
+impl ModelLoads {
+    /// What was measured of a kind.
+    pub fn of(&self, kind: Kind) -> Option<&Spread> {
+        self.kinds.iter().find(|(known, _)| *known == kind).map(|(_, spread)| spread)
+    }
+}
+
+/// The valid runs, model by model in the order in which they were measured.
+pub fn loads(runs: &[BenchRun]) -> Vec<ModelLoads> {
+    let mut names: Vec<&ModelName> = Vec::new();
+    for run in runs {
+        if !names.contains(&&run.model) {
+            names.push(&run.model);
+        }
+    }
+    let of_model = |name: &ModelName| {
+        let valid = || runs.iter().filter(|run| run.model == *name && run.took.is_ok());
+        let newest = valid().last()?;
+        let kinds: Vec<(Kind, Spread)> = Kind::WAYS
+            .into_iter()
+            .filter_map(|kind| {
+                let times = valid().filter(|run| run.kind == kind).filter_map(|run| run.took.clone().ok());
+                Some((kind, Spread::of(times)?))
+            })
+            .collect();
+        let mode = valid().map(|run| run.mode).rfind(|mode| *mode != LoadMode::Unknown);
+        let mut loads = ModelLoads {
+            model: name.clone(),
+            size: newest.size(),
+            mode: mode.unwrap_or(LoadMode::Unknown),
+            kinds,
+            times: None,
+        };
+        let pair = loads.of(Kind::Cold(Way::Off)).zip(loads.of(Kind::Warm));
+        loads.times = pair.and_then(|(cold, warm)| cold.times(warm));
+        Some(loads)
+    };
+    names.into_iter().filter_map(of_model).collect()
+}
+
+/// One run of a workflow in a comparison.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FlowRun {
+    /// As it ended.
+    pub flow: Arc<Flow>,
+    /// Why it does not count; `None` if it does.
+    pub thrown: Option<String>,
+}
+
+/// A comparison of a workflow's manners as it runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// The workflow's name.
+    pub name: String,
+    /// Valid runs of each manner.
+    pub rounds: u32,
+    /// How far it is.
+    pub state: BenchState,
+    /// The run under way.
+    pub now: Option<Arc<Flow>>,
+    /// The runs that are over, oldest first.
+    pub runs: Vec<FlowRun>,
+    /// What could not be put back, and why.
+    pub left: Vec<String>,
+}
+
+impl Comparison {
+    /// How many valid runs there are, and how many there are to be.
+    pub fn progress(&self) -> (usize, usize) {
+        let valid = self.runs.iter().filter(|run| run.thrown.is_none()).count();
+        (valid, Manner::ALL.len() * self.rounds as usize)
+    }
+}
+
+/// Why a run of a workflow does not count; `None` if it does. A cold run is one whose every swap was cold.
+pub fn why_thrown(flow: &Flow) -> Option<String> {
+    match &flow.state {
+        FlowState::Done { .. } => {}
+        FlowState::Failed { why } => return Some(why.clone()),
+        FlowState::Cancelled => return Some("cancelled".to_owned()),
+        FlowState::Running | FlowState::Paused => return Some("it is not over".to_owned()),
+    }
+    let before = |at: usize| {
+        let step = &flow.steps[at];
+        step.swapping.as_ref().map(|swapping| (step, swapping.plan.before))
+    };
+    let wrong = |(step, before): (&super::flow::FlowStep, Before), why_not: fn(&Before) -> Option<String>| {
+        // A model that is there already has no swap, cold or warm.
+        let why = if before.in_vram { None } else { why_not(&before) };
+        why.map(|why| format!("{} ({}): {why}", step.phase, step.model))
+    };
+    let swaps = (0..flow.steps.len()).filter_map(before);
+    let measured = swaps.clone().any(|(_, before)| !before.in_vram);
+    if !measured {
+        return Some("no model had to be loaded".to_owned());
+    }
+    match flow.manner {
+        Manner::Cold => swaps.into_iter().find_map(|swap| wrong(swap, why_not_cold)),
+        Manner::Warm => swaps.into_iter().find_map(|swap| wrong(swap, why_not_warm)),
+        // It begins cold: the first swap has nothing that could have been read ahead of it.
+        Manner::Lookahead => {
+            let mut swaps = swaps;
+            swaps.find(|(_, before)| !before.in_vram).and_then(|swap| wrong(swap, why_not_cold))
+        }
+    }
+}
+
+/// What one step took in each manner.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepTimes {
+    /// Its phase.
+    pub phase: String,
+    /// Its model.
+    pub model: ModelName,
+    /// The wait for its model: cold, warm, with lookahead.
+    pub swap: [Option<Spread>; 3],
+    /// Its work, over all runs.
+    pub work: Option<Spread>,
+    /// Of the wait for the disk, what lookahead hid: a share of 1; `None` where there was none, and for the first step,
+    /// which has no work before it.
+    pub hidden: Option<f64>,
+}
+
+/// A workflow's manners beside each other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FlowTimes {
+    /// Its steps.
+    pub steps: Vec<StepTimes>,
+    /// Waiting for models: cold, warm, with lookahead.
+    pub swaps: [Option<Spread>; 3],
+    /// Everything: cold, warm, with lookahead.
+    pub totals: [Option<Spread>; 3],
+    /// The total cold over the total with lookahead.
+    pub times: Option<f64>,
+    /// The waiting cold over the waiting with lookahead.
+    pub swap_times: Option<f64>,
+    /// Of the wait for the disk after the first step, what lookahead hid: a share of 1.
+    pub hidden: Option<f64>,
+    /// The waiting with lookahead over the waiting warm, both after the first step.
+    pub beside_warm: Option<f64>,
+}
+
+/// What the runs that count say.
+pub fn flows(runs: &[FlowRun]) -> FlowTimes {
+    let valid: Vec<&Flow> = runs.iter().filter(|run| run.thrown.is_none()).map(|run| &*run.flow).collect();
+    let by = |of: &dyn Fn(&Flow) -> Option<Duration>| {
+        Manner::ALL.map(|manner| {
+            Spread::of(valid.iter().filter(|run| run.manner == manner).filter_map(|run| of(run)))
+        })
+    };
+    let shape = valid.iter().max_by_key(|run| run.steps.len()).map_or(&[][..], |run| &run.steps);
+    let first = shape.iter().position(|step| !matches!(step.state, StepState::Skipped));
+    let steps = shape
+        .iter()
+        .enumerate()
+        .map(|(at, step)| {
+            let swap = by(&|run| run.steps.get(at)?.swap.map(|(_, took)| took));
+            let work = valid.iter().filter_map(|run| run.steps.get(at)?.work.map(|(_, took)| took));
+            StepTimes {
+                phase: step.phase.clone(),
+                model: step.model.clone(),
+                hidden: if Some(at) == first { None } else { hidden(&swap) },
+                swap,
+                work: Spread::of(work),
+            }
+        })
+        .filter(|step| step.work.is_some() || step.swap.iter().any(Option::is_some))
+        .collect();
+    let swaps = by(&|run| Some(run.swaps));
+    let totals = by(&|run| match run.state {
+        FlowState::Done { took } => Some(took),
+        _ => None,
+    });
+    // Of each run what it waited after its first step.
+    let later = by(&|run| {
+        let first = run.steps.get(first?)?.swap.map(|(_, took)| took).unwrap_or_default();
+        Some(run.swaps.saturating_sub(first))
+    });
+    let ratio = |[over, under]: [Option<Spread>; 2]| over?.times(&under?);
+    FlowTimes {
+        times: ratio([totals[0], totals[2]]),
+        swap_times: ratio([swaps[0], swaps[2]]),
+        hidden: hidden(&later),
+        beside_warm: ratio([later[2], later[1]]),
+        steps,
+        swaps,
+        totals,
+    }
+}
+
+/// Of what cold takes longer than warm, what lookahead does not take; `None` where cold is not clearly longer.
+fn hidden(swap: &[Option<Spread>; 3]) -> Option<f64> {
+    let [cold, warm, ahead] = [swap[0]?, swap[1]?, swap[2]?].map(|spread| spread.median.as_secs_f64());
+    let disk = cold - warm;
+    (disk > 0.05 * cold).then(|| ((cold - ahead) / disk).clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests;
