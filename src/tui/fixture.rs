@@ -270,6 +270,8 @@ pub(crate) fn app(snapshot: Snapshot) -> App {
         url: "http://127.0.0.1:11434".into(),
         memory: Memory::Auto,
         preload: Preload::default(),
+        phases: Vec::new(),
+        workflows: Vec::new(),
         may_act: false,
         list_place: None,
         has_config: true,
