@@ -43,10 +43,7 @@ pub fn view(buffer: &mut Buffer, app: &App, now: Moment) {
             table::render(buffer, areas.table, app, now);
             details::render(buffer, areas.details, app, now);
             flow::render(buffer, areas.flow, app, now);
-            log::render(buffer, areas.log, app);
-            if let Some(day) = history::day(&app.snapshot.past.today) {
-                Strip::new(buffer, areas.day).skip(1).put(&day, app.settings.theme.faint);
-            }
+            log::render(buffer, areas.log, areas.day, app);
         }
     }
     let has_log = !areas.log.is_empty();

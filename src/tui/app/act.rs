@@ -268,6 +268,6 @@ impl App {
     }
 }
 
-fn is_busy(state: State) -> bool {
+pub(super) fn is_busy(state: State) -> bool {
     matches!(state, State::Busy | State::BusyOrUnloading)
 }

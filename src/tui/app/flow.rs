@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::act::is_busy;
 use super::{App, Ask, Effect, Layer, Panel, agent};
 use crate::config::{Confirm, Workflow};
 use crate::engine::flow::Control;
@@ -42,17 +43,21 @@ impl App {
         }
         let wish = Wish { num_ctx: phase.num_ctx, ..Wish::default() };
         let effect = Effect::Swap(model.name.clone(), wish);
-        let smaller = |model: &Model| {
-            let is = model.loaded.as_ref().filter(|_| model.state != State::Ghost)?.context?;
-            phase.num_ctx.filter(|wanted| *wanted > is).map(|wanted| (is, wanted))
+        let Some(is) = model.loaded.as_ref().filter(|_| model.state != State::Ghost) else {
+            return self.go(ActKind::Swap, &model, effect);
         };
-        match smaller(&model) {
-            Some((is, wanted)) => {
-                self.say(format!("{name}: {} is loaded anew, context {is} → {wanted}", model.name));
-            }
-            None if model.has_runner() => self.say(format!("{name}: {} is in VRAM already", model.name)),
-            None => return self.go(ActKind::Swap, &model, effect),
+        let larger = phase.num_ctx.zip(is.context).filter(|(wanted, is)| wanted > is);
+        let Some((wanted, is)) = larger else {
+            self.say(format!("{name}: {} is in VRAM already", model.name));
+            return Some(effect);
+        };
+        if is_busy(model.state) && self.settings.confirm != Confirm::Never {
+            let question =
+                format!("{name}: load {}, which is busy, anew with context {is} → {wanted}?", model.name);
+            self.layer = Layer::Ask(Ask { question, then: effect });
+            return None;
         }
+        self.say(format!("{name}: {} is loaded anew, context {is} → {wanted}", model.name));
         Some(effect)
     }
 

@@ -66,15 +66,31 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
 
 fn title(strip: &mut Strip, shown: &Shown, columns: Columns, has_keys: bool, theme: &Theme, now: Moment) {
     let flow = &*shown.flow;
-    let mut words = Vec::new();
-    if shown.is_agent {
-        words.push(("an agent's run".to_owned(), theme.faint));
-    } else {
-        if flow.of > 1 {
-            words.push((format!("run {} of {}", flow.run, flow.of), theme.text));
+    let name = if has_keys { theme.title } else { theme.selected };
+    strip.skip(1);
+    let room = strip.left().saturating_sub(columns.numbers());
+    let wide = format::columns(&flow.name).min(room);
+    strip.cell(&flow.name, wide, name);
+    let mut left = room - wide;
+    for (text, style) in title_words(shown, theme, now) {
+        // What does not fit is left out, but why it failed is cut.
+        let wide = match &flow.state {
+            FlowState::Failed { .. } => format::columns(&text).min(left.saturating_sub(3)),
+            _ => format::columns(&text),
+        };
+        if wide > 0 && wide + 3 <= left {
+            strip.skip(3).cell(&text, wide, style);
+            left -= wide + 3;
         }
-        words.push((flow.manner.word().to_owned(), theme.text));
     }
+    strip.skip(left);
+    columns.head(strip, theme);
+}
+
+/// What stands after the name.
+fn title_words(shown: &Shown, theme: &Theme, now: Moment) -> Vec<(String, Style)> {
+    let flow = &*shown.flow;
+    let mut words = Vec::new();
     words.push(match &flow.state {
         FlowState::Running => (format::running(now.since(flow.began.mono)), theme.work),
         FlowState::Paused => ("paused".to_owned(), theme.warn),
@@ -82,23 +98,15 @@ fn title(strip: &mut Strip, shown: &Shown, columns: Columns, has_keys: bool, the
         FlowState::Failed { why } => (format!("failed: {}", printable(why)), theme.bad),
         FlowState::Cancelled => ("cancelled".to_owned(), theme.warn),
     });
+    if flow.of > 1 {
+        words.push((format!("run {} of {}", flow.run, flow.of), theme.text));
+    }
+    let how = if shown.is_agent { "an agent's run" } else { flow.manner.word() };
+    words.push((how.to_owned(), theme.text));
     if let Some(last) = flow.last {
         words.push((format!("last {}", format::took(last)), theme.faint));
     }
-    let name = if has_keys { theme.title } else { theme.selected };
-    strip.skip(1);
-    let numbers = columns.numbers();
-    let room = strip.left().saturating_sub(numbers);
-    let mut used = format::columns(&flow.name).min(room);
-    strip.cell(&flow.name, used, name);
-    for (text, style) in words {
-        let left = room.saturating_sub(used + 3);
-        let wide = format::columns(&text).min(left);
-        strip.skip(3.min(room.saturating_sub(used))).cell(&text, wide, style);
-        used = (used + 3 + wide).min(room);
-    }
-    strip.skip(room.saturating_sub(used));
-    columns.head(strip, theme);
+    words
 }
 
 fn totals(strip: &mut Strip, flow: &Flow, theme: &Theme) {
@@ -117,23 +125,23 @@ fn totals(strip: &mut Strip, flow: &Flow, theme: &Theme) {
 fn lines(flow: &Flow, roomy: bool) -> Vec<Line> {
     let mut lines: Vec<Line> = (0..flow.steps.len()).map(Line::Step).collect();
     if roomy {
-        lines.extend(flow.steps.iter().filter_map(told));
+        lines.extend(flow.steps.iter().flat_map(told));
         lines.extend(flow.ahead.iter().rev().map(|ahead| looked_ahead(ahead, flow)));
     }
     lines
 }
 
 /// A step's swap stage by stage, and the tokens that came.
-fn told(step: &FlowStep) -> Option<Line> {
+fn told(step: &FlowStep) -> impl Iterator<Item = Line> {
     let swap = step.swapping.as_ref().map(|swapping| stages::line(&swapping.stages, &swapping.plan.before));
     let tokens =
         step.tokens.map(|(tokens, first)| format!("{tokens} tokens, first after {}", format::took(first)));
-    let text: Vec<String> = swap.into_iter().filter(|text| !text.is_empty()).chain(tokens).collect();
-    (!text.is_empty()).then(|| Line::Text(step.phase.clone(), text.join("   ")))
+    let said = swap.into_iter().chain(tokens).filter(|text| !text.is_empty());
+    said.map(|text| Line::Text(step.phase.clone(), text))
 }
 
 fn looked_ahead(ahead: &Ahead, flow: &Flow) -> Line {
-    let during = flow.steps.get(ahead.during).map_or("", |step| &step.phase);
+    let during = flow.steps.get(ahead.during).map_or("", |step| step.phase.as_str());
     let did = match &ahead.did {
         AheadDid::Warmed { read, took } => {
             let rate = format::rate(*read, took.as_secs_f64());
@@ -143,7 +151,7 @@ fn looked_ahead(ahead: &Ahead, flow: &Flow) -> Line {
         AheadDid::Kept => "in RAM already".to_owned(),
         AheadDid::Refused { why } => format!("not read ahead: {}", printable(why)),
     };
-    Line::Text(format!("in {during}"), format!("{}   {did}", ahead.model))
+    Line::Text(during.to_owned(), format!("meanwhile {}   {did}", ahead.model))
 }
 
 /// A state in a word, where a bar alone does not say it.

@@ -100,7 +100,8 @@ fn actions(app: &App) -> (Vec<Action>, Option<Action>) {
     if app.panel == Panel::Models || app.panel == Panel::Details {
         actions.extend(for_model(app));
     }
-    if app.panel != Panel::Models || !app.filter.is_empty() {
+    let can_close = app.flow.is_some() && app.running_flow().is_none();
+    if app.panel != Panel::Models || !app.filter.is_empty() || can_close {
         actions.push(Action::Back);
     }
     if !app.settings.workflows.is_empty() && !app.settings.read_only && app.running_flow().is_none() {

@@ -43,36 +43,72 @@ struct Row {
     style: Style,
 }
 
+/// Columns before the words of a row, beside the model's name.
+const BESIDE: u16 = 34;
+
+/// A line of the page.
+enum Line<'a> {
+    Title,
+    Blank,
+    Head,
+    /// The cells of a row, and its words where they fit.
+    Row(&'a Row, bool),
+    /// Words that did not fit.
+    Words(String, Style),
+}
+
 /// Draws them, newest first, scrolled as far as the user asked and the lines go.
 pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, down: usize) {
     let theme = &app.settings.theme;
-    let past = &app.snapshot.past;
-    let rows = rows(app);
-    let names = rows.iter().map(|row| format::columns(&row.model)).max().unwrap_or(0);
-    let names = names.clamp(5, if area.width < 100 { 32 } else { 48 });
-    let head = if rows.is_empty() { 2 } else { 3 };
-    page::lines(buffer, area, rows.len() + head, down, theme.faint, |buffer, area, i| {
+    let most = if area.width < 100 { 24 } else { 48 };
+    let rows = rows(app, most);
+    let names = rows.iter().map(|row| format::columns(&row.model)).max().unwrap_or(0).clamp(5, most);
+    let lines = lines(&rows, area.width, names);
+    page::lines(buffer, area, lines.len(), down, theme.faint, |buffer, area, i| {
         let mut strip = Strip::new(buffer, area);
         strip.skip(1);
-        if i == 0 {
-            strip.put("SWAPS", theme.title).skip(3);
-            strip.put(&day(&past.today).unwrap_or_default(), theme.text);
-        } else if i == 1 && rows.is_empty() {
-            strip.put("no swap is known yet", theme.faint);
-        } else if i == 2 {
-            strip.skip(10).cell("MODEL", names, theme.faint).skip(2);
-            strip.cell_right("FROM RAM", 8, theme.faint).skip(2).cell_right("TOOK", 8, theme.faint);
-            strip.skip(3).put("STAGES   ~ another client's, timed by watching", theme.faint);
-        } else if let Some(row) = i.checked_sub(3).and_then(|i| rows.get(i)) {
-            strip.put(&format::clock_seconds(row.at, &app.settings.zone), theme.faint).skip(2);
-            strip.cell(&row.model, names, theme.text).skip(2);
-            strip.cell_right(&row.ram, 8, theme.ram).skip(2).cell_right(&row.took, 8, theme.text);
-            strip.skip(3).put(&row.words, row.style);
+        match &lines[i] {
+            Line::Blank => {}
+            Line::Title => {
+                let day = day(&app.snapshot.past.today).unwrap_or_default();
+                strip.put("SWAPS", theme.title).skip(3).put(&day, theme.text);
+            }
+            Line::Head => {
+                strip.skip(10).cell("MODEL", names, theme.faint).skip(2);
+                strip.cell_right("FROM RAM", 8, theme.faint).skip(2).cell_right("TOOK", 8, theme.faint);
+                strip.skip(3).put("STAGES", theme.faint);
+            }
+            Line::Row(row, with_words) => {
+                strip.put(&format::clock_seconds(row.at, &app.settings.zone), theme.faint).skip(2);
+                strip.cell(&row.model, names, theme.text).skip(2);
+                strip.cell_right(&row.ram, 8, theme.ram).skip(2).cell_right(&row.took, 8, theme.text);
+                strip.skip(3).put(if *with_words { &row.words } else { "" }, row.style);
+            }
+            Line::Words(words, style) => {
+                strip.skip(10).put(words, *style);
+            }
         }
     });
 }
 
-fn rows(app: &App) -> Vec<Row> {
+fn lines(rows: &[Row], width: u16, names: u16) -> Vec<Line<'_>> {
+    if rows.is_empty() {
+        return vec![Line::Title, Line::Words("no swap is known yet".to_owned(), Style::new())];
+    }
+    let mut lines = vec![Line::Title, Line::Blank, Line::Head];
+    for row in rows {
+        let fits = format::columns(&row.words) <= width.saturating_sub(names + BESIDE);
+        lines.push(Line::Row(row, fits));
+        if !fits {
+            let wrapped = format::wrap(&row.words, width.saturating_sub(12), 4);
+            lines.extend(wrapped.into_iter().map(|words| Line::Words(words, row.style)));
+        }
+    }
+    lines
+}
+
+/// A row for each swap, or for many to and fro; names take so many columns at most.
+fn rows(app: &App, most: u16) -> Vec<Row> {
     let swaps = &app.snapshot.past.swaps;
     let ready = |(_, swap): &&(Timestamp, SwapRecord)| swap.ended == Ended::Ready;
     let stretches =
@@ -81,7 +117,7 @@ fn rows(app: &App) -> Vec<Row> {
         .into_iter()
         .map(|stretch| match &swaps[stretch] {
             [(at, swap)] => single(*at, swap, app),
-            many => folded(many, app),
+            many => folded(many, most, app),
         })
         .collect()
 }
@@ -110,18 +146,20 @@ fn single(at: Timestamp, swap: &SwapRecord, app: &App) -> Row {
 }
 
 /// Swaps to and fro in one row.
-fn folded(swaps: &[(Timestamp, SwapRecord)], app: &App) -> Row {
+fn folded(swaps: &[(Timestamp, SwapRecord)], most: u16, app: &App) -> Row {
     let at = swaps.first().map_or(Timestamp::UNIX_EPOCH, |(at, _)| *at);
     let times: Vec<Duration> = swaps.iter().filter_map(|(_, swap)| swap.stages.total).collect();
     let about = if swaps.iter().all(|(_, swap)| swap.ours) { "" } else { "~" };
     let median = sparkline::median(&times).map_or_else(|| "?".to_owned(), format::took);
     let pair: Vec<String> = swaps.iter().take(2).map(|(_, swap)| swap.model.to_string()).collect();
+    let whole = pair.join(" ⇄ ");
+    let short = || pair.iter().map(|name| format::short_name(name)).collect::<Vec<_>>().join(" ⇄ ");
     Row {
         at,
-        model: format!("{} ×{}", pair.join(" ⇄ "), swaps.len()),
+        model: if format::columns(&whole) > most { short() } else { whole },
         ram: String::new(),
         took: format!("{about}{median}"),
-        words: "median".to_owned(),
+        words: format!("×{}, the median", swaps.len()),
         style: app.settings.theme.faint,
     }
 }

@@ -6,6 +6,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use super::history;
 use crate::residency::act::ActState;
 use crate::residency::event::{Event, What};
 use crate::residency::timing::Moment;
@@ -18,8 +19,8 @@ mod words;
 
 use words::words;
 
-/// Draws the events that fit; none is shown as one that never was.
-pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App) {
+/// Draws the events that fit, and before the oldest of them, in the row above if there is no other, the day's sum.
+pub(crate) fn render(buffer: &mut Buffer, area: Rect, above: Rect, app: &App) {
     if area.is_empty() {
         return;
     }
@@ -49,6 +50,10 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App) {
     let said = &said[said.len().saturating_sub(rows)..];
     // The newest stands at the bottom, so that the eye finds it where it was.
     let blank = rows - said.len();
+    if let Some(day) = history::day(&app.snapshot.past.today) {
+        let at = blank.checked_sub(1).map_or(above, |blank| row(area, blank));
+        Strip::new(buffer, at).skip(1).put(&day, theme.faint);
+    }
     for (i, said) in said.iter().enumerate() {
         said.line(buffer, row(area, blank + i), app);
     }
