@@ -102,13 +102,11 @@ impl App {
             }
         };
         let then = Effect::Flow(workflow);
-        match question {
-            Some(question) => self.layer = Layer::Ask(Ask { question, then }),
-            None => {
-                self.layer = Layer::None;
-                return Some(then);
-            }
-        }
+        let Some(question) = question else {
+            self.layer = Layer::None;
+            return Some(then);
+        };
+        self.layer = Layer::Ask(Ask { question, then });
         None
     }
 

@@ -20,7 +20,11 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, selected: usize
         if i <= selected {
             seen = lines.len();
         }
-        lines.push((flow.name.clone(), true, i == selected));
+        let count = match app.models_of(flow).len() {
+            1 => "1 model".to_owned(),
+            count => format!("{count} models"),
+        };
+        lines.push((format!("{}   {count}", flow.name), true, i == selected));
         for text in told(flow, app) {
             lines.extend(format::wrap(&text, width, 3).into_iter().map(|line| (line, false, i == selected)));
         }
@@ -47,8 +51,7 @@ fn told(flow: &Workflow, app: &App) -> Vec<String> {
         .filter(|model| app.server().is_none_or(|server| server.model(model).is_none()))
         .map(ToString::to_string)
         .collect();
-    let count = if models.len() == 1 { "1 model".to_owned() } else { format!("{} models", models.len()) };
-    let mut lines = vec![format!("{}{again}   {count}", steps.join(" → "))];
+    let mut lines = vec![format!("{}{again}", steps.join(" → "))];
     if !missing.is_empty() {
         lines.push(format!("not installed: {}", missing.join(", ")));
     }

@@ -119,8 +119,7 @@ fn said(app: &App, last: usize) -> Vec<Said<'_>> {
     );
     let mut said: Vec<Said<'_>> = Vec::new();
     for stretch in stretches {
-        let swaps: Vec<&Event> =
-            events[stretch.clone()].iter().copied().filter(|event| came(&event)).collect();
+        let swaps: Vec<&Event> = events[stretch.clone()].iter().copied().filter(came).collect();
         match swaps[..] {
             [.., earlier, later] => {
                 let times: Vec<Duration> = swaps.iter().filter_map(|event| took(event)).collect();

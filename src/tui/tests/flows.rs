@@ -403,12 +403,12 @@ fn a_workflow_is_chosen_from_a_page_and_run_or_compared() {
      VRAM RTX 2070  ██ qwen 4.9 ███▓▓█▓▚            5.7/8.0 GiB
      RAM            ▓▓▓▓▚▒▒▒ ▒▒▒ ▒▒▒ ▒····        19.2/31.0 GiB
 
-    ▸  react-dashboard
-         context → execution   2 models
-       agent-loop
+    ▸  react-dashboard   2 models
+         context → execution
+       agent-loop   4 models
          context → execution → debugging → review → and again
-         4 models
          not installed: phi4:14b
+
 
 
 

@@ -36,7 +36,7 @@ fn warm() -> Stages {
 }
 
 /// A swap to openthinker that displaces qwen, in that state.
-fn swap(state: ActState, stages: Stages, stage: Option<Stage>) -> Act {
+fn swap(state: ActState, stages: Stages, now: Option<Stage>) -> Act {
     let plan = Plan {
         goes: vec![name("qwen2.5-coder:7b")],
         stays: vec![name("nomic-embed-text")],
@@ -44,8 +44,8 @@ fn swap(state: ActState, stages: Stages, stage: Option<Stage>) -> Act {
         before: before(100),
         num_ctx: None,
     };
-    let ended = stage.is_none().then_some(Ended::Ready);
-    let swap = Some(Arc::new(Swapping { plan, stages, stage, ended }));
+    let ended = now.is_none().then_some(Ended::Ready);
+    let swap = Some(Arc::new(Swapping { plan, stages, stage: now, ended }));
     Act { id: ActId(9), kind: ActKind::Swap, model: name("openthinker3-7b"), state, progress: None, swap }
 }
 
@@ -142,7 +142,8 @@ fn the_details_say_how_far_predictions_were_off_and_draw_cold_and_warm_swaps_apa
     let mut app = on("llama3.1:8b", |snapshot| {
         let mut past = past();
         for (i, (percent, total)) in [(100, 900), (0, 5400), (98, 1800), (40, 4200)].into_iter().enumerate() {
-            past.swaps.push((wall(-900 - i as i64), record("llama3.1:8b", true, percent, total)));
+            past.swaps
+                .push((wall(-900 - i64::try_from(i).unwrap()), record("llama3.1:8b", true, percent, total)));
         }
         snapshot.past = Arc::new(past);
     });
@@ -226,11 +227,11 @@ fn the_day_s_sum_stands_above_the_log() {
 fn the_log_folds_swaps_to_and_fro_and_tells_the_last_one_whole() {
     let mut snapshot = usual();
     snapshot.events.clear();
-    for i in 0..15_u64 {
-        let at = after(i64::try_from(i).unwrap() * 10 - 150);
+    for i in 0..15_u32 {
+        let at = after(i64::from(i) * 10 - 150);
         let pair = ["openthinker3-7b", "qwen2.5-coder:7b"];
-        let (comes, goes) = (pair[(i % 2) as usize], pair[(1 - i % 2) as usize]);
-        let came = What::Loaded { took: Some(ms(800 + i)), from_ram: Some(100), ours: false };
+        let (comes, goes) = if i % 2 == 0 { (pair[0], pair[1]) } else { (pair[1], pair[0]) };
+        let came = What::Loaded { took: Some(ms(800 + u64::from(i))), from_ram: Some(100), ours: false };
         let all =
             [(goes, What::Unloaded { took: None }), (comes, What::Loading { ours: false }), (comes, came)];
         for (model, what) in all {
@@ -248,5 +249,9 @@ fn the_log_folds_swaps_to_and_fro_and_tells_the_last_one_whole() {
     12:04:21  openthinker3-7b     loaded in 0.81 s   from RAM 100 %   5.8 GB/s   b…
     ");
     press(&mut app, "tab tab");
-    assert!(picture(&app, 80, 24).contains("openthinker3-7b ⇄ qwen2.5-coder:7b ×14"), "{}", picture(&app, 80, 24));
+    assert!(
+        picture(&app, 80, 24).contains("openthinker3-7b ⇄ qwen2.5-coder:7b ×14"),
+        "{}",
+        picture(&app, 80, 24)
+    );
 }

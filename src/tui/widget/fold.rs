@@ -45,9 +45,8 @@ fn stretch<'a, T>(
                 swaps += 1;
                 end = i + 1;
             }
-            Some(_) => break,
             None if part(item, pair) => {}
-            None => break,
+            _ => break,
         }
     }
     (swaps >= LEAST).then_some(end)

@@ -106,21 +106,21 @@ mod tests {
     use super::*;
     use crate::residency::bytes::{Bytes, GB};
 
-    fn ms(ms: u64) -> Option<Duration> {
-        Some(Duration::from_millis(ms))
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
     }
 
     #[test]
     fn all_stages_stand_on_one_line_and_what_is_not_known_is_left_out() {
         let before = Before { whole: Bytes(4 * GB), ram: Some(Bytes(4 * GB)), ..Before::default() };
         let stages = Stages {
-            unload: ms(140),
-            gone: ms(180),
-            card_free: ms(210),
+            unload: Some(ms(140)),
+            gone: Some(ms(180)),
+            card_free: Some(ms(210)),
             read: Some(Bytes::ZERO),
-            load: ms(380),
-            first_token: ms(90),
-            total: ms(820),
+            load: Some(ms(380)),
+            first_token: Some(ms(90)),
+            total: Some(ms(820)),
             ..Stages::default()
         };
         assert_eq!(
@@ -129,14 +129,17 @@ mod tests {
         );
         let cold = Stages {
             read: Some(Bytes(3 * GB)),
-            read_took: ms(1900),
-            load: ms(2400),
-            total: ms(2400),
+            read_took: Some(ms(1900)),
+            load: Some(ms(2400)),
+            total: Some(ms(2400)),
             ..Stages::default()
         };
         let quarter = Before { ram: Some(Bytes(GB)), estimate: true, ..before };
         assert_eq!(line(&cold, &quarter), "read 3.0 GB in 1.90 (RAM ~25 %) │ load 2.40 = 2.40 s");
-        assert_eq!(line(&Stages { gone: ms(180), ..Stages::default() }, &Before::default()), "gone 0.18");
-        assert_eq!(line(&Stages { total: ms(900), ..Stages::default() }, &Before::default()), "0.90 s");
+        assert_eq!(
+            line(&Stages { gone: Some(ms(180)), ..Stages::default() }, &Before::default()),
+            "gone 0.18"
+        );
+        assert_eq!(line(&Stages { total: Some(ms(900)), ..Stages::default() }, &Before::default()), "0.90 s");
     }
 }

@@ -93,9 +93,12 @@ impl<'a> Timeline<'a> {
         self.bar(strip, number, theme);
         strip.skip(columns.bar.saturating_sub(left - strip.left()));
         let mut figure = |stretch: Option<Stretch>, style| {
-            let text = stretch.map_or_else(String::new, |(_, took, lives)| match lives {
-                true => format::running(took).trim_end_matches(" s").to_owned(),
-                false => format::seconds(took),
+            let text = stretch.map_or_else(String::new, |(_, took, lives)| {
+                if lives {
+                    format::running(took).trim_end_matches(" s").to_owned()
+                } else {
+                    format::seconds(took)
+                }
             });
             strip.cell_right(&text, FIGURE, style);
         };
