@@ -25,6 +25,10 @@ pub enum Action {
     Listed,
     Cancel,
     CancelAll,
+    /// Of the config's phases the one with this number, from 1.
+    Phase(u8),
+    Flows,
+    History,
     Sort,
     Filter,
     NextPanel,
@@ -36,6 +40,10 @@ pub enum Action {
     Back,
     Quit,
     Suspend,
+    Pause,
+    Skip,
+    MarkFailed,
+    CancelFlow,
     Yes,
     No,
     Accept,
@@ -47,6 +55,7 @@ pub enum Action {
     ScrollPageDown,
     ScrollPageUp,
     Choose,
+    Compare,
     Close,
 }
 
@@ -55,6 +64,8 @@ pub enum Action {
 pub enum Context {
     /// The screen itself.
     Main,
+    /// The panel of a workflow that runs has the keys; those it does not know are the screen's.
+    Flow,
     /// A question is open.
     Confirm,
     /// Text is typed.
@@ -67,6 +78,7 @@ impl fmt::Display for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Context::Main => "main screen",
+            Context::Flow => "workflow panel",
             Context::Confirm => "question",
             Context::Prompt => "prompt",
             Context::Page => "help and other pages",
@@ -106,7 +118,7 @@ const fn entry(
 #[rustfmt::skip]
 pub const ACTIONS: &[Entry] = {
     use Action as A;
-    use Context::{Confirm, Main, Page, Prompt};
+    use Context::{Confirm, Flow, Main, Page, Prompt};
     &[
         entry(A::Swap, Main, "swap", "swap", &["enter"], "make it ready in VRAM; what must go for it goes"),
         entry(A::Load, Main, "load", "load", &["l"], "load it beside what is loaded"),
@@ -121,6 +133,17 @@ pub const ACTIONS: &[Entry] = {
         entry(A::Listed, Main, "listed", "list", &["a"], "put it on the preload list, or take it off"),
         entry(A::Cancel, Main, "cancel", "cancel", &["c"], "cancel what runs or waits for this model"),
         entry(A::CancelAll, Main, "cancel_all", "cancel all", &["C"], "cancel everything that runs or waits"),
+        entry(A::Phase(1), Main, "phase_1", "phase", &["1"], "make the model of the first phase ready"),
+        entry(A::Phase(2), Main, "phase_2", "phase", &["2"], "make the model of the second phase ready"),
+        entry(A::Phase(3), Main, "phase_3", "phase", &["3"], "make the model of the third phase ready"),
+        entry(A::Phase(4), Main, "phase_4", "phase", &["4"], "make the model of the fourth phase ready"),
+        entry(A::Phase(5), Main, "phase_5", "phase", &["5"], "make the model of the fifth phase ready"),
+        entry(A::Phase(6), Main, "phase_6", "phase", &["6"], "make the model of the sixth phase ready"),
+        entry(A::Phase(7), Main, "phase_7", "phase", &["7"], "make the model of the seventh phase ready"),
+        entry(A::Phase(8), Main, "phase_8", "phase", &["8"], "make the model of the eighth phase ready"),
+        entry(A::Phase(9), Main, "phase_9", "phase", &["9"], "make the model of the ninth phase ready"),
+        entry(A::Flows, Main, "flows", "flow", &["f"], "choose a workflow and run it"),
+        entry(A::History, Main, "history", "history", &["y"], "the latest swaps, by anybody"),
         entry(A::Down, Main, "down", "down", &["j", "down"], "next model, or one line down"),
         entry(A::Up, Main, "up", "up", &["k", "up"], "previous model, or one line up"),
         entry(A::Top, Main, "top", "top", &["g", "home"], "first model"),
@@ -129,15 +152,19 @@ pub const ACTIONS: &[Entry] = {
         entry(A::PageUp, Main, "page_up", "page up", &["pgup"], "ten models up"),
         entry(A::Filter, Main, "filter", "filter", &["/"], "show only models whose name contains a text"),
         entry(A::Sort, Main, "sort", "sort", &["o"], "order by preload list, name or size"),
-        entry(A::NextPanel, Main, "next_panel", "panel", &["tab"], "next panel: models, details, events"),
+        entry(A::NextPanel, Main, "next_panel", "panel", &["tab"], "next panel: models, details, workflow, events"),
         entry(A::PreviousPanel, Main, "previous_panel", "panel back", &["shift-tab"], "previous panel"),
         entry(A::Setup, Main, "setup", "set up", &["I"], "propose a config from what is installed"),
         entry(A::Demo, Main, "demo", "demo", &["d"], "without a server: start the demo"),
         entry(A::Help, Main, "help", "help", &["?"], "this page"),
-        entry(A::Back, Main, "back", "back", &["esc"], "leave the panel, then clear the filter"),
+        entry(A::Back, Main, "back", "back", &["esc"], "leave the panel, clear the filter, close an ended workflow"),
         entry(A::Redraw, Main, "redraw", "redraw", &["ctrl-l"], "draw the whole screen again"),
         entry(A::Suspend, Main, "suspend", "suspend", &["ctrl-z"], "stop the program; fg brings it back"),
         entry(A::Quit, Main, "quit", "quit", &["q", "ctrl-c"], "leave; asks once while an act runs"),
+        entry(A::Pause, Flow, "pause", "pause", &["space"], "begin nothing new, or go on"),
+        entry(A::Skip, Flow, "skip", "skip", &["n"], "go on with the next step"),
+        entry(A::MarkFailed, Flow, "mark_failed", "failed", &["F"], "mark this step's work as failed"),
+        entry(A::CancelFlow, Flow, "cancel_flow", "cancel", &["c"], "end the workflow"),
         entry(A::Yes, Confirm, "yes", "yes", &["y", "enter"], "do it"),
         entry(A::No, Confirm, "no", "no", &["n", "esc"], "leave it"),
         entry(A::Accept, Prompt, "accept", "accept", &["enter"], "take the text"),
@@ -148,7 +175,8 @@ pub const ACTIONS: &[Entry] = {
         entry(A::ScrollUp, Page, "scroll_up", "up", &["k", "up"], "one line up"),
         entry(A::ScrollPageDown, Page, "scroll_page_down", "page down", &["pgdn"], "ten lines down"),
         entry(A::ScrollPageUp, Page, "scroll_page_up", "page up", &["pgup"], "ten lines up"),
-        entry(A::Choose, Page, "choose", "write", &["enter"], "write the proposed config"),
+        entry(A::Choose, Page, "choose", "write", &["enter"], "write the proposed config, or run the workflow"),
+        entry(A::Compare, Page, "compare", "compare", &["b"], "run the workflow cold, warm and with lookahead"),
         entry(A::Close, Page, "close", "close", &["esc", "q", "?"], "close the page"),
     ]
 };

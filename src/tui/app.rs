@@ -12,17 +12,22 @@ use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::bytes::Bytes;
 use crate::residency::event::What;
 use crate::residency::expiry::Expiry;
+use crate::residency::flow::Flow;
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Host, Model, Reach, Server, Snapshot, State};
 use crate::residency::timing::Moment;
 
 mod act;
+mod agent;
+mod flow;
 mod layer;
+mod leave;
 mod prompt;
 mod ram;
 mod roam;
 mod settings;
 
+pub(crate) use flow::Shown;
 pub use layer::Effect;
 pub(crate) use layer::{Ask, Layer};
 pub(crate) use prompt::{Asked, Prompt};
@@ -44,6 +49,8 @@ pub enum Panel {
     Models,
     /// The selected one.
     Details,
+    /// The workflow that runs, ours or an agent's.
+    Flow,
     /// What happened.
     Events,
 }
@@ -75,6 +82,12 @@ pub struct App {
     pub(crate) plan: Option<(ModelName, String)>,
     /// Acts that were asked for and that no snapshot shows yet.
     pub(crate) asked: Vec<(ActId, ActKind, ModelName)>,
+    /// The swap that ended last, until the next key: its stages are said.
+    pub(crate) ended: Option<ActId>,
+    /// The workflow of ours that runs, or ran last and is still shown.
+    pub(crate) flow: Option<Arc<Flow>>,
+    /// Lines that the workflow's panel is scrolled down.
+    pub(crate) flow_down: usize,
     /// Lines that the details are scrolled down.
     pub(crate) details_down: usize,
     /// Events that the log is scrolled back.
@@ -117,6 +130,9 @@ impl App {
             notice,
             plan: None,
             asked: Vec::new(),
+            ended: None,
+            flow: None,
+            flow_down: 0,
             details_down: 0,
             events_back: 0,
         }
@@ -133,7 +149,14 @@ impl App {
         }
         let row = self.row();
         let seen = self.snapshot.events.back().map_or(0, |event| event.number);
+        let ended = self.live_acts().map(|act| act.id).filter(|id| {
+            snapshot.acts.iter().any(|act| act.id == *id && !act.is_live() && act.swap.is_some())
+        });
+        self.ended = ended.last().or(self.ended);
         self.snapshot = snapshot;
+        if self.panel == Panel::Flow && !self.has_flow() {
+            self.panel = Panel::Models;
+        }
         self.reselect(row);
         self.asked.retain(|(id, ..)| !self.snapshot.acts.iter().any(|act| act.id == *id));
         let planned = |name: &ModelName| {
@@ -190,8 +213,9 @@ impl App {
     /// Which keys apply now.
     pub fn context(&self) -> Context {
         match self.layer {
+            Layer::None if self.steers() => Context::Flow,
             Layer::None => Context::Main,
-            Layer::Help(_) | Layer::Setup(..) => Context::Page,
+            Layer::Help(_) | Layer::Setup(..) | Layer::Flows(_) | Layer::History(_) => Context::Page,
             Layer::Ask(_) => Context::Confirm,
             Layer::Prompt(_) => Context::Prompt,
         }
@@ -263,6 +287,7 @@ impl App {
         if self.live_acts().any(is_young) {
             return Some(Duration::from_millis(100));
         }
+        let flow = self.flow_tick(now).filter(|_| !self.is_covered());
         let counts = |model: &&Model| {
             matches!(model.state, State::Loading { .. })
                 || model.kept.as_ref().is_some_and(|kept| kept.ends.is_some())
@@ -272,13 +297,19 @@ impl App {
                         && !loaded.expiry.is_past(now.wall)
                 })
         };
-        let covered = matches!(self.layer, Layer::Help(_) | Layer::Setup(..));
+        let covered = self.is_covered();
         let counting = !covered && self.models().iter().any(counts);
         if counting || self.live_acts().next().is_some() {
             // All countdowns change together, at the turn of the wall clock's second: one frame, not one each.
             let into = u64::try_from(now.wall.subsec_nanosecond()).unwrap_or(0);
-            return Some(Duration::from_nanos(1_000_000_000_u64.saturating_sub(into).max(1_000_000)));
+            let second = Duration::from_nanos(1_000_000_000_u64.saturating_sub(into).max(1_000_000));
+            return Some(flow.map_or(second, |flow| flow.min(second)));
         }
-        None
+        flow
+    }
+
+    /// Whether a page hides the table and what stands with it.
+    fn is_covered(&self) -> bool {
+        self.context() == Context::Page
     }
 }

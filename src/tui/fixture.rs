@@ -24,6 +24,7 @@ use crate::residency::host::{Card, Cards, LoadMode, Ram, Runner};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::map::{CELLS, Map};
 use crate::residency::name::ModelName;
+use crate::residency::predict::Prediction;
 use crate::residency::snapshot::{Blob, Details, Host, Loaded, Model, Reach, Server, Snapshot, State};
 use crate::residency::tier::{Cached, Tiers};
 use crate::residency::timing::{Moment, Reading};
@@ -200,6 +201,9 @@ pub(crate) fn usual() -> Snapshot {
     for model in &mut models[3..5] {
         model.forecast = Some(Forecast { evicts: Vec::new(), why: "needs 2.1 GiB".into() });
     }
+    for (model, millis, error) in [(0, 600, None), (2, 2300, None), (3, 5400, Some(0.08))] {
+        models[model].to_vram = Some(Prediction { took: Duration::from_millis(millis), error });
+    }
     models[4].state = State::NotLoaded;
     models[4].cached = Cached::Unknown("the file is another user's: mincore hides it".into());
     models[4].tiers = Tiers { unknown: models[4].size, ..Tiers::default() };
@@ -270,6 +274,8 @@ pub(crate) fn app(snapshot: Snapshot) -> App {
         url: "http://127.0.0.1:11434".into(),
         memory: Memory::Auto,
         preload: Preload::default(),
+        phases: Vec::new(),
+        workflows: Vec::new(),
         may_act: false,
         list_place: None,
         has_config: true,
@@ -307,6 +313,7 @@ pub(crate) fn press(app: &mut App, keys: &str) -> Option<Effect> {
             "enter" => KeyCode::Enter,
             "esc" => KeyCode::Esc,
             "tab" => KeyCode::Tab,
+            "space" => KeyCode::Char(' '),
             "pgdn" => KeyCode::PageDown,
             "backspace" => KeyCode::Backspace,
             key => KeyCode::Char(key.chars().next().unwrap()),

@@ -91,6 +91,23 @@ pub(crate) fn took(took: Duration) -> String {
     }
 }
 
+/// Seconds in a row of several, without the unit: `0.61`, `12.3`, `2:05`.
+pub(crate) fn seconds(took: Duration) -> String {
+    let text = self::took(took);
+    text.strip_suffix(" s").map_or_else(|| text.clone(), str::to_owned)
+}
+
+/// A prediction, no finer than it can be: `~0.6 s`, `~0.04 s`, `~12 s`, `~2:05`.
+pub(crate) fn about(took: Duration) -> String {
+    let seconds = took.as_secs_f64();
+    match seconds {
+        0.0..0.095 => format!("~{seconds:.2} s"),
+        0.0..9.95 => format!("~{seconds:.1} s"),
+        0.0..99.5 => format!("~{seconds:.0} s"),
+        _ => format!("~{}", countdown(took.as_secs())),
+    }
+}
+
 /// How long something runs already, calmer: tenths up to ten seconds, then whole ones.
 pub(crate) fn running(since: Duration) -> String {
     match since.as_secs() {
@@ -175,6 +192,15 @@ impl Unit {
     }
 }
 
+/// Bytes over seconds, `7.7 GB/s`; nothing of no time.
+pub(crate) fn rate(size: Bytes, seconds: f64) -> Option<String> {
+    let rate = size.gb() / seconds;
+    (seconds >= 0.01 && rate >= 0.001).then(|| match rate {
+        0.0..0.1 => format!("{:.0} MB/s", rate * 1e3),
+        _ => format!("{rate:.1} GB/s"),
+    })
+}
+
 /// One size with its unit: `4.9 GiB`, `374 MiB`.
 pub(crate) fn memory(bytes: Bytes) -> String {
     let unit = Unit::of(bytes);
@@ -233,6 +259,11 @@ mod tests {
             [610, 12_340, 125_000].map(|ms| took(Duration::from_millis(ms))),
             ["0.61 s", "12.3 s", "2:05"]
         );
+        assert_eq!(
+            [40, 610, 12_340, 125_000].map(|ms| about(Duration::from_millis(ms))),
+            ["~0.04 s", "~0.6 s", "~12 s", "~2:05"]
+        );
+        assert_eq!([610, 125_000].map(|ms| seconds(Duration::from_millis(ms))), ["0.61", "2:05"]);
         assert_eq!(
             [2, 3, 700, 5000].map(|ms| latency(Duration::from_millis(ms))),
             ["2 ms", "5 ms", "1 s", "over 1 s"]

@@ -71,14 +71,16 @@ impl Keymap {
         .collect()
     }
 
-    /// What a key event means in that context; Control keys of the main screen act everywhere.
+    /// What a key event means in that context; Control keys of the main screen act everywhere, and all
+    /// of them beside those of a workflow's panel.
     pub fn action(&self, event: KeyEvent, context: Context) -> Option<Action> {
         let key = Key::of(event)?;
         let find = |context| self.bindings.iter().find(|b| b.key == key && b.entry.context == context);
         let everywhere = |b: &&Binding| {
             key.is_control() && matches!(b.entry.action, Action::Quit | Action::Suspend | Action::Redraw)
         };
-        find(context).or_else(|| find(Context::Main).filter(everywhere)).map(|b| b.entry.action)
+        let main = || find(Context::Main).filter(|b| context == Context::Flow || everywhere(b));
+        find(context).or_else(main).map(|b| b.entry.action)
     }
 
     /// The keys of an action, as they are written.
@@ -231,6 +233,24 @@ mod tests {
         assert_eq!(
             [means(KeyCode::Char('X')), means(KeyCode::F(8)), means(KeyCode::Char('u'))],
             [Some(Action::Unload), Some(Action::Unload), None]
+        );
+    }
+
+    #[test]
+    fn the_panel_of_a_workflow_has_its_own_keys_and_all_of_the_main_screen() {
+        let keymap = Keymap::default();
+        let means = |c| keymap.action(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE), Context::Flow);
+        assert_eq!(
+            [' ', 'n', 'F', 'c', 'u', '1'].map(means),
+            [
+                Action::Pause,
+                Action::Skip,
+                Action::MarkFailed,
+                Action::CancelFlow,
+                Action::Unload,
+                Action::Phase(1)
+            ]
+            .map(Some)
         );
     }
 

@@ -17,6 +17,8 @@ pub(crate) struct Wants {
     pub(crate) cards: u16,
     /// Rows of the table without its heading.
     pub(crate) models: u16,
+    /// Rows of a workflow's panel; 0 where there is none.
+    pub(crate) flow: u16,
     /// Events to show.
     pub(crate) events: u16,
     /// Rows of the message above the footer.
@@ -34,6 +36,9 @@ pub(crate) struct Areas {
     pub(crate) body: Rect,
     pub(crate) table: Rect,
     pub(crate) details: Rect,
+    pub(crate) flow: Rect,
+    /// The row above the log, for the day's sum.
+    pub(crate) day: Rect,
     pub(crate) log: Rect,
     pub(crate) message: Rect,
     pub(crate) footer: Rect,
@@ -70,14 +75,32 @@ pub(crate) fn areas(screen: Rect, wants: Wants) -> Areas {
         return areas;
     }
     areas.table = rest;
-    if airy {
-        // The table takes what it needs, the log what is left, and a quarter where it has so much to say.
-        let least = (rest.height / 4).max(3).min(wants.events.saturating_add(1));
-        let log = rest.height.saturating_sub(wants.models.saturating_add(2)).max(least);
-        areas.log = bottom(&mut areas.table, log);
+    if !airy {
+        if wants.panel == Panel::Flow && wants.flow > 0 {
+            areas.flow = std::mem::take(&mut areas.table);
+        }
+        return areas;
+    }
+    let flow = flow_rows(rest.height, wants);
+    // The table takes what it needs, the log what is left, and a quarter where it has so much to say and nothing is
+    // between them.
+    let least = if flow > 0 { 0 } else { (rest.height / 4).max(3).min(wants.events.saturating_add(1)) };
+    let used = wants.models.saturating_add(2) + if flow > 0 { flow + 1 } else { 0 };
+    let log = rest.height.saturating_sub(used).max(least);
+    areas.log = bottom(&mut areas.table, log);
+    areas.day = bottom(&mut areas.table, u16::from(log > 0));
+    if flow > 0 {
+        areas.flow = bottom(&mut areas.table, flow);
         bottom(&mut areas.table, 1);
     }
     areas
+}
+
+/// Rows of a workflow's panel: what it wants, as long as the table keeps half of the room, or a few rows while the
+/// panel has the keys.
+fn flow_rows(height: u16, wants: Wants) -> u16 {
+    let table = if wants.panel == Panel::Flow { 5 } else { height / 2 };
+    wants.flow.min(height.saturating_sub(table.min(wants.models.saturating_add(1)) + 1))
 }
 
 fn top(rest: &mut Rect, rows: u16) -> Rect {
@@ -117,6 +140,8 @@ pub(crate) struct Columns {
     pub(crate) state: u16,
     pub(crate) context: u16,
     pub(crate) split: u16,
+    /// How long it would take to be in VRAM.
+    pub(crate) to_vram: u16,
     /// Blanks between two columns that do not belong together.
     pub(crate) gap: u16,
 }
@@ -126,19 +151,21 @@ type Step = (fn(&mut Columns) -> &mut u16, u16, bool);
 
 /// Name, tier bar, countdown and state come first; the rest is added where there is room for it, and what is left
 /// over makes names, bars and states longer.
-const STEPS: [Step; 18] = [
+const STEPS: [Step; 20] = [
     (|c| &mut c.state, 9, false),
     (|c| &mut c.name, 16, false),
     (|c| &mut c.tiers, 10, false),
     (|c| &mut c.state, 12, false),
     (|c| &mut c.size, 6, true),
-    (|c| &mut c.percent, 4, true),
-    (|c| &mut c.meter, 5, true),
+    (|c| &mut c.to_vram, 7, true),
+    (|c| &mut c.meter, 4, true),
     (|c| &mut c.tiers, 14, false),
     (|c| &mut c.name, 18, false),
-    (|c| &mut c.quant, 7, true),
+    (|c| &mut c.meter, 5, false),
     (|c| &mut c.context, 7, true),
     (|c| &mut c.split, 7, true),
+    (|c| &mut c.percent, 4, true),
+    (|c| &mut c.quant, 7, true),
     (|c| &mut c.state, 18, false),
     (|c| &mut c.meter, 10, false),
     (|c| &mut c.name, 32, false),
@@ -168,7 +195,7 @@ pub(crate) fn table_columns(width: u16) -> Columns {
 impl Columns {
     /// All columns with the blanks between them; the one after the last is not counted.
     pub(crate) fn used(&self) -> u16 {
-        let apart = [self.size, self.quant, self.tiers, self.time, self.context, self.split];
+        let apart = [self.size, self.quant, self.tiers, self.time, self.context, self.split, self.to_vram];
         let joined = [self.percent, self.meter];
         let with =
             |cells: &[u16], blank: u16| -> u16 { cells.iter().filter(|&&c| c > 0).map(|c| c + blank).sum() };
@@ -191,17 +218,25 @@ mod tests {
             );
         }
         let at_80 = table_columns(80);
-        assert!(at_80.name >= 16 && at_80.tiers >= 10 && at_80.meter >= 5 && at_80.state >= 12, "{at_80:?}");
+        assert!(at_80.name >= 16 && at_80.tiers >= 14 && at_80.meter >= 4 && at_80.state >= 12, "{at_80:?}");
+        assert_eq!((at_80.to_vram, table_columns(60).to_vram), (7, 0), "given up before the countdown");
     }
 
     #[test]
     fn no_two_areas_overlap_and_none_leaves_the_screen() {
         for (width, height) in [(30, 8), (80, 24), (139, 9), (140, 50), (300, 100), (31, 16), (0, 0), (1, 3)]
         {
-            for panel in [Panel::Models, Panel::Details, Panel::Events] {
+            for (panel, flow) in [
+                (Panel::Models, 0),
+                (Panel::Models, 6),
+                (Panel::Details, 6),
+                (Panel::Flow, 40),
+                (Panel::Events, 6),
+            ] {
                 let screen = Rect::new(0, 0, width, height);
-                let a = areas(screen, Wants { cards: 9, models: 200, events: 512, message: 4, panel });
-                let all = [a.header, a.gauges, a.table, a.details, a.log, a.message, a.footer];
+                let wants = Wants { cards: 9, models: 200, flow, events: 512, message: 4, panel };
+                let a = areas(screen, wants);
+                let all = [a.header, a.gauges, a.table, a.details, a.flow, a.day, a.log, a.message, a.footer];
                 for (i, one) in all.iter().enumerate() {
                     assert!(one.is_empty() || screen.intersection(*one) == *one, "{one:?} in {screen:?}");
                     assert!(

@@ -1,21 +1,29 @@
 //! The loop: signals, frames, keys and snapshots, in this order; it carries out effects and never waits for one.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossterm::event::{Event, EventStream};
 use futures::StreamExt;
 use rustix::process::Signal;
-use tokio::signal::unix::{Signal as Arrivals, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 use super::app::{App, Effect, Settings};
 use super::terminal::{Screen, give_back};
 use super::view::view;
 use super::{Outcome, Start, WriteList, theme};
-use crate::engine::{Command, Handle};
+use crate::config::{Config, Workflow};
+use crate::engine::flow::{self, Running};
+use crate::engine::{Busy, Command, Handle};
+use crate::residency::act::{ActId, ActKind};
+use crate::residency::flow::Manner;
 use crate::residency::name::ModelName;
 use crate::residency::timing::{Clock, Moment};
+
+mod signals;
+
+use signals::Signals;
 
 /// The shortest time between two frames: 30 a second.
 const FRAME: Duration = Duration::from_millis(33);
@@ -55,6 +63,8 @@ pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
         due: None,
         looked: None,
         write_list,
+        config: Arc::new(config.clone()),
+        flow: None,
     };
     if let Some(keys) = &mut keys.0 {
         forget(keys).await;
@@ -75,12 +85,21 @@ async fn forget(keys: &mut EventStream) {
     }
 }
 
+/// Waits for news of a workflow; for ever where none runs.
+async fn moved(flow: &mut Option<(Running, bool)>) {
+    match flow {
+        Some((running, more @ true)) => *more = running.state.changed().await.is_ok(),
+        _ => std::future::pending().await,
+    }
+}
+
 /// What happened.
 enum Happened {
     Signalled(Signal),
     FrameDue,
     Input(Option<io::Result<Event>>),
     NewSnapshot,
+    FlowMoved,
     EngineGone,
 }
 
@@ -99,6 +118,10 @@ struct Session {
     looked: Option<ModelName>,
     /// Writes the preload list into the user's config.
     write_list: WriteList,
+    /// All settings, for workflows.
+    config: Arc<Config>,
+    /// The workflow that runs or ran last, and whether more is to be heard of it.
+    flow: Option<(Running, bool)>,
 }
 
 impl Session {
@@ -127,6 +150,7 @@ impl Session {
                     Ok(()) => Happened::NewSnapshot,
                     Err(_) => Happened::EngineGone,
                 },
+                () = moved(&mut self.flow) => Happened::FlowMoved,
             };
             let now = (self.clock)();
             let effect = match happened {
@@ -140,7 +164,7 @@ impl Session {
                 }
                 Happened::FrameDue => {
                     // The latest snapshot, even one that woke nobody: its reading times are newer.
-                    self.app.see(std::sync::Arc::clone(&snapshots.borrow_and_update()));
+                    self.app.see(Arc::clone(&snapshots.borrow_and_update()));
                     self.look(&handle);
                     self.draw(now)?;
                     continue;
@@ -151,37 +175,89 @@ impl Session {
                     return Err(io::Error::other("the terminal ended: no key can come any more"));
                 }
                 Happened::NewSnapshot => {
-                    self.app.see(std::sync::Arc::clone(&snapshots.borrow_and_update()));
+                    self.app.see(Arc::clone(&snapshots.borrow_and_update()));
+                    None
+                }
+                Happened::FlowMoved => {
+                    // One that was put away stays away.
+                    if self.app.flow.is_some() {
+                        self.see_flow();
+                    }
                     None
                 }
                 Happened::EngineGone => return Err(io::Error::other("the engine ended by itself")),
             };
-            match effect {
-                Some(Effect::Leave(outcome)) => return Ok(outcome),
-                Some(Effect::Redraw) => self.screen.redraw(),
-                Some(Effect::Suspend) => self.suspend()?,
-                Some(Effect::Act(kind, model)) => match handle.act(kind, model.clone()) {
-                    Ok(id) => self.app.asked.push((id, kind, model)),
-                    Err(busy) => self.app.notice = Some(busy.to_string()),
-                },
-                Some(Effect::Acts(kind, models)) => {
-                    for model in models {
-                        match handle.act(kind, model.clone()) {
-                            Ok(id) => self.app.asked.push((id, kind, model)),
-                            Err(busy) => self.app.notice = Some(busy.to_string()),
-                        }
-                    }
-                }
-                Some(Effect::List(models)) => self.send(&handle, Command::List { models }),
-                Some(Effect::WriteListed(model, is_on)) => {
-                    let said = (self.write_list)(&model, is_on);
-                    self.app.notice = Some(said.unwrap_or_else(|why| why));
-                }
-                Some(Effect::Cancel(model)) => self.send(&handle, Command::Cancel { model }),
-                Some(Effect::CancelAll) => self.send(&handle, Command::CancelAll),
-                None => {}
+            if let Some(effect) = effect
+                && let Some(outcome) = self.carry_out(effect, &handle)?
+            {
+                return Ok(outcome);
             }
             self.want(now);
+        }
+    }
+
+    /// Does outside what a key asked for, without waiting; an outcome ends the screen.
+    fn carry_out(&mut self, effect: Effect, handle: &Handle) -> io::Result<Option<Outcome>> {
+        match effect {
+            Effect::Leave(outcome) => return Ok(Some(outcome)),
+            Effect::Redraw => self.screen.redraw(),
+            Effect::Suspend => self.suspend()?,
+            Effect::Act(kind, model) => self.asked(handle.act(kind, model.clone()), kind, model),
+            Effect::Acts(kind, models) => {
+                for model in models {
+                    self.asked(handle.act(kind, model.clone()), kind, model);
+                }
+            }
+            Effect::Swap(model, wish) => {
+                self.asked(handle.swap(model.clone(), wish), ActKind::Swap, model);
+            }
+            Effect::Flow(workflow) => self.start_flow(workflow, handle),
+            Effect::Control(control) => {
+                let told = self.flow.as_ref().map(|(running, _)| running.control(control));
+                if let Some(Err(busy)) = told {
+                    self.app.notice = Some(busy.to_string());
+                }
+            }
+            Effect::Compare(name) => {
+                self.app.notice = Some(format!("on the command line: resident flow {name} --compare"));
+            }
+            Effect::List(models) => self.send(handle, Command::List { models }),
+            Effect::WriteListed(model, is_on) => {
+                let said = (self.write_list)(&model, is_on);
+                self.app.notice = Some(said.unwrap_or_else(|why| why));
+            }
+            Effect::Cancel(model) => self.send(handle, Command::Cancel { model }),
+            Effect::CancelAll => self.send(handle, Command::CancelAll),
+        }
+        Ok(None)
+    }
+
+    /// Remembers an act that was asked for, until a snapshot shows it.
+    fn asked(&mut self, asked: Result<ActId, Busy>, kind: ActKind, model: ModelName) {
+        match asked {
+            Ok(id) => self.app.asked.push((id, kind, model)),
+            Err(busy) => self.app.notice = Some(busy.to_string()),
+        }
+    }
+
+    fn start_flow(&mut self, workflow: Workflow, handle: &Handle) {
+        let scale = handle.snapshot().servers.first().and_then(|server| server.demo_scale).unwrap_or(1);
+        let start = flow::Start {
+            config: Arc::clone(&self.config),
+            clock: Arc::clone(&self.clock),
+            workflow,
+            manner: Manner::Lookahead,
+            scale,
+            run: (1, 1),
+        };
+        self.flow = Some((flow::start(handle.clone(), start), true));
+        self.see_flow();
+    }
+
+    /// Shows how far the workflow is.
+    fn see_flow(&mut self) {
+        if let Some((running, _)) = &mut self.flow {
+            self.app.see_flow(Arc::clone(&running.state.borrow_and_update()));
         }
     }
 
@@ -252,53 +328,5 @@ impl Session {
         }
         give_back();
         self.screen.take_again()
-    }
-}
-
-/// The signals that end, stop or continue us.
-struct Signals {
-    term: Arrivals,
-    int: Arrivals,
-    quit: Arrivals,
-    stop: Arrivals,
-    cont: Arrivals,
-    hangup: tokio::task::JoinHandle<()>,
-}
-
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        let of = |number: Signal| signal(SignalKind::from_raw(number.as_raw()));
-        let mut hup = of(Signal::HUP)?;
-        // On a task of its own: the loop may be writing to a terminal that takes nothing any more.
-        let hangup = tokio::spawn(async move {
-            if hup.recv().await.is_some() {
-                give_back();
-                std::process::exit(129);
-            }
-        });
-        Ok(Signals {
-            term: of(Signal::TERM)?,
-            int: of(Signal::INT)?,
-            quit: of(Signal::QUIT)?,
-            stop: of(Signal::TSTP)?,
-            cont: of(Signal::CONT)?,
-            hangup,
-        })
-    }
-
-    async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.term.recv() => Signal::TERM,
-            _ = self.int.recv() => Signal::INT,
-            _ = self.quit.recv() => Signal::QUIT,
-            _ = self.stop.recv() => Signal::TSTP,
-            _ = self.cont.recv() => Signal::CONT,
-        }
-    }
-}
-
-impl Drop for Signals {
-    fn drop(&mut self) {
-        self.hangup.abort();
     }
 }

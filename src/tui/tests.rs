@@ -3,7 +3,9 @@
 mod acts;
 mod calm;
 mod figures;
+mod flows;
 mod near;
 mod pictures;
 mod ram;
 mod sizes;
+mod swaps;

@@ -118,7 +118,7 @@ pub(crate) const OTHER: &str = "▚";
 pub(crate) const CACHE: &str = "·";
 
 /// The second glyph of each drawn one, for terminals that have ASCII only.
-const ASCII: [(&str, &str); 22] = [
+const ASCII: [(&str, &str); 25] = [
     (VRAM, "#"),
     (RAM, "="),
     (DISK, "."),
@@ -134,6 +134,9 @@ const ASCII: [(&str, &str); 22] = [
     ("○", "o"),
     ("…", "~"),
     ("→", ">"),
+    ("╸", ">"),
+    ("⇄", "&"),
+    ("×", "x"),
     ("▁", "_"),
     ("▂", "."),
     ("▃", ":"),

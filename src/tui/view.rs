@@ -4,7 +4,9 @@ use ratatui::buffer::Buffer;
 
 use super::app::{App, Layer};
 use super::layout::{self, SMALLEST, Wants};
-use super::panel::{details, footer, gauges, header, help, log, message, setup, table, welcome};
+use super::panel::{
+    details, flow, flows, footer, gauges, header, help, history, log, message, setup, table, welcome,
+};
 use super::theme;
 use super::widget::strip::Strip;
 use crate::residency::timing::Moment;
@@ -23,6 +25,7 @@ pub fn view(buffer: &mut Buffer, app: &App, now: Moment) {
     let wants = Wants {
         cards: count(cards),
         models: count(app.models().len()),
+        flow: flow::rows(app, screen.height, now),
         events: count(app.snapshot.events.len()),
         message: count(lines.len()),
         panel: app.panel,
@@ -33,11 +36,14 @@ pub fn view(buffer: &mut Buffer, app: &App, now: Moment) {
     match &app.layer {
         Layer::Help(down) => help::render(buffer, areas.body, app, *down),
         Layer::Setup(proposal, down) => setup::render(buffer, areas.body, app, proposal, *down),
+        Layer::Flows(selected) => flows::render(buffer, areas.body, app, *selected),
+        Layer::History(down) => history::render(buffer, areas.body, app, *down),
         _ if welcome::applies(app) => welcome::render(buffer, areas.body, app),
         _ => {
             table::render(buffer, areas.table, app, now);
             details::render(buffer, areas.details, app, now);
-            log::render(buffer, areas.log, app);
+            flow::render(buffer, areas.flow, app, now);
+            log::render(buffer, areas.log, areas.day, app);
         }
     }
     let has_log = !areas.log.is_empty();

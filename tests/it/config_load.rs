@@ -147,8 +147,9 @@ fn every_commented_setting_of_the_top_level_config_loads_too() {
         let Some(rest) = line.trim_start().strip_prefix("# ") else { return line.to_owned() };
         let indent = &line[..line.len() - line.trim_start().len()];
         let (key, _) = rest.split_once(':').unwrap_or(("", ""));
-        let is_setting =
-            !indent.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_') && !key.is_empty();
+        let is_setting = !indent.is_empty()
+            && key.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_'))
+            && !key.is_empty();
         let is_section =
             matches!(rest, "models:" | "pins:") || rest.starts_with("  qwen") || rest.starts_with("  - qwen");
         if is_setting || is_section { format!("{indent}{rest}") } else { line.to_owned() }

@@ -2,19 +2,19 @@
 
 use super::{App, Ask, Effect, Layer, Prompt};
 use crate::config::Confirm;
-use crate::residency::act::{ActKind, ActState};
+use crate::engine::flow::Control;
+use crate::residency::act::ActKind;
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Model, Reach, State};
 use crate::residency::timing::Moment;
-use crate::tui::Outcome;
 use crate::tui::action::Action;
-use crate::tui::format;
 
 impl App {
     /// Carries out an action: changes the screen's state, and says what is to be done outside.
     pub fn act(&mut self, action: Action, now: Moment) -> Option<Effect> {
         self.notice = None;
+        self.ended = None;
         match action {
             Action::Down | Action::Up | Action::Top | Action::Bottom | Action::PageDown | Action::PageUp => {
                 self.roam(action);
@@ -26,6 +26,14 @@ impl App {
             Action::Warm | Action::Hold | Action::Drop => return self.move_in_ram(action),
             Action::WarmAll => return self.warm_all(),
             Action::Listed => return self.relist(),
+            Action::Phase(number) => return self.ready_phase(number),
+            Action::Flows => self.open_flows(),
+            Action::Pause => return self.control(Control::Pause),
+            Action::Skip => return self.control(Control::Skip),
+            Action::MarkFailed => return self.control(Control::Fail),
+            Action::CancelFlow => return self.control(Control::Cancel),
+            Action::Compare => return self.compare(),
+            Action::History => self.layer = Layer::History(0),
             Action::Cancel => return self.cancel(),
             Action::CancelAll => return self.cancel_all(),
             Action::Sort => self.turn_sort(),
@@ -47,7 +55,7 @@ impl App {
             Action::ScrollDown | Action::ScrollUp | Action::ScrollPageDown | Action::ScrollPageUp => {
                 self.scroll(action);
             }
-            Action::Choose => return self.write_config(),
+            Action::Choose => return self.choose(),
         }
         None
     }
@@ -58,24 +66,31 @@ impl App {
 
     /// The selected model, if it may be moved at all; says why not otherwise.
     pub(super) fn movable(&mut self) -> Option<Model> {
-        if self.settings.read_only {
-            self.say("read-only: nothing is changed here; start without --read-only to act");
-            return None;
-        }
+        self.movable_at_all()?;
         let Some(model) = self.model().cloned() else {
             self.say("no model is selected");
             return None;
         };
+        self.moves(&model).then_some(model)
+    }
+
+    /// Whether that model may be moved; says why not otherwise.
+    pub(super) fn moves(&mut self, model: &Model) -> bool {
         if model.state == State::Cloud || model.details.remote_host.is_some() {
             self.say(format!("{} runs in the cloud: it is never loaded or unloaded here", model.name));
-            return None;
+            return false;
         }
+        self.answers()
+    }
+
+    /// Whether there is a server to ask; says so otherwise.
+    pub(super) fn answers(&mut self) -> bool {
         if !self.server().is_some_and(|server| matches!(server.reach, Reach::Up { .. } | Reach::Slow { .. }))
         {
             self.say("the server does not answer; it is asked again all the time");
-            return None;
+            return false;
         }
-        Some(model)
+        true
     }
 
     fn move_model(&mut self, action: Action) -> Option<Effect> {
@@ -104,13 +119,17 @@ impl App {
         if self.is_under_way(kind, name) {
             return None;
         }
-        let effect = Effect::Act(kind, model.name.clone());
-        if let Some(question) = self.asks(kind, &model) {
+        self.go(kind, &model, Effect::Act(kind, model.name.clone()))
+    }
+
+    /// Has that act of the model carried out: asks first where it must, and says the plan of a load in a line.
+    pub(super) fn go(&mut self, kind: ActKind, model: &Model, effect: Effect) -> Option<Effect> {
+        if let Some(question) = self.asks(kind, model) {
             self.layer = Layer::Ask(Ask { question, then: effect });
             return None;
         }
         if matches!(kind, ActKind::Swap | ActKind::Load) {
-            self.plan = self.plan(&model).map(|plan| (model.name.clone(), plan));
+            self.plan = self.plan(model).map(|plan| (model.name.clone(), plan));
         }
         Some(effect)
     }
@@ -143,8 +162,23 @@ impl App {
     /// The question an act asks first, if it asks.
     pub(super) fn asks(&self, kind: ActKind, model: &Model) -> Option<String> {
         let name = &model.name;
+        let risky = self.risky(kind, model);
+        match self.settings.confirm {
+            Confirm::Never => None,
+            Confirm::Risky => risky,
+            Confirm::Always => risky.or_else(|| {
+                let verb = kind.verb();
+                let plan = self.plan(model).map(|plan| format!("{verb} {name}: {plan}   go on?"));
+                plan.or_else(|| Some(format!("{verb} {name}?")))
+            }),
+        }
+    }
+
+    /// What an act asks for that cannot be undone cheaply.
+    pub(super) fn risky(&self, kind: ActKind, model: &Model) -> Option<String> {
+        let name = &model.name;
         let precious = |model: &Model| model.pinned || is_busy(model.state);
-        let risky = match kind {
+        match kind {
             ActKind::Unload if model.pinned => Some(format!("unload {name}, which is pinned?")),
             ActKind::Unload if is_busy(model.state) => {
                 Some(format!("unload {name}, which is busy? its answer under way is finished first"))
@@ -167,15 +201,6 @@ impl App {
             ActKind::Drop => Some(App::drop_question(model)),
             ActKind::Warm | ActKind::Hold => self.lock_question(&[model]),
             _ => None,
-        };
-        match self.settings.confirm {
-            Confirm::Never => None,
-            Confirm::Risky => risky,
-            Confirm::Always => risky.or_else(|| {
-                let verb = kind.verb();
-                let plan = self.plan(model).map(|plan| format!("{verb} {name}: {plan}   go on?"));
-                plan.or_else(|| Some(format!("{verb} {name}?")))
-            }),
         }
     }
 
@@ -227,46 +252,12 @@ impl App {
         None
     }
 
-    fn open_setup(&mut self) {
-        if self.server().is_none_or(|server| server.models.is_empty()) {
-            self.say("a config is proposed from the models that are installed: none is known yet");
-            return;
+    /// Takes what an open page offers.
+    fn choose(&mut self) -> Option<Effect> {
+        match self.layer {
+            Layer::Flows(selected) => self.choose_flow(selected),
+            _ => self.write_config(),
         }
-        match (self.settings.propose)(&self.snapshot) {
-            Ok(proposal) => self.layer = Layer::Setup(proposal, 0),
-            Err(why) => self.say(why),
-        }
-    }
-
-    fn write_config(&mut self) -> Option<Effect> {
-        let Layer::Setup(proposal, _) = &self.layer else { return None };
-        if proposal.exists {
-            let said = format!("{} is there already and is never overwritten", proposal.path.display());
-            self.say(said);
-            return None;
-        }
-        if self.settings.read_only {
-            self.say("read-only: nothing is written");
-            return None;
-        }
-        Some(Effect::Leave(Outcome::WriteConfig { path: proposal.path.clone(), text: proposal.text.clone() }))
-    }
-
-    fn ask_demo(&mut self) {
-        if !self.offers_demo() {
-            self.say("the demo is offered when no server answers; `resident --demo` starts it at any time");
-            return;
-        }
-        let Some((place, size)) = &self.settings.demo_place else { return };
-        let place = place.display();
-        let question = if size.0 == 0 {
-            format!("start the demo? its files are in {place} already; `resident demo --clean` removes them")
-        } else {
-            format!(
-                "start the demo? it writes {size} of model files to {place}; `resident demo --clean` removes them"
-            )
-        };
-        self.layer = Layer::Ask(Ask { question, then: Effect::Leave(Outcome::Demo) });
     }
 
     fn answer(&mut self) -> Option<Effect> {
@@ -275,52 +266,8 @@ impl App {
             _ => None,
         }
     }
-
-    /// Leaves; while an act of ours runs it asks once, and a second `q` is a yes.
-    fn quit(&mut self, now: Moment) -> Option<Effect> {
-        let leave = Effect::Leave(Outcome::Quit { message: self.what_stays() });
-        let asked = matches!(&self.layer, Layer::Ask(ask) if ask.then == leave);
-        let unseen = self.asked.last().filter(|_| !asked);
-        if let Some((_, kind, model)) = unseen {
-            // Asked for in the same breath: no snapshot has it yet.
-            let question = format!("{} {model} was only just asked for. leave?", kind.verb());
-            self.layer = Layer::Ask(Ask { question, then: leave });
-            return None;
-        }
-        let Some(act) = self.live_acts().last().filter(|_| !asked) else { return Some(leave) };
-        let (verb, model) = (act.kind.verb(), &act.model);
-        let question = match act.state {
-            ActState::Running { since, .. } if matches!(act.kind, ActKind::Load | ActKind::Swap) => format!(
-                "{verb} {model} runs for {}; leaving aborts it. leave?",
-                format::running(now.since(since.mono))
-            ),
-            ActState::Running { .. } if act.kind.is_of_ram() => {
-                format!("{verb} {model} is under way; leaving ends it, what is in RAM stays. leave?")
-            }
-            ActState::Running { .. } => format!("{verb} {model} is under way. leave without seeing its end?"),
-            _ => format!("{verb} {model} still waits and will not be done. leave?"),
-        };
-        self.layer = Layer::Ask(Ask { question, then: leave });
-        None
-    }
-
-    /// What stays as it is after we are gone.
-    fn what_stays(&self) -> Option<String> {
-        let pinned: Vec<String> = self
-            .server()?
-            .models
-            .iter()
-            .filter(|model| model.pinned && model.loaded.is_some())
-            .map(|model| model.name.to_string())
-            .collect();
-        match pinned.as_slice() {
-            [] => None,
-            [one] => Some(format!("{one} stays pinned")),
-            many => Some(format!("{} stay pinned", many.join(", "))),
-        }
-    }
 }
 
-fn is_busy(state: State) -> bool {
+pub(super) fn is_busy(state: State) -> bool {
     matches!(state, State::Busy | State::BusyOrUnloading)
 }

@@ -1,8 +1,11 @@
 //! Layers and effects: what lies over the screen, and what a key makes the loop do.
 
 use super::Prompt;
+use crate::config::Workflow;
+use crate::engine::flow::Control;
 use crate::residency::act::ActKind;
 use crate::residency::name::ModelName;
+use crate::residency::swap::Wish;
 use crate::tui::{Outcome, Proposal};
 
 /// What lies over the screen and takes the keys.
@@ -14,6 +17,10 @@ pub(crate) enum Layer {
     Help(usize),
     /// The proposed config, scrolled down so far.
     Setup(Proposal, usize),
+    /// The workflows to choose from; the one with this number is selected.
+    Flows(usize),
+    /// The latest swaps, scrolled down so far.
+    History(usize),
     /// A question.
     Ask(Ask),
     /// A line of text.
@@ -34,6 +41,14 @@ pub enum Effect {
     Act(ActKind, ModelName),
     /// Ask the engine for the same act on several models.
     Acts(ActKind, Vec<ModelName>),
+    /// Ask the engine for a swap, with what else is asked of it.
+    Swap(ModelName, Wish),
+    /// Run this workflow.
+    Flow(Workflow),
+    /// Tell the workflow that runs.
+    Control(Control),
+    /// Run the workflow of that name cold, warm and with lookahead.
+    Compare(String),
     /// The preload list is these models from now on.
     List(Vec<ModelName>),
     /// Write into the user's config that the model is on the preload list, or no longer.

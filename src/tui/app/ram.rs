@@ -93,7 +93,7 @@ impl App {
     }
 
     /// Whether anything may be moved, whatever is selected.
-    fn movable_at_all(&mut self) -> Option<()> {
+    pub(super) fn movable_at_all(&mut self) -> Option<()> {
         if self.settings.read_only {
             self.say("read-only: nothing is changed here; start without --read-only to act");
             return None;

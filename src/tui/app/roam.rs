@@ -51,6 +51,7 @@ impl App {
             Panel::Models => self.select(step(self.row(), models.saturating_sub(1))),
             // The view clamps: how many lines there are depends on the width.
             Panel::Details => self.details_down = step(self.details_down, 500),
+            Panel::Flow => self.flow_down = step(self.flow_down, 500),
             Panel::Events => {
                 let oldest = events.saturating_sub(1);
                 let from_top = oldest.saturating_sub(self.events_back);
@@ -61,22 +62,27 @@ impl App {
 
     /// Scrolls an open page.
     pub(super) fn scroll(&mut self, action: Action) {
-        let (Layer::Help(down) | Layer::Setup(_, down)) = &mut self.layer else { return };
+        let flows = self.settings.workflows.len();
+        let (down, most) = match &mut self.layer {
+            Layer::Help(down) | Layer::Setup(_, down) | Layer::History(down) => (down, 1000),
+            Layer::Flows(selected) => (selected, flows.saturating_sub(1)),
+            _ => return,
+        };
         *down = match action {
             Action::ScrollDown => *down + 1,
             Action::ScrollUp => down.saturating_sub(1),
             Action::ScrollPageDown => *down + PAGE,
             _ => down.saturating_sub(PAGE),
         }
-        .min(1000);
+        .min(most);
     }
 
     pub(super) fn turn_panel(&mut self, forward: bool) {
-        self.panel = match (self.panel, forward) {
-            (Panel::Models, true) | (Panel::Events, false) => Panel::Details,
-            (Panel::Details, true) | (Panel::Models, false) => Panel::Events,
-            (Panel::Events, true) | (Panel::Details, false) => Panel::Models,
-        };
+        let mut panels = vec![Panel::Models, Panel::Details, Panel::Flow, Panel::Events];
+        panels.retain(|panel| *panel != Panel::Flow || self.has_flow());
+        let at = panels.iter().position(|panel| *panel == self.panel).unwrap_or(0);
+        let by = if forward { 1 } else { panels.len() - 1 };
+        self.panel = panels[(at + by) % panels.len()];
     }
 
     pub(super) fn turn_sort(&mut self) {
@@ -89,7 +95,7 @@ impl App {
         self.notice = Some(said.to_owned());
     }
 
-    /// Back out of one thing: the panel first, then the filter.
+    /// Back out of one thing: the panel first, then the filter, then a workflow that has ended.
     pub(super) fn back(&mut self) {
         if self.panel != Panel::Models {
             self.panel = Panel::Models;
@@ -97,6 +103,8 @@ impl App {
         } else if !self.filter.is_empty() {
             self.filter.clear();
             self.reselect(0);
+        } else {
+            self.close_flow();
         }
     }
 }

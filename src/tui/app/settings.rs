@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use crate::config::{Config, Confirm, Memory, Preload};
+use crate::config::{Config, Confirm, Memory, Phase, Preload, Workflow};
 use crate::residency::bytes::Bytes;
 use crate::tui::ProposeConfig;
 use crate::tui::theme::Theme;
@@ -27,6 +27,10 @@ pub struct Settings {
     pub memory: Memory,
     /// How models are to get into RAM.
     pub preload: Preload,
+    /// The phases of the user's work; the first nine have a key each.
+    pub phases: Vec<Phase>,
+    /// The workflows to choose from.
+    pub workflows: Vec<Workflow>,
     /// What acts by itself.
     pub may_act: bool,
     /// Where the preload list can be written.
@@ -56,6 +60,8 @@ impl Settings {
             url: config.url.clone(),
             memory: config.memory,
             preload: config.preload.clone(),
+            phases: config.phases.clone(),
+            workflows: config.workflows.clone(),
             may_act: config.may_act,
             list_place: None,
             // The demo brings its own, which is no file.

@@ -18,6 +18,8 @@ use crate::tui::widget::near;
 use crate::tui::widget::page;
 use crate::tui::widget::strip::{Strip, row};
 
+mod swaps;
+
 /// One line: a word at the left, then text in one style or several.
 struct Line {
     word: &'static str,
@@ -115,6 +117,16 @@ fn lines(model: &Model, app: &App, now: Moment, width: u16) -> Vec<Line> {
     let mut add = |word, text, style| lines.extend(line(word, text, style));
     add("RAM was", near::history(model, columns), theme.ram);
     kept(model, app, now, width, &mut add);
+    if model.state != State::Cloud {
+        let (words, style) = table::to_vram(model, theme);
+        let error = model.to_vram.filter(|_| !model.has_runner()).and_then(|prediction| prediction.error);
+        let error = error
+            .map_or_else(String::new, |error| format!("   predictions were off by {:.0} %", error * 100.0));
+        add("to VRAM", words + &error, style);
+    }
+    for (word, line) in swaps::lines(model, app, columns) {
+        add(word, line, theme.text);
+    }
     if let Some(forecast) = &model.forecast
         && model.loaded.is_none()
     {

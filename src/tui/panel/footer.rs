@@ -1,10 +1,13 @@
 //! The last row: the keys that apply to what is selected or open, made from the keymap.
 
+use std::borrow::Cow;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::welcome;
 use crate::residency::bytes::Bytes;
+use crate::residency::flow::FlowState;
 use crate::residency::snapshot::{Reach, State};
 use crate::tui::action::{Action, Context};
 use crate::tui::app::{App, Layer, Panel};
@@ -16,7 +19,7 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App) {
     let theme = &app.settings.theme;
     let (actions, last) = actions(app);
     let hint = |action: Action| Some((app.keymap.first(action)?, word(action, app)));
-    let wide = |(key, word): &(String, &str)| format::columns(key) + format::columns(word) + 1;
+    let wide = |(key, word): &(String, Cow<'_, str>)| format::columns(key) + format::columns(word) + 1;
     let last = last.and_then(hint);
     let mut left = area.width.saturating_sub(1 + last.as_ref().map_or(0, wide));
     let mut shown = Vec::new();
@@ -35,8 +38,15 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App) {
     }
 }
 
-fn word(action: Action, app: &App) -> &'static str {
-    match action {
+fn word(action: Action, app: &App) -> Cow<'_, str> {
+    if let Action::Phase(number) = action {
+        let phase = app.settings.phases.get(usize::from(number) - 1);
+        return phase.map_or("phase".into(), |phase| format::fit(&phase.name, PHASE));
+    }
+    let paused = || app.running_flow().is_some_and(|flow| flow.state == FlowState::Paused);
+    let word = match action {
+        Action::Choose if matches!(app.layer, Layer::Flows(_)) => "run",
+        Action::Pause if paused() => "go on",
         Action::Hold if app.model().and_then(|model| model.kept.as_ref()).is_some_and(|kept| kept.held) => {
             "release"
         }
@@ -45,8 +55,12 @@ fn word(action: Action, app: &App) -> &'static str {
             "(there already)"
         }
         action => action.entry().word,
-    }
+    };
+    word.into()
 }
+
+/// Columns of a phase's name.
+const PHASE: u16 = 14;
 
 /// What applies, the most useful first, and the one that is always at the end.
 fn actions(app: &App) -> (Vec<Action>, Option<Action>) {
@@ -58,9 +72,18 @@ fn actions(app: &App) -> (Vec<Action>, Option<Action>) {
             if matches!(app.layer, Layer::Setup(..)) {
                 actions.insert(0, Action::Choose);
             }
+            if matches!(app.layer, Layer::Flows(_)) {
+                actions = vec![
+                    Action::Choose,
+                    Action::Compare,
+                    Action::ScrollDown,
+                    Action::ScrollUp,
+                    Action::Close,
+                ];
+            }
             return (actions, None);
         }
-        Context::Main => {}
+        Context::Main | Context::Flow => {}
     }
     let mut actions = Vec::new();
     if app.offers_demo() {
@@ -71,17 +94,30 @@ fn actions(app: &App) -> (Vec<Action>, Option<Action>) {
         actions.push(Action::Quit);
         return (actions, Some(Action::Help));
     }
+    if app.context() == Context::Flow {
+        actions.extend([Action::Pause, Action::Skip, Action::MarkFailed, Action::CancelFlow]);
+    }
     if app.panel == Panel::Models || app.panel == Panel::Details {
         actions.extend(for_model(app));
     }
-    if app.panel != Panel::Models || !app.filter.is_empty() {
+    let can_close = app.flow.is_some() && app.running_flow().is_none();
+    if app.panel != Panel::Models || !app.filter.is_empty() || can_close {
         actions.push(Action::Back);
+    }
+    if !app.settings.workflows.is_empty() && !app.settings.read_only && app.running_flow().is_none() {
+        actions.push(Action::Flows);
     }
     actions.extend([Action::NextPanel, Action::Filter, Action::Quit]);
     if app.live_acts().count() > 1 {
         actions.push(Action::CancelAll);
     }
     actions.push(Action::Sort);
+    if !app.snapshot.past.swaps.is_empty() {
+        actions.push(Action::History);
+    }
+    if !app.settings.read_only {
+        actions.extend((1..=9).zip(&app.settings.phases).map(|(number, _)| Action::Phase(number)));
+    }
     if !app.settings.has_config {
         actions.push(Action::Setup);
     }

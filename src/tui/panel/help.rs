@@ -1,17 +1,20 @@
 //! The help page, made from the keymap, and what the glyphs mean.
 
+use std::borrow::Cow;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::tui::action::{ACTIONS, Context};
+use crate::residency::text::printable;
+use crate::tui::action::{ACTIONS, Action, Context};
 use crate::tui::app::App;
 use crate::tui::theme;
 use crate::tui::widget::page;
 use crate::tui::widget::strip::Strip;
 
 /// A line: keys (or a glyph), a name, a sentence.
-type Line = (String, &'static str, &'static str, Style);
+type Line = (String, &'static str, Cow<'static, str>, Style);
 
 /// Draws it, scrolled as far as the user asked and the lines go.
 pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, down: usize) {
@@ -41,16 +44,24 @@ fn lines(app: &App) -> Vec<Line> {
         if context != Some(entry.context) {
             context = Some(entry.context);
             if entry.context != Context::Main {
-                lines.push((String::new(), "", "", theme.text));
+                lines.push((String::new(), "", "".into(), theme.text));
             }
-            lines.push((entry.context.to_string(), "", "", theme.text));
+            lines.push((entry.context.to_string(), "", "".into(), theme.text));
         }
         let keys: Vec<String> = app.keymap.keys(entry.action).collect();
         let keys = if keys.is_empty() { "no key".to_owned() } else { keys.join(" ") };
-        lines.push((keys, entry.name, entry.sentence, theme.key));
+        let sentence = match entry.action {
+            Action::Phase(number) => {
+                // A key without its phase is not told.
+                let Some(phase) = app.settings.phases.get(usize::from(number) - 1) else { continue };
+                Cow::Owned(format!("make ready: {}, {}", printable(&phase.name), phase.model))
+            }
+            _ => Cow::Borrowed(entry.sentence),
+        };
+        lines.push((keys, entry.name, sentence, theme.key));
     }
-    lines.push((String::new(), "", "", theme.text));
-    lines.push(("glyphs".to_owned(), "", "", theme.text));
+    lines.push((String::new(), "", "".into(), theme.text));
+    lines.push(("glyphs".to_owned(), "", "".into(), theme.text));
     let glyphs = [
         ("█", "vram", "on the card", theme.vram),
         ("▒", "ram", "in RAM: page cache, or the runner's own memory", theme.ram),
@@ -60,9 +71,12 @@ fn lines(app: &App) -> Vec<Line> {
         ("▓", "context", "a runner's context; in the RAM row: the system", theme.context),
         ("▚", "other", "other programs; in the RAM row: runners' memory", theme.other),
         ("·", "cache", "page cache of other files", theme.faint),
+        ("━", "work", "a step's work; a swap before it is ▚", theme.work),
         ("~", "about", "a forecast or an estimate", theme.text),
         ("*", "listed", "in the preload list", theme.text),
     ];
-    lines.extend(glyphs.map(|(glyph, name, sentence, style)| (glyph.to_owned(), name, sentence, style)));
+    lines.extend(
+        glyphs.map(|(glyph, name, sentence, style)| (glyph.to_owned(), name, sentence.into(), style)),
+    );
     lines
 }

@@ -1,19 +1,26 @@
 //! What happened, the newest at the bottom.
 
+use std::time::Duration;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::residency::bytes::Bytes;
+use super::history;
+use crate::residency::act::ActState;
 use crate::residency::event::{Event, What};
-use crate::residency::keep_alive::KeepAlive;
-use crate::residency::text::printable;
+use crate::residency::timing::Moment;
 use crate::tui::app::{App, Panel};
 use crate::tui::format;
 use crate::tui::widget::strip::{Strip, row};
+use crate::tui::widget::{fold, sparkline, stages};
 
-/// Draws the events that fit; none is shown as one that never was.
-pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App) {
+mod words;
+
+use words::words;
+
+/// Draws the events that fit, and before the oldest of them, in the row above if there is no other, the day's sum.
+pub(crate) fn render(buffer: &mut Buffer, area: Rect, above: Rect, app: &App) {
     if area.is_empty() {
         return;
     }
@@ -39,24 +46,29 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App) {
         whole(buffer, area, title, last, app);
         return;
     }
-    let first = last.saturating_sub(rows);
+    let said = said(app, last);
+    let said = &said[said.len().saturating_sub(rows)..];
     // The newest stands at the bottom, so that the eye finds it where it was.
-    let blank = rows - (last - first);
-    for (i, event) in events.range(first..last).enumerate() {
-        line(buffer, row(area, blank + i), event, app);
+    let blank = rows - said.len();
+    if let Some(day) = history::day(&app.snapshot.past.today) {
+        let at = blank.checked_sub(1).map_or(above, |blank| row(area, blank));
+        Strip::new(buffer, at).skip(1).put(&day, theme.faint);
+    }
+    for (i, said) in said.iter().enumerate() {
+        said.line(buffer, row(area, blank + i), app);
     }
 }
 
 /// The events up to `last`, each with all its words: what a server said may be long.
 fn whole(buffer: &mut Buffer, area: Rect, title: usize, last: usize, app: &App) {
     let rows = usize::from(area.height) - title;
-    let mut lines: Vec<(Option<&Event>, String, Style)> = Vec::new();
-    for event in app.snapshot.events.range(..last).rev() {
-        let (words, style) = words(event, app);
-        let width = area.width.saturating_sub(before(event, area.width));
+    let mut lines: Vec<(Option<Said>, String, Style)> = Vec::new();
+    for said in said(app, last).into_iter().rev() {
+        let (words, style) = said.words(app, u16::MAX);
+        let width = area.width.saturating_sub(said.before(area.width));
         let wrapped = format::wrap(&words, width, rows.max(1));
         for (i, line) in wrapped.into_iter().enumerate().rev() {
-            lines.push(((i == 0).then_some(event), line, style));
+            lines.push(((i == 0).then_some(said), line, style));
         }
         if lines.len() >= rows {
             break;
@@ -64,13 +76,13 @@ fn whole(buffer: &mut Buffer, area: Rect, title: usize, last: usize, app: &App) 
     }
     lines.truncate(rows);
     let mut indent = 1;
-    for (i, (event, words, style)) in lines.iter().rev().enumerate() {
+    for (i, (said, words, style)) in lines.iter().rev().enumerate() {
         let area = row(area, title + i);
         let mut strip = Strip::new(buffer, area);
-        match event {
-            Some(event) => {
-                begin(&mut strip, event, area.width, app);
-                indent = before(event, area.width);
+        match said {
+            Some(said) => {
+                said.begin(&mut strip, area.width, app);
+                indent = said.before(area.width);
             }
             None => {
                 strip.skip(indent);
@@ -80,9 +92,94 @@ fn whole(buffer: &mut Buffer, area: Rect, title: usize, last: usize, app: &App) 
     }
 }
 
-/// Columns before the words of an event.
-fn before(event: &Event, width: u16) -> u16 {
-    11 + event.model.as_ref().map_or(0, |_| name_columns(width) + 2)
+/// What one line says: an event, or many swaps to and fro between two models.
+#[derive(Clone, Copy)]
+enum Said<'a> {
+    Event(&'a Event),
+    /// The last two swaps of them, how many there were, and the median of their times.
+    ToAndFro([&'a Event; 2], usize, Option<Duration>),
+}
+
+/// The lines up to the event with that number in the ring, oldest first. The last swap is told whole.
+fn said(app: &App, last: usize) -> Vec<Said<'_>> {
+    let events: Vec<&Event> = app.snapshot.events.range(..last).map(|event| &**event).collect();
+    let came = |event: &&'_ Event| matches!(event.what, What::Loaded { .. });
+    let newest = events.iter().rposition(came).unwrap_or(0);
+    let before = events[..newest].iter().rposition(came).map_or(0, |event| event + 1);
+    let stretches = fold::alternating(
+        &events[..before],
+        |event| if came(event) { event.model.as_ref() } else { None },
+        |event, pair| {
+            let moves = matches!(
+                event.what,
+                What::Loading { .. } | What::Unloaded { .. } | What::Evicted { .. } | What::Loaded { .. }
+            );
+            moves && event.model.as_ref().is_some_and(|model| pair.contains(&model))
+        },
+    );
+    let mut said: Vec<Said<'_>> = Vec::new();
+    for stretch in stretches {
+        let swaps: Vec<&Event> = events[stretch.clone()].iter().copied().filter(came).collect();
+        match swaps[..] {
+            [.., earlier, later] => {
+                let times: Vec<Duration> = swaps.iter().filter_map(|event| took(event)).collect();
+                said.push(Said::ToAndFro([earlier, later], swaps.len(), sparkline::median(&times)));
+            }
+            _ => said.extend(events[stretch].iter().map(|event| Said::Event(event))),
+        }
+    }
+    said.extend(events[before..].iter().map(|event| Said::Event(event)));
+    said
+}
+
+fn took(event: &Event) -> Option<Duration> {
+    match event.what {
+        What::Loaded { took, .. } => took,
+        _ => None,
+    }
+}
+
+impl Said<'_> {
+    /// When it was, and whom it happened to.
+    fn begin(self, strip: &mut Strip, width: u16, app: &App) {
+        let theme = &app.settings.theme;
+        let (Said::Event(event) | Said::ToAndFro([_, event], ..)) = self;
+        strip.skip(1).put(&format::clock_seconds(event.at.wall, &app.settings.zone), theme.faint).skip(2);
+        if let (Said::Event(_), Some(model)) = (self, &event.model) {
+            strip.cell(&model.to_string(), name_columns(width), theme.text).skip(2);
+        }
+    }
+
+    /// Columns before its words.
+    fn before(self, width: u16) -> u16 {
+        match self {
+            Said::Event(Event { model: Some(_), .. }) => 11 + name_columns(width) + 2,
+            _ => 11,
+        }
+    }
+
+    fn line(self, buffer: &mut Buffer, area: Rect, app: &App) {
+        let mut strip = Strip::new(buffer, area);
+        self.begin(&mut strip, area.width, app);
+        let (words, style) = self.words(app, strip.left());
+        strip.put(&words, style);
+    }
+
+    /// What it says, as far as that matters in so many columns.
+    fn words(self, app: &App, columns: u16) -> (String, Style) {
+        match self {
+            Said::Event(event) => stages_of(event, app)
+                .filter(|stages| format::columns(stages) <= columns)
+                .map_or_else(|| words(event, app), |stages| (stages, app.settings.theme.good)),
+            Said::ToAndFro(pair, count, median) => {
+                let names: Vec<String> =
+                    pair.iter().filter_map(|event| event.model.as_ref()).map(ToString::to_string).collect();
+                let median =
+                    median.map_or_else(String::new, |took| format!("   median {}", format::took(took)));
+                (format!("{} ×{count}{median}", names.join(" ⇄ ")), app.settings.theme.text)
+            }
+        }
+    }
 }
 
 fn name_columns(width: u16) -> u16 {
@@ -93,101 +190,28 @@ fn name_columns(width: u16) -> u16 {
     }
 }
 
-/// When it was, and whom it happened to.
-fn begin(strip: &mut Strip, event: &Event, width: u16, app: &App) {
-    let theme = &app.settings.theme;
-    strip.skip(1).put(&format::clock_seconds(event.at.wall, &app.settings.zone), theme.faint).skip(2);
-    if let Some(model) = &event.model {
-        strip.cell(&model.to_string(), name_columns(width), theme.text).skip(2);
+/// Draws the newest event.
+pub(crate) fn newest(buffer: &mut Buffer, area: Rect, app: &App) {
+    if let Some(event) = app.snapshot.events.back() {
+        Said::Event(event).line(buffer, area, app);
     }
 }
 
-/// Draws one event.
-pub(crate) fn line(buffer: &mut Buffer, area: Rect, event: &Event, app: &App) {
-    let (words, style) = words(event, app);
-    let mut strip = Strip::new(buffer, area);
-    begin(&mut strip, event, area.width, app);
-    strip.put(&words, style);
+/// The stages of the swap of ours that ended with that event, on one line.
+fn stages_of(event: &Event, app: &App) -> Option<String> {
+    let What::Loaded { ours: true, .. } = event.what else { return None };
+    let model = event.model.as_ref()?;
+    let is_that = |at: Moment| {
+        let (earlier, later) = (at.mono.min(event.at.mono), at.mono.max(event.at.mono));
+        later - earlier < NEAR
+    };
+    let line = app.snapshot.acts.iter().rev().filter(|act| act.model == *model).find_map(|act| {
+        let ActState::Done { at, .. } = act.state else { return None };
+        let swapping = act.swap.as_ref().filter(|_| is_that(at))?;
+        Some(stages::line(&swapping.stages, &swapping.plan.before))
+    });
+    line.filter(|line| line.contains('│'))
 }
 
-/// An event in words.
-fn words(event: &Event, app: &App) -> (String, Style) {
-    let theme = &app.settings.theme;
-    let whose = |ours: bool| if ours { "" } else { "   by another client" };
-    match &event.what {
-        What::Appeared => ("installed".into(), theme.text),
-        What::Removed => ("removed from the server".into(), theme.text),
-        What::Loading { ours } => (format!("loading{}", whose(*ours)), theme.work),
-        What::Loaded { took, from_ram, ours } => {
-            let mut words = match took {
-                Some(took) => format!("loaded in {}", format::took(*took)),
-                None => "loaded".to_owned(),
-            };
-            if let Some(percent) = from_ram {
-                words = format!("{words}   from RAM {percent} %");
-            }
-            let size =
-                event.model.as_ref().and_then(|name| app.server()?.model(name)).map(|model| model.size);
-            if let (Some(took), Some(size)) = (took, size)
-                && let Some(rate) = rate(size, took.as_secs_f64())
-            {
-                words = format!("{words}   {rate}");
-            }
-            (words + whose(*ours), theme.good)
-        }
-        What::Unloaded { took: Some(took) } => (format!("unloaded in {}", format::took(*took)), theme.text),
-        What::Unloaded { took: None } => ("unloaded   by another client".into(), theme.text),
-        What::Evicted { by: Some(by) } => (format!("evicted: made room for {by}"), theme.warn),
-        What::Evicted { by: None } => ("evicted".into(), theme.warn),
-        What::Expired => ("expired: its keep_alive ran out".into(), theme.text),
-        What::LostWithServer => ("no longer loaded: the server had gone".into(), theme.text),
-        What::RunnerDied => ("its runner is dead, the server still lists it".into(), theme.bad),
-        What::Pinned => ("pinned".into(), theme.key),
-        What::Unpinned => ("no longer pinned".into(), theme.text),
-        What::PinOverridden { to } => (format!("pin overridden by another client: {to}"), theme.warn),
-        What::Touched { keep_alive: Some(keep_alive) } => (format!("keep_alive {keep_alive}"), theme.text),
-        What::Touched { keep_alive: None } => ("keep_alive restarted".into(), theme.text),
-        What::Warmed { took, read, percent, estimate } => {
-            let mut words = match read.0 {
-                0 => "in RAM already".to_owned(),
-                _ => format!("read {read} in {}", format::took(*took)),
-            };
-            if let Some(rate) = rate(*read, took.as_secs_f64()) {
-                words = format!("{words}   {rate}");
-            }
-            let about = if *estimate { "~" } else { "" };
-            let share = percent.map_or_else(|| "?".to_owned(), |percent| format!("{about}{percent}"));
-            (format!("{words}   {share} % in RAM"), theme.ram)
-        }
-        What::Dropped { was, left } if left.0 == 0 => (format!("dropped from RAM: {was}"), theme.text),
-        What::Dropped { was, left } => {
-            (format!("dropped from RAM: {} of {was}, {left} stay", was.minus(*left)), theme.warn)
-        }
-        What::Held => ("held in RAM until it is released".into(), theme.ram),
-        What::Released { why: None } => ("no longer held in RAM".into(), theme.text),
-        What::Released { why: Some(why) } => {
-            (format!("no longer held in RAM: {}", printable(why)), theme.text)
-        }
-        What::Faded { from, to } => (format!("fading: {from} → {to} % in RAM"), theme.warn),
-        What::Warned { why } | What::HoldTrouble { why } => (printable(why).into_owned(), theme.warn),
-        What::Failed { verb, why } => (format!("{verb} failed: {}", printable(why)), theme.bad),
-        What::Cancelled { verb, left } => {
-            let left = left.as_deref().map(|left| format!(" {}", printable(left)));
-            (format!("{verb} cancelled{}", left.unwrap_or_default()), theme.warn)
-        }
-        What::Returns { after } => {
-            (format!("returns to VRAM: nothing was used for {}", KeepAlive::For(*after)), theme.text)
-        }
-        What::ServerGone { why } => (format!("server gone: {}", printable(why)), theme.bad),
-        What::ServerBack { after } => (format!("server back after {}", format::took(*after)), theme.good),
-    }
-}
-
-/// Bytes over seconds; nothing of no time.
-fn rate(size: Bytes, seconds: f64) -> Option<String> {
-    let rate = size.gb() / seconds;
-    (seconds >= 0.01 && rate >= 0.001).then(|| match rate {
-        0.0..0.1 => format!("{:.0} MB/s", rate * 1e3),
-        _ => format!("{rate:.1} GB/s"),
-    })
-}
+/// An act's end and its event are seen by the same look at the server, or the next one.
+const NEAR: Duration = Duration::from_secs(3);

@@ -14,6 +14,7 @@ use crate::residency::warm::Progress;
 use crate::tui::action::Action;
 use crate::tui::app::{App, Asked, Layer, Prompt, counted_once};
 use crate::tui::format;
+use crate::tui::widget::stages;
 use crate::tui::widget::strip::{Strip, row};
 
 /// What is said, wrapped to at most four rows.
@@ -36,8 +37,8 @@ pub(crate) fn render(
     }
     let Some((_, style)) = words(app, now) else {
         // Where the log has no room, its last line is still seen.
-        if let Some(event) = app.snapshot.events.back().filter(|_| !has_log) {
-            log::line(buffer, area, event, app);
+        if !has_log {
+            log::newest(buffer, area, app);
         }
         return;
     };
@@ -86,6 +87,9 @@ fn words(app: &App, now: Moment) -> Option<(String, Style)> {
         }
         let words = match &act.state {
             ActState::Queued { why, .. } => format!("{verb} {model}   queued: {}", printable(why)),
+            ActState::Running { .. } if stages::running(act, now).is_some() => {
+                format!("{verb} {model}   {}", stages::running(act, now).unwrap_or_default())
+            }
             ActState::Running { stage, since } => {
                 let time = format::running(now.since(since.mono));
                 let plan = app.plan.as_ref().filter(|(of, _)| of == model);
@@ -96,10 +100,23 @@ fn words(app: &App, now: Moment) -> Option<(String, Style)> {
         };
         return Some((words, theme.work));
     }
+    if let Some(said) = ended(app) {
+        return Some(said);
+    }
     if let Some((model, plan)) = &app.plan {
         return Some((format!("{model}   {plan}"), theme.work));
     }
     hint(app).map(|words| (words, theme.faint))
+}
+
+/// The swap that ended last, stage by stage, until the next key.
+fn ended(app: &App) -> Option<(String, Style)> {
+    let id = app.ended?;
+    let act = app.snapshot.acts.iter().find(|act| act.id == id)?;
+    let swapping = act.swap.as_ref()?;
+    let line = stages::line(&swapping.stages, &swapping.plan.before);
+    matches!(act.state, ActState::Done { .. })
+        .then(|| (format!("{}   {line}", act.model), app.settings.theme.good))
 }
 
 /// How far a reading is; with several, also how far all are.

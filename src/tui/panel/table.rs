@@ -12,8 +12,9 @@ use crate::residency::timing::Moment;
 use crate::tui::app::{App, Sort};
 use crate::tui::format;
 use crate::tui::layout::{Columns, table_columns};
-use crate::tui::theme;
+use crate::tui::theme::{self, Theme};
 use crate::tui::widget::bar::share_out;
+use crate::tui::widget::stages;
 use crate::tui::widget::strip::{Strip, row};
 
 /// Draws the heading and as many models as fit, the selected one among them.
@@ -94,7 +95,8 @@ fn head(buffer: &mut Buffer, area: Rect, columns: &Columns, app: &App) {
     strip.cell_right(if time > 9 { "KEEP-ALIVE" } else { "STAYS" }, time, faint).skip(columns.gap);
     strip.cell("STATE", columns.state, faint).skip(columns.gap);
     heading_right(&mut strip, "CONTEXT", columns.context, columns.gap, faint);
-    heading_right(&mut strip, "GPU/CPU", columns.split, 0, faint);
+    heading_right(&mut strip, "GPU/CPU", columns.split, columns.gap, faint);
+    heading_right(&mut strip, "TO VRAM", columns.to_vram, 0, faint);
 }
 
 /// The tiers' glyphs and names over their bar, where they fit.
@@ -148,14 +150,30 @@ fn line(
         words = shorter(model.state).map_or(words, str::to_owned);
     }
     strip.skip(columns.gap).cell(&words, columns.state, style).skip(columns.gap);
-    if let Some(loaded) = model.loaded.as_ref().filter(|_| model.state != State::Ghost) {
-        if columns.context > 0 {
-            let context = loaded.context.map_or_else(|| "?".to_owned(), |context| context.to_string());
-            strip.cell_right(&context, columns.context, plain).skip(columns.gap);
+    let loaded = model.loaded.as_ref().filter(|_| model.state != State::Ghost);
+    let mut figure = |of: fn(&Loaded) -> String, width: u16| {
+        if width > 0 {
+            strip.cell_right(&loaded.map_or_else(String::new, of), width, plain).skip(columns.gap);
         }
-        if columns.split > 0 {
-            strip.cell_right(&split(loaded), columns.split, plain);
-        }
+    };
+    figure(
+        |loaded| loaded.context.map_or_else(|| "?".to_owned(), |tokens| tokens.to_string()),
+        columns.context,
+    );
+    figure(split, columns.split);
+    if columns.to_vram > 0 {
+        let (words, style) = to_vram(model, theme);
+        strip.cell_right(&words, columns.to_vram, style);
+    }
+}
+
+/// How long it would take to be in VRAM from where it is: `here`, `~0.6 s`, `?`; nothing for one on its way.
+pub(crate) fn to_vram(model: &Model, theme: &Theme) -> (String, Style) {
+    match (model.state, &model.to_vram) {
+        (State::Loading { .. } | State::Cloud, _) => (String::new(), theme.faint),
+        _ if model.has_runner() => ("here".to_owned(), theme.vram),
+        (_, Some(prediction)) => (format::about(prediction.took), theme.text),
+        (_, None) => ("?".to_owned(), theme.unknown),
     }
 }
 
@@ -313,6 +331,9 @@ fn doing(act: &Act, now: Moment) -> String {
     if let Some(progress) = act.progress.filter(|_| act.is_running()) {
         let pause = if progress.paused { " paused" } else { "" };
         return format!("{verb} {}%{pause}", progress.percent());
+    }
+    if let Some((stage, clock)) = stages::now(act, now) {
+        return format!("{} {}", stages::short(stage), format::running(clock));
     }
     match act.state {
         ActState::Queued { since, .. } => format!("queued {}", format::running(now.since(since.mono))),

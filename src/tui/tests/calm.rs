@@ -103,7 +103,7 @@ fn old_values_stay_with_their_age_and_the_header_says_since_when() {
     let shown = text(&drawn(&app, 80, 24, after(42)));
     let header = shown.lines().next().unwrap();
     assert!(header.contains("○ gone since 12:04:31   40 s old"), "{header}");
-    assert!(shown.contains("qwen2.5-coder:7b    4.7 GB"), "{shown}");
+    assert!(shown.contains("qwen2.5-coder:7b  4.7 GB"), "{shown}");
     assert!(shown.contains("idle?"), "{shown}");
 }
 

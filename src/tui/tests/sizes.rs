@@ -6,12 +6,16 @@ use std::time::Duration;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use crate::config::{Phase, Step, Workflow};
 use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::event::{Event, What};
+use crate::residency::flow::{Ahead, AheadDid, Flow, FlowState, StepState};
 use crate::residency::forecast::Forecast;
 use crate::residency::host::{Cards, Ram};
 use crate::residency::name::ModelName;
+use crate::residency::record::{Past, PhaseRecord, Run, SwapRecord};
 use crate::residency::snapshot::{Blob, Reach, Snapshot, State};
+use crate::residency::swap::{Ended, Stage};
 use crate::residency::tier::Cached;
 use crate::residency::timing::Reading;
 use crate::tui::app::App;
@@ -34,8 +38,22 @@ fn every_size_draws() {
 }
 
 /// Keys that open each panel, question, prompt and page.
-const OPENED: [&str; 10] =
-    ["g", "tab", "tab j j pgdn", "tab tab", "tab tab k k", "? pgdn", "I pgdn", "/ 日", "/ 7 enter", "q"];
+const OPENED: [&str; 14] = [
+    "g",
+    "tab",
+    "tab j j pgdn",
+    "tab tab",
+    "tab tab j j j",
+    "tab tab tab",
+    "tab tab tab k k",
+    "? pgdn",
+    "I pgdn",
+    "/ 日",
+    "/ 7 enter",
+    "f j",
+    "y pgdn",
+    "q",
+];
 
 #[test]
 fn every_panel_draws_at_every_kind_of_size_with_no_model_one_and_many() {
@@ -53,7 +71,12 @@ fn every_panel_draws_at_every_kind_of_size_with_no_model_one_and_many() {
                     swap: None,
                 }];
             }
+            snapshot.past = Arc::new(super::swaps::past());
             let mut app = app(snapshot);
+            app.settings.workflows = vec![Workflow { name: "loop".into(), repeat: true, steps: Vec::new() }];
+            if count != 1 {
+                app.see_flow(Arc::new(super::flows::flow()));
+            }
             press(&mut app, keys);
             for width in [0, 1, 2, 29, 30, 31, 79, 80, 81, 139, 140, 300] {
                 for height in [0, 1, 7, 8, 9, 23, 24, 25, 50, 100] {
@@ -115,7 +138,40 @@ fn hostile() -> Snapshot {
         state,
         progress: None,
     }];
+    let failed = |stage| Ended::Failed { stage, why: evil() };
+    let swap =
+        SwapRecord { model: ModelName::from_server(HOSTILE), ended: failed(Stage::Load), ..first_swap() };
+    let phase = PhaseRecord {
+        run: evil(),
+        phase: evil(),
+        model: Some(ModelName::from_server(HOSTILE)),
+        next: None,
+        swap: Duration::ZERO,
+    };
+    let runs = vec![Run { run: evil(), phases: vec![(now().wall, phase)] }];
+    snapshot.past = Arc::new(Past { swaps: vec![(now().wall, swap)], runs, ..Past::default() });
     snapshot
+}
+
+fn first_swap() -> SwapRecord {
+    super::swaps::past().swaps.remove(0).1
+}
+
+/// A workflow in which every text is hostile.
+fn hostile_flow() -> Flow {
+    let evil = || HOSTILE.to_owned();
+    let mut flow = super::flows::flow();
+    flow.name = evil();
+    flow.state = FlowState::Failed { why: evil() };
+    for step in &mut flow.steps {
+        step.phase = evil();
+        step.model = ModelName::from_server(HOSTILE);
+        step.state = StepState::Failed { why: evil() };
+    }
+    flow.steps[3].state = StepState::Waiting;
+    let did = AheadDid::Refused { why: evil() };
+    flow.ahead = vec![Ahead { during: 0, model: ModelName::from_server(HOSTILE), did }];
+    flow
 }
 
 fn assert_clean(app: &App) {
@@ -132,9 +188,31 @@ fn assert_clean(app: &App) {
 
 #[test]
 fn nothing_hostile_gets_into_the_picture() {
-    for keys in ["g", "tab", "tab tab", "q", "/ \u{1b}", "l", "I"] {
+    for keys in [
+        "g",
+        "tab",
+        "tab tab",
+        "tab tab tab",
+        "q",
+        "/ \u{1b}",
+        "l",
+        "I",
+        "1",
+        "f",
+        "f enter",
+        "f b",
+        "y",
+        "?",
+    ] {
         let mut hostile = app(hostile());
+        assert_clean(&hostile);
+        hostile.see_flow(Arc::new(hostile_flow()));
         hostile.settings.auto_off = Some(HOSTILE.into());
+        let model = ModelName::from_server(HOSTILE);
+        hostile.settings.phases = vec![Phase { name: HOSTILE.into(), model, num_ctx: Some(1) }];
+        let step =
+            Step { phase: HOSTILE.into(), model: None, num_ctx: None, work: None, on_failure: Vec::new() };
+        hostile.settings.workflows = vec![Workflow { name: HOSTILE.into(), repeat: true, steps: vec![step] }];
         press(&mut hostile, keys);
         hostile.paste(HOSTILE);
         assert_clean(&hostile);

@@ -1,0 +1,86 @@
+//! An agent's run on the screen: its phases, as they were told, as the steps of a workflow.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::residency::bytes::Bytes;
+use crate::residency::flow::{Flow, FlowState, FlowStep, Manner, StepState};
+use crate::residency::name::ModelName;
+use crate::residency::record::{Past, PhaseRecord, Run};
+use crate::residency::timing::Moment;
+
+/// A run whose last phase is older is shown no longer: its agent has gone without a word.
+const FORGOTTEN: Duration = Duration::from_secs(600);
+
+/// The newest run that is not over.
+pub(super) fn live(past: &Past, now: Moment) -> Option<&Run> {
+    past.runs.iter().find(|run| {
+        run.phases.last().is_some_and(|(at, phase)| {
+            !phase.phase.is_empty() && between(*at, now.wall).saturating_sub(phase.swap) < FORGOTTEN
+        })
+    })
+}
+
+/// From one moment on the wall to another; nothing if it lies ahead.
+fn between(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or(Duration::ZERO)
+}
+
+/// The run as a workflow: what one phase took is the time until the next one was told.
+pub(super) fn as_flow(run: &Run, now: Moment) -> Flow {
+    let first = run.phases.first().map_or(now.wall, |(at, _)| *at);
+    let moment = |at: Timestamp| Moment {
+        mono: now.mono.checked_sub(between(at, now.wall)).unwrap_or(now.mono),
+        wall: at,
+    };
+    let mut steps: Vec<FlowStep> = Vec::new();
+    for (i, (at, phase)) in run.phases.iter().enumerate().filter(|(_, (_, phase))| !phase.phase.is_empty()) {
+        let next = run.phases.get(i + 1).map(|(at, _)| *at);
+        let ends = next.unwrap_or(now.wall);
+        let offset = between(first, *at);
+        let work = between(*at, ends).saturating_sub(phase.swap);
+        steps.push(FlowStep {
+            phase: phase.phase.clone(),
+            model: model(phase),
+            on_failure: false,
+            state: match next {
+                Some(_) => StepState::Done,
+                None => StepState::Working(Moment {
+                    mono: moment(*at).mono + phase.swap,
+                    wall: at.checked_add(phase.swap).unwrap_or(*at),
+                }),
+            },
+            swap: Some((offset, phase.swap)),
+            swapping: None,
+            work: Some((offset + phase.swap, work)),
+            planned: None,
+            tokens: None,
+            last: None,
+            warming: None,
+        });
+    }
+    let total = |part: fn(&FlowStep) -> Option<(Duration, Duration)>| {
+        steps.iter().filter_map(part).map(|(_, took)| took).sum()
+    };
+    Flow {
+        name: run.run.clone(),
+        run: 1,
+        of: 1,
+        manner: Manner::Lookahead,
+        began: moment(first),
+        state: FlowState::Running,
+        work: total(|step| step.work),
+        swaps: total(|step| step.swap),
+        steps,
+        hidden: (Bytes::ZERO, Duration::ZERO),
+        ahead: Vec::new(),
+        last: None,
+        scale: 1,
+    }
+}
+
+/// The phase's model; one that was not told has no name.
+fn model(phase: &PhaseRecord) -> ModelName {
+    phase.model.clone().unwrap_or_else(|| ModelName::from_server("?"))
+}

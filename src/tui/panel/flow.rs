@@ -1,0 +1,170 @@
+//! The panel of a workflow that runs: a row for each step on a common line of time, totals, and what lookahead did.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::residency::flow::{Ahead, AheadDid, Flow, FlowState, FlowStep, StepState};
+use crate::residency::text::printable;
+use crate::residency::timing::Moment;
+use crate::tui::app::{App, Panel, Shown};
+use crate::tui::format;
+use crate::tui::theme::Theme;
+use crate::tui::widget::stages;
+use crate::tui::widget::strip::{Strip, row};
+
+mod timeline;
+
+use timeline::{Columns, Timeline};
+
+/// A line of the body.
+enum Line {
+    /// The step with this number.
+    Step(usize),
+    /// A word and a text.
+    Text(String, String),
+}
+
+/// Rows that the panel would like; none without a workflow.
+pub(crate) fn rows(app: &App, height: u16, now: Moment) -> u16 {
+    let Some(shown) = app.shown_flow(now) else { return 0 };
+    let roomy = height >= 36 || app.panel == Panel::Flow;
+    let lines = lines(&shown.flow, roomy).len();
+    u16::try_from(lines + 2).unwrap_or(u16::MAX)
+}
+
+/// Draws it.
+pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
+    let Some(shown) = app.shown_flow(now).filter(|_| area.height > 1) else { return };
+    let theme = &app.settings.theme;
+    let flow = &*shown.flow;
+    let has_keys = app.panel == Panel::Flow;
+    let columns = Columns::new(flow, area.width);
+    let timeline = Timeline::new(flow, columns, now);
+    title(&mut Strip::new(buffer, area), &shown, columns, has_keys, theme, now);
+    let with_totals = area.height > 2;
+    let rest = usize::from(area.height) - 1 - usize::from(with_totals);
+    let lines = lines(flow, area.height > 2 + u16::try_from(flow.steps.len()).unwrap_or(u16::MAX));
+    // The step that is under way is in sight unless the user looks elsewhere.
+    let active = flow.steps.iter().rposition(|step| step.state != StepState::Waiting).unwrap_or(0);
+    let follow = (active + 1).saturating_sub(rest);
+    let down = if has_keys && app.flow_down > 0 { app.flow_down } else { follow };
+    let down = down.min(lines.len().saturating_sub(rest));
+    for (i, line) in lines.iter().skip(down).take(rest).enumerate() {
+        let mut strip = Strip::new(buffer, row(area, 1 + i));
+        match line {
+            Line::Step(step) => timeline.step(&mut strip, *step, theme),
+            Line::Text(word, text) => {
+                strip.skip(1).cell(word, columns.phase, theme.faint).skip(2).put(text, theme.faint);
+            }
+        }
+    }
+    if with_totals {
+        totals(&mut Strip::new(buffer, row(area, usize::from(area.height) - 1)), flow, theme);
+    }
+}
+
+fn title(strip: &mut Strip, shown: &Shown, columns: Columns, has_keys: bool, theme: &Theme, now: Moment) {
+    let flow = &*shown.flow;
+    let name = if has_keys { theme.title } else { theme.selected };
+    strip.skip(1);
+    let room = strip.left().saturating_sub(columns.numbers());
+    let wide = format::columns(&flow.name).min(room);
+    strip.cell(&flow.name, wide, name);
+    let mut left = room - wide;
+    for (text, style) in title_words(shown, theme, now) {
+        // What does not fit is left out, but why it failed is cut.
+        let wide = match &flow.state {
+            FlowState::Failed { .. } => format::columns(&text).min(left.saturating_sub(3)),
+            _ => format::columns(&text),
+        };
+        if wide > 0 && wide + 3 <= left {
+            strip.skip(3).cell(&text, wide, style);
+            left -= wide + 3;
+        }
+    }
+    strip.skip(left);
+    columns.head(strip, theme);
+}
+
+/// What stands after the name.
+fn title_words(shown: &Shown, theme: &Theme, now: Moment) -> Vec<(String, Style)> {
+    let flow = &*shown.flow;
+    let mut words = Vec::new();
+    words.push(match &flow.state {
+        FlowState::Running => (format::running(now.since(flow.began.mono)), theme.work),
+        FlowState::Paused => ("paused".to_owned(), theme.warn),
+        FlowState::Done { took } => (format!("done in {}", format::took(*took)), theme.good),
+        FlowState::Failed { why } => (format!("failed: {}", printable(why)), theme.bad),
+        FlowState::Cancelled => ("cancelled".to_owned(), theme.warn),
+    });
+    if flow.of > 1 {
+        words.push((format!("run {} of {}", flow.run, flow.of), theme.text));
+    }
+    let how = if shown.is_agent { "an agent's run" } else { flow.manner.word() };
+    words.push((how.to_owned(), theme.text));
+    if let Some(last) = flow.last {
+        words.push((format!("last {}", format::took(last)), theme.faint));
+    }
+    words
+}
+
+fn totals(strip: &mut Strip, flow: &Flow, theme: &Theme) {
+    let mut words = format!("work {}   swaps {}", format::took(flow.work), format::took(flow.swaps));
+    let (read, hidden) = flow.hidden;
+    if read.0 > 0 {
+        words = format!("{words}   disk time hidden by lookahead {}", format::took(hidden));
+    }
+    if flow.scale > 1 {
+        words = format!("{words}   work at 1:{}", flow.scale);
+    }
+    strip.skip(1).put(&words, theme.text);
+}
+
+/// The steps, and with room the stages of their swaps and what lookahead did, the latest first.
+fn lines(flow: &Flow, roomy: bool) -> Vec<Line> {
+    let mut lines: Vec<Line> = (0..flow.steps.len()).map(Line::Step).collect();
+    if roomy {
+        lines.extend(flow.steps.iter().flat_map(told));
+        lines.extend(flow.ahead.iter().rev().map(|ahead| looked_ahead(ahead, flow)));
+    }
+    lines
+}
+
+/// A step's swap stage by stage, and the tokens that came.
+fn told(step: &FlowStep) -> impl Iterator<Item = Line> {
+    let swap = step.swapping.as_ref().map(|swapping| stages::line(&swapping.stages, &swapping.plan.before));
+    let tokens =
+        step.tokens.map(|(tokens, first)| format!("{tokens} tokens, first after {}", format::took(first)));
+    let said = swap.into_iter().chain(tokens).filter(|text| !text.is_empty());
+    said.map(|text| Line::Text(step.phase.clone(), text))
+}
+
+fn looked_ahead(ahead: &Ahead, flow: &Flow) -> Line {
+    let during = flow.steps.get(ahead.during).map_or("", |step| step.phase.as_str());
+    let did = match &ahead.did {
+        AheadDid::Warmed { read, took } => {
+            let rate = format::rate(*read, took.as_secs_f64());
+            let rate = rate.map_or_else(String::new, |rate| format!("   {rate}"));
+            format!("read {read} in {}{rate}", format::took(*took))
+        }
+        AheadDid::Kept => "in RAM already".to_owned(),
+        AheadDid::Refused { why } => format!("not read ahead: {}", printable(why)),
+    };
+    Line::Text(during.to_owned(), format!("meanwhile {}   {did}", ahead.model))
+}
+
+/// A state in a word, where a bar alone does not say it.
+fn said(steps: &[FlowStep], number: usize, theme: &Theme) -> Option<(String, Style)> {
+    let step = &steps[number];
+    match &step.state {
+        StepState::Failed { why } => Some((format!("failed: {}", printable(why)), theme.bad)),
+        StepState::Skipped if step.on_failure => Some(("not needed".to_owned(), theme.faint)),
+        StepState::Skipped => Some(("skipped".to_owned(), theme.warn)),
+        StepState::Waiting if step.on_failure => {
+            let before = steps[..number].iter().rev().find(|before| !before.on_failure)?;
+            Some((format!("only if {} fails", before.phase), theme.faint))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,165 @@
+//! The latest swaps, by anybody, as the journal knows them; and the day's sum.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::residency::record::{Day, SwapRecord};
+use crate::residency::swap::Ended;
+use crate::residency::text::printable;
+use crate::tui::app::App;
+use crate::tui::format;
+use crate::tui::widget::strip::Strip;
+use crate::tui::widget::{fold, page, sparkline, stages};
+
+/// `today 143 swaps   waited 2:10   (cold would be ~13:50)   median 0.90 s`; `None` on a day without any.
+pub(crate) fn day(day: &Day) -> Option<String> {
+    let swaps = match day.swaps {
+        0 => return None,
+        1 => "1 swap".to_owned(),
+        swaps => format!("{swaps} swaps"),
+    };
+    let mut words = format!("today {swaps}   waited {}", format::took(day.waited));
+    if let Some(cold) = day.cold {
+        words = format!("{words}   (cold would be ~{})", format::took(cold));
+    }
+    if let Some(median) = day.median {
+        words = format!("{words}   median {}", format::took(median));
+    }
+    Some(words)
+}
+
+/// What a row says, cell by cell.
+struct Row {
+    at: Timestamp,
+    model: String,
+    /// From where it came: `100 %` of it in RAM.
+    ram: String,
+    took: String,
+    words: String,
+    style: Style,
+}
+
+/// Columns before the words of a row, beside the model's name.
+const BESIDE: u16 = 34;
+
+/// A line of the page.
+enum Line<'a> {
+    Title,
+    Blank,
+    Head,
+    /// The cells of a row, and its words where they fit.
+    Row(&'a Row, bool),
+    /// Words that did not fit.
+    Words(String, Style),
+}
+
+/// Draws them, newest first, scrolled as far as the user asked and the lines go.
+pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, down: usize) {
+    let theme = &app.settings.theme;
+    let most = if area.width < 100 { 24 } else { 48 };
+    let rows = rows(app, most);
+    let names = rows.iter().map(|row| format::columns(&row.model)).max().unwrap_or(0).clamp(5, most);
+    let lines = lines(&rows, area.width, names);
+    page::lines(buffer, area, lines.len(), down, theme.faint, |buffer, area, i| {
+        let mut strip = Strip::new(buffer, area);
+        strip.skip(1);
+        match &lines[i] {
+            Line::Blank => {}
+            Line::Title => {
+                let day = day(&app.snapshot.past.today).unwrap_or_default();
+                strip.put("SWAPS", theme.title).skip(3).put(&day, theme.text);
+            }
+            Line::Head => {
+                strip.skip(10).cell("MODEL", names, theme.faint).skip(2);
+                strip.cell_right("FROM RAM", 8, theme.faint).skip(2).cell_right("TOOK", 8, theme.faint);
+                strip.skip(3).put("STAGES", theme.faint);
+            }
+            Line::Row(row, with_words) => {
+                strip.put(&format::clock_seconds(row.at, &app.settings.zone), theme.faint).skip(2);
+                strip.cell(&row.model, names, theme.text).skip(2);
+                strip.cell_right(&row.ram, 8, theme.ram).skip(2).cell_right(&row.took, 8, theme.text);
+                strip.skip(3).put(if *with_words { &row.words } else { "" }, row.style);
+            }
+            Line::Words(words, style) => {
+                strip.skip(10).put(words, *style);
+            }
+        }
+    });
+}
+
+fn lines(rows: &[Row], width: u16, names: u16) -> Vec<Line<'_>> {
+    if rows.is_empty() {
+        return vec![Line::Title, Line::Words("no swap is known yet".to_owned(), Style::new())];
+    }
+    let mut lines = vec![Line::Title, Line::Blank, Line::Head];
+    for row in rows {
+        let fits = format::columns(&row.words) <= width.saturating_sub(names + BESIDE);
+        lines.push(Line::Row(row, fits));
+        if !fits {
+            let wrapped = format::wrap(&row.words, width.saturating_sub(12), 4);
+            lines.extend(wrapped.into_iter().map(|words| Line::Words(words, row.style)));
+        }
+    }
+    lines
+}
+
+/// A row for each swap, or for many to and fro; names take so many columns at most.
+fn rows(app: &App, most: u16) -> Vec<Row> {
+    let swaps = &app.snapshot.past.swaps;
+    let ready = |(_, swap): &&(Timestamp, SwapRecord)| swap.ended == Ended::Ready;
+    let stretches =
+        fold::alternating(swaps, |swap| Some(swap).filter(ready).map(|(_, swap)| &swap.model), |_, _| false);
+    stretches
+        .into_iter()
+        .map(|stretch| match &swaps[stretch] {
+            [(at, swap)] => single(*at, swap, app),
+            many => folded(many, most, app),
+        })
+        .collect()
+}
+
+fn single(at: Timestamp, swap: &SwapRecord, app: &App) -> Row {
+    let theme = &app.settings.theme;
+    let about = if swap.ours { "" } else { "~" };
+    let took =
+        swap.stages.total.map_or_else(|| "?".to_owned(), |took| format!("{about}{}", format::took(took)));
+    let (words, style) = match &swap.ended {
+        Ended::Ready if swap.before.in_vram => ("was in VRAM".to_owned(), theme.faint),
+        Ended::Ready => {
+            let untotalled = crate::residency::swap::Stages { total: None, ..swap.stages };
+            let words = stages::line(&untotalled, &crate::residency::swap::Before::default());
+            let client = if swap.ours { "" } else { "by another client" };
+            let both = [words.as_str(), client].into_iter().filter(|text| !text.is_empty());
+            (both.collect::<Vec<_>>().join("   "), theme.faint)
+        }
+        Ended::Failed { stage, why } => {
+            (format!("failed in {}: {}", stage.word(), printable(why)), theme.bad)
+        }
+        Ended::Cancelled { stage } => (format!("cancelled in {}", stage.word()), theme.warn),
+    };
+    let ram = stages::from_ram(&swap.before).unwrap_or_else(|| "?".to_owned());
+    Row { at, model: swap.model.to_string(), ram, took, words, style }
+}
+
+/// Swaps to and fro in one row.
+fn folded(swaps: &[(Timestamp, SwapRecord)], most: u16, app: &App) -> Row {
+    let at = swaps.first().map_or(Timestamp::UNIX_EPOCH, |(at, _)| *at);
+    let times: Vec<Duration> = swaps.iter().filter_map(|(_, swap)| swap.stages.total).collect();
+    let about = if swaps.iter().all(|(_, swap)| swap.ours) { "" } else { "~" };
+    let median = sparkline::median(&times).map_or_else(|| "?".to_owned(), format::took);
+    let pair: Vec<String> = swaps.iter().take(2).map(|(_, swap)| swap.model.to_string()).collect();
+    let whole = pair.join(" ⇄ ");
+    let short = || pair.iter().map(|name| format::short_name(name)).collect::<Vec<_>>().join(" ⇄ ");
+    Row {
+        at,
+        model: if format::columns(&whole) > most { short() } else { whole },
+        ram: String::new(),
+        took: format!("{about}{median}"),
+        words: format!("×{}, the median", swaps.len()),
+        style: app.settings.theme.faint,
+    }
+}

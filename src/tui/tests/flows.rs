@@ -1,0 +1,490 @@
+//! Phases and workflows: their keys, the choice, the panel of one that runs, and an agent's run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Confirm, Phase, Step, Workflow};
+use crate::engine::flow::Control;
+use crate::residency::bytes::{Bytes, GB};
+use crate::residency::flow::{Ahead, AheadDid, Flow, FlowState, FlowStep, Manner, StepState};
+use crate::residency::record::{Past, PhaseRecord, Run};
+use crate::residency::snapshot::{Snapshot, State};
+use crate::residency::swap::{Before, Plan, Stages, Swapping, Way, Wish};
+use crate::tui::action::Context;
+use crate::tui::app::{App, Effect};
+use crate::tui::fixture::{after, app, drawn, name, now, picture, press, usual, wall};
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// The usual models, with the phases and a workflow of the idea.
+fn with_phases(change: impl Fn(&mut Snapshot)) -> App {
+    let mut snapshot = usual();
+    change(&mut snapshot);
+    let mut app = app(snapshot);
+    let phase = |text: &str, model: &str, num_ctx| Phase { name: text.into(), model: name(model), num_ctx };
+    app.settings.phases = vec![
+        phase("context", "openthinker3-7b", None),
+        phase("execution", "qwen2.5-coder:7b", Some(8192)),
+        phase("debugging", "deepseek-r1:14b", None),
+        phase("review", "phi4:14b", None),
+    ];
+    app.settings.workflows = ["react-dashboard", "agent-loop"].map(workflow).into();
+    app
+}
+
+fn workflow(text: &str) -> Workflow {
+    let step = |phase: &str, model: Option<&str>| Step {
+        phase: phase.into(),
+        model: model.map(name),
+        num_ctx: None,
+        work: None,
+        on_failure: Vec::new(),
+    };
+    let mut steps = vec![step("context", None), step("execution", None)];
+    if text == "agent-loop" {
+        steps.extend([step("debugging", None), step("review", Some("phi4:14b"))]);
+    }
+    Workflow { name: text.into(), repeat: text == "agent-loop", steps }
+}
+
+fn step(phase: &str, model: &str, state: StepState) -> FlowStep {
+    FlowStep {
+        phase: phase.into(),
+        model: name(model),
+        on_failure: false,
+        state,
+        swap: None,
+        swapping: None,
+        work: None,
+        planned: Some(ms(3000)),
+        tokens: None,
+        last: None,
+        warming: None,
+    }
+}
+
+/// The sketch's workflow, 9.7 s after its beginning: verification has worked for 0.7 s.
+pub(super) fn flow() -> Flow {
+    let stages = Stages {
+        unload: Some(ms(140)),
+        card_free: Some(ms(210)),
+        load: Some(ms(380)),
+        total: Some(ms(520)),
+        ..Stages::default()
+    };
+    let before = Before { whole: Bytes(5 * GB), ram: Some(Bytes(5 * GB)), ..Before::default() };
+    let plan = Plan { goes: Vec::new(), stays: Vec::new(), way: Way::Off, before, num_ctx: None };
+    let swapping = Swapping { plan, stages, stage: None, ended: None };
+    let began = after(-10);
+    let mut context = step("context", "openthinker3-7b", StepState::Done);
+    context.work = Some((Duration::ZERO, ms(3000)));
+    context.last = Some((Duration::ZERO, ms(3010)));
+    let mut execution = step("execution", "qwen2.5-coder:7b", StepState::Done);
+    execution.swap = Some((ms(3000), ms(520)));
+    execution.work = Some((ms(3520), ms(5000)));
+    execution.last = Some((ms(4800), ms(5000)));
+    execution.swapping = Some(Arc::new(swapping));
+    let mut verification = step("verification", "openthinker3-7b", StepState::Working(after(-1)));
+    verification.swap = Some((ms(8520), ms(480)));
+    verification.work = Some((ms(9000), Duration::ZERO));
+    verification.planned = Some(ms(2000));
+    let mut debugging = step("debugging", "deepseek-r1:14b", StepState::Waiting);
+    debugging.on_failure = true;
+    debugging.warming = Some(71);
+    Flow {
+        name: "react-dashboard".into(),
+        run: 2,
+        of: 3,
+        manner: Manner::Lookahead,
+        began,
+        state: FlowState::Running,
+        steps: vec![context, execution, verification, debugging],
+        work: ms(9000),
+        swaps: ms(1000),
+        hidden: (Bytes(9 * GB), ms(4900)),
+        ahead: vec![
+            Ahead { during: 0, model: name("qwen2.5-coder:7b"), did: AheadDid::Kept },
+            Ahead {
+                during: 1,
+                model: name("deepseek-r1:14b"),
+                did: AheadDid::Warmed { read: Bytes(9 * GB), took: ms(4900) },
+            },
+            Ahead {
+                during: 2,
+                model: name("llama3.1:8b"),
+                did: AheadDid::Refused { why: "2.1 GB more than the budget".into() },
+            },
+        ],
+        last: Some(ms(21_900)),
+        scale: 1,
+    }
+}
+
+fn flowing(change: impl Fn(&mut Flow)) -> App {
+    let mut app = with_phases(|_| ());
+    let mut flow = flow();
+    change(&mut flow);
+    app.see_flow(Arc::new(flow));
+    app
+}
+
+/// An agent's run whose last phase was told so many seconds ago.
+pub(super) fn agent(seconds: i64, last: &str) -> Snapshot {
+    let mut snapshot = usual();
+    let phase = |at: i64, phase: &str, model: &str, swap| {
+        let record = PhaseRecord {
+            run: "ticket-17".into(),
+            phase: phase.into(),
+            model: (!phase.is_empty()).then(|| name(model)),
+            next: None,
+            swap: ms(swap),
+        };
+        (wall(at), record)
+    };
+    let run = Run {
+        run: "ticket-17".into(),
+        phases: vec![
+            phase(-seconds - 12, "context", "openthinker3-7b", 0),
+            phase(-seconds - 7, "execution", "qwen2.5-coder:7b", 600),
+            phase(-seconds, last, "openthinker3-7b", 500),
+        ],
+    };
+    snapshot.past = Arc::new(Past { runs: vec![run], ..Past::default() });
+    snapshot
+}
+
+#[test]
+fn a_workflow_is_live_beside_the_table_at_80_by_24() {
+    insta::assert_snapshot!(picture(&flowing(|_| ()), 80, 24), @r"
+     127.0.0.1:11434   ollama 0.32.15   ● 2 ms           preload 2/3 in RAM   12:04
+     VRAM RTX 2070  ██████ qwen 4.4+0.5 ██████▓▓▓█▓▚▚▚                  5.7/8.0 GiB
+     RAM            ▓▓▓▓▓▓▓▚▒▒▒▒▒▒ ▒▒▒▒▒ ▒▒▒▒▒▒▒ ▒·cache·             19.2/31.0 GiB
+
+       MODEL               SIZE  █VRAM▒RAM░disk    KEEP-ALIVE  STATE         TO VRAM
+    ▸* openthinker3-7b   4.7 GB  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒                in RAM         ~0.6 s
+     * qwen2.5-coder:7b  4.7 GB  ██████████████  ━━━─   42:10  idle             here
+     * deepseek-r1:14b   9.0 GB  ▒▒▒▒▒▒▒▒▒░░░░░                in RAM 62%     ~2.3 s
+       llama3.1:8b       4.9 GB  ░░░░░░░░░░░░░░                on disk        ~5.4 s
+       mistral:7b        4.1 GB  ??????????????                not loaded          ?
+       nomic-embed-text  274 MB  ██████████████        pinned  idle             here
+
+     react-dashboard   10 s   run 2 of 3   lookahead              swap   work   last
+     context       openthinker3-7b   ━━━━                                3.00   3.01
+     execution     qwen2.5-coder:7b      ▚━━━━━                   0.52   5.00   9.80
+     verification  openthinker3-7b             ▚╸                 0.48    1.0
+     debugging     deepseek-r1:14b   warming ▒▒▒▒▒▒▒░░░ 71 %
+     work 9.00 s   swaps 1.00 s   disk time hidden by lookahead 4.90 s
+
+     12:04:27  openthinker3-7b     evicted: made room for qwen2.5-coder:7b
+     12:04:27  qwen2.5-coder:7b    loading
+     12:04:31  qwen2.5-coder:7b    loaded in 0.61 s   from RAM 100 %   7.7 GB/s
+
+     enter swap   l load   tab panel   / filter   q quit   o sort   ? help
+    ");
+}
+
+#[test]
+fn with_the_keys_the_panel_of_a_workflow_has_room_for_what_lookahead_did() {
+    let mut app = flowing(|_| ());
+    press(&mut app, "tab tab");
+    insta::assert_snapshot!(picture(&app, 80, 24), @r"
+     127.0.0.1:11434   ollama 0.32.15   ● 2 ms           preload 2/3 in RAM   12:04
+     VRAM RTX 2070  ██████ qwen 4.4+0.5 ██████▓▓▓█▓▚▚▚                  5.7/8.0 GiB
+     RAM            ▓▓▓▓▓▓▓▚▒▒▒▒▒▒ ▒▒▒▒▒ ▒▒▒▒▒▒▒ ▒·cache·             19.2/31.0 GiB
+
+       MODEL               SIZE  █VRAM▒RAM░disk    KEEP-ALIVE  STATE         TO VRAM
+    ▸* openthinker3-7b   4.7 GB  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒                in RAM         ~0.6 s
+     * qwen2.5-coder:7b  4.7 GB  ██████████████  ━━━─   42:10  idle             here
+     * deepseek-r1:14b   9.0 GB  ▒▒▒▒▒▒▒▒▒░░░░░                in RAM 62%     ~2.3 s
+       llama3.1:8b       4.9 GB  ░░░░░░░░░░░░░░                on disk        ~5.4 s
+       mistral:7b        4.1 GB  ??????????????                not loaded          ?
+       nomic-embed-text  274 MB  ██████████████        pinned  idle             here
+
+     react-dashboard   10 s   run 2 of 3   lookahead              swap   work   last
+     context       openthinker3-7b   ━━━━                                3.00   3.01
+     execution     qwen2.5-coder:7b      ▚━━━━━                   0.52   5.00   9.80
+     verification  openthinker3-7b             ▚╸                 0.48    1.0
+     debugging     deepseek-r1:14b   warming ▒▒▒▒▒▒▒░░░ 71 %
+     execution     unload 0.14 │ card free 0.21 │ RAM 100 % │ load 0.38 = 0.52 s
+     verification  meanwhile llama3.1:8b   not read ahead: 2.1 GB more than the bud…
+     execution     meanwhile deepseek-r1:14b   read 9.0 GB in 4.90 s   1.8 GB/s
+     context       meanwhile qwen2.5-coder:7b   in RAM already
+     work 9.00 s   swaps 1.00 s   disk time hidden by lookahead 4.90 s
+     12:04:31  qwen2.5-coder:7b    loaded in 0.61 s   from RAM 100 %   7.7 GB/s
+     space pause   n skip   F failed   c cancel   esc back   tab panel   ? help
+    ");
+    insta::assert_snapshot!(picture(&app, 40, 12), @r"
+    127.0.0.1:11434   ● 2 ms         12:04
+    VRAM █ qwen ██▓█▓▚         5.7/8.0 GiB
+    RAM  ▓▓▚▒▒▒▒▒▒ ▒···      19.2/31.0 GiB
+    react-dashboard   10 s      swap   work
+    context     ━━                     3.00
+    execution     ▚━━           0.52   5.00
+    verificat…       ▚╸         0.48    1.0
+    debugging   ▒▒▒▒▒▒▒ 71 %
+    execution   unload 0.14 │ card free 0.…
+    work 9.00 s   swaps 1.00 s   disk time…
+    12:04:31  qwen2.5-coder…  loaded in 0.…
+    space pause   n skip   ? help
+    ");
+    assert_eq!(app.context(), Context::Flow);
+    press(&mut app, "j j");
+    assert!(!picture(&app, 40, 12).contains("context   "), "{}", picture(&app, 40, 12));
+}
+
+#[test]
+fn on_a_wide_screen_all_of_it_stands_below_the_table() {
+    let shown = picture(&flowing(|_| ()), 160, 50);
+    let panel: Vec<_> =
+        shown.lines().skip(12).take(10).map(|line| line.chars().take(106).collect::<String>()).collect();
+    insta::assert_snapshot!(panel.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n"), @r"
+    react-dashboard   10 s   run 2 of 3   lookahead   last 21.9 s                          swap   work   last
+    context       openthinker3-7b   ━━━━━━━                                                       3.00   3.01
+    execution     qwen2.5-coder:7b         ▚━━━━━━━━━━━━                                   0.52   5.00   9.80
+    verification  openthinker3-7b                       ▚━━╸                               0.48    1.0
+    debugging     deepseek-r1:14b   only if verification fails   warming ▒▒▒▒▒▒▒░░░ 71 %
+    execution     unload 0.14 │ card free 0.21 │ RAM 100 % │ load 0.38 = 0.52 s
+    verification  meanwhile llama3.1:8b   not read ahead: 2.1 GB more than the budget
+    execution     meanwhile deepseek-r1:14b   read 9.0 GB in 4.90 s   1.8 GB/s
+    context       meanwhile qwen2.5-coder:7b   in RAM already
+    work 9.00 s   swaps 1.00 s   disk time hidden by lookahead 4.90 s
+    ");
+}
+
+#[test]
+fn how_a_workflow_and_its_steps_ended_is_said() {
+    let title = |state: FlowState| {
+        let shown = picture(&flowing(|flow| flow.state = state.clone()), 100, 24);
+        shown.lines().find(|line| line.contains("react-dashboard")).unwrap()[..70].trim().to_owned()
+    };
+    assert_eq!(title(FlowState::Paused), "react-dashboard   paused   run 2 of 3   lookahead   last 21.9 s");
+    assert!(title(FlowState::Done { took: ms(11_230) }).contains("done in 11.2 s"));
+    assert!(title(FlowState::Failed { why: "out of memory".into() }).contains("failed: out of memory"));
+    assert!(title(FlowState::Cancelled).contains("cancelled"));
+    let app = flowing(|flow| {
+        flow.steps[2].state = StepState::Failed { why: "exit 1".into() };
+        flow.steps[3].state = StepState::Skipped;
+        flow.steps[3].warming = None;
+        flow.steps[0].state = StepState::Skipped;
+        flow.steps[0].work = None;
+        flow.steps[1].tokens = Some((212, ms(90)));
+        flow.scale = 16;
+    });
+    let shown = picture(&app, 160, 50);
+    for words in ["failed: exit 1", "not needed", "skipped", "212 tokens, first after 0.09 s", "work at 1:16"]
+    {
+        assert!(shown.contains(words), "{words}\n{shown}");
+    }
+}
+
+#[test]
+fn a_workflow_reads_in_ascii_and_nothing_hostile_gets_out_of_it() {
+    let mut app = flowing(|_| ());
+    app.settings.ascii = true;
+    let shown = picture(&app, 80, 24);
+    assert!(shown.is_ascii() && shown.contains("x-----") && shown.contains("x>"), "{shown}");
+    assert_eq!(shown.lines().filter(|line| line.contains("=======... 71 %")).count(), 1, "{shown}");
+}
+
+#[test]
+fn its_clocks_ask_for_frames_only_while_they_run() {
+    let app = flowing(|_| ());
+    assert_eq!(app.next_tick(now()), Some(ms(100)));
+    // Ten seconds later only whole seconds are shown.
+    assert_eq!(app.next_tick(after(10)), Some(ms(1000)));
+    let still = |state: FlowState| {
+        let mut app = flowing(|flow| {
+            flow.state = state.clone();
+            flow.steps[2].state = StepState::Done;
+        });
+        let mut snapshot = usual();
+        snapshot.servers[0].models.iter_mut().for_each(|model| model.loaded = None);
+        app.see(Arc::new(snapshot));
+        app.next_tick(now())
+    };
+    assert_eq!(still(FlowState::Done { took: ms(11_000) }), None);
+    assert_eq!(still(FlowState::Paused), None);
+}
+
+#[test]
+fn a_tenth_of_a_second_changes_little_of_it() {
+    let app = flowing(|_| ());
+    let at = |millis| {
+        let mut at = now();
+        at.mono += ms(millis);
+        drawn(&app, 80, 24, at)
+    };
+    let changed = at(0).diff_iter(&at(100)).count();
+    assert!((1..=4).contains(&changed), "{changed}");
+}
+
+#[test]
+fn the_keys_of_a_workflow_steer_it_while_its_panel_has_them() {
+    let mut app = flowing(|_| ());
+    assert_eq!(press(&mut app, "n"), None);
+    press(&mut app, "tab tab");
+    for (key, control) in
+        [("space", Control::Pause), ("n", Control::Skip), ("F", Control::Fail), ("c", Control::Cancel)]
+    {
+        assert_eq!(press(&mut app, key), Some(Effect::Control(control)), "{key}");
+    }
+    assert!(press(&mut app, "u").is_none() && app.notice.as_deref().unwrap().contains("is not loaded"));
+    let footer = picture(&app, 80, 24).lines().last().unwrap().to_owned();
+    assert!(footer.starts_with(" space pause   n skip   F failed   c cancel"), "{footer}");
+    app.see_flow(Arc::new(Flow { state: FlowState::Paused, ..flow() }));
+    assert!(picture(&app, 80, 24).lines().last().unwrap().starts_with(" space go on"));
+    app.see_flow(Arc::new(Flow { state: FlowState::Cancelled, ..flow() }));
+    assert_eq!((app.context(), press(&mut app, "space")), (Context::Main, None));
+    press(&mut app, "esc esc");
+    assert!(app.flow.is_none(), "an ended one is put away");
+}
+
+#[test]
+fn leaving_while_a_workflow_runs_asks_once() {
+    let mut app = flowing(|_| ());
+    assert_eq!(press(&mut app, "q"), None);
+    assert!(picture(&app, 80, 24).contains("react-dashboard is under way; leaving cancels it. leave?"));
+    assert!(matches!(press(&mut app, "q"), Some(Effect::Leave(_))));
+    let mut over = flowing(|flow| flow.state = FlowState::Cancelled);
+    assert!(matches!(press(&mut over, "q"), Some(Effect::Leave(_))));
+}
+
+#[test]
+fn an_agents_run_is_shown_live_until_it_is_over_or_forgotten() {
+    insta::assert_snapshot!(picture(&app(agent(3, "verification")), 80, 24), @r"
+     127.0.0.1:11434   ollama 0.32.15   ● 2 ms           preload 2/3 in RAM   12:04
+     VRAM RTX 2070  ██████ qwen 4.4+0.5 ██████▓▓▓█▓▚▚▚                  5.7/8.0 GiB
+     RAM            ▓▓▓▓▓▓▓▚▒▒▒▒▒▒ ▒▒▒▒▒ ▒▒▒▒▒▒▒ ▒·cache·             19.2/31.0 GiB
+
+       MODEL               SIZE  █VRAM▒RAM░disk    KEEP-ALIVE  STATE         TO VRAM
+    ▸* openthinker3-7b   4.7 GB  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒                in RAM         ~0.6 s
+     * qwen2.5-coder:7b  4.7 GB  ██████████████  ━━━─   42:10  idle             here
+     * deepseek-r1:14b   9.0 GB  ▒▒▒▒▒▒▒▒▒░░░░░                in RAM 62%     ~2.3 s
+       llama3.1:8b       4.9 GB  ░░░░░░░░░░░░░░                on disk        ~5.4 s
+       mistral:7b        4.1 GB  ??????????????                not loaded          ?
+       nomic-embed-text  274 MB  ██████████████        pinned  idle             here
+
+     ticket-17   15 s   an agent's run                                   swap   work
+     context       openthinker3-7b   ━━━━━━━━                                   5.00
+     execution     qwen2.5-coder:7b          ▚━━━━━━━━━━━                0.60   6.40
+     verification  openthinker3-7b                       ▚━━━╸           0.50    2.5
+     work 13.9 s   swaps 1.10 s
+
+     12:03:03  nomic-embed-text    pinned
+     12:04:27  openthinker3-7b     evicted: made room for qwen2.5-coder:7b
+     12:04:27  qwen2.5-coder:7b    loading
+     12:04:31  qwen2.5-coder:7b    loaded in 0.61 s   from RAM 100 %   7.7 GB/s
+
+     enter swap   l load   tab panel   / filter   q quit   o sort   ? help
+    ");
+    assert!(!picture(&app(agent(3, "")), 80, 24).contains("ticket-17"), "it is over");
+    assert!(!picture(&app(agent(700, "verification")), 80, 24).contains("ticket-17"), "nothing more came");
+    let mut looked = app(agent(3, "verification"));
+    press(&mut looked, "tab tab");
+    assert_eq!(looked.context(), Context::Main, "it is only looked at");
+    assert_eq!(looked.next_tick(now()), Some(ms(100)));
+    looked.see(Arc::new(usual()));
+    assert_eq!(looked.panel, crate::tui::app::Panel::Models);
+    looked.see(Arc::new(agent(3, "verification")));
+    looked.see_flow(Arc::new(flow()));
+    let shown = picture(&looked, 80, 24);
+    assert!(shown.contains("react-dashboard") && !shown.contains("ticket-17"), "ours comes first\n{shown}");
+}
+
+#[test]
+fn a_workflow_is_chosen_from_a_page_and_run_or_compared() {
+    let mut app = with_phases(|snapshot| {
+        snapshot.servers[0].models[0].forecast.as_mut().unwrap().evicts.clear();
+    });
+    press(&mut app, "f");
+    insta::assert_snapshot!(picture(&app, 60, 16), @r"
+     127.0.0.1:11434   ● 2 ms        preload 2/3 in RAM   12:04
+     VRAM RTX 2070  ██ qwen 4.9 ███▓▓█▓▚            5.7/8.0 GiB
+     RAM            ▓▓▓▓▚▒▒▒ ▒▒▒ ▒▒▒ ▒····        19.2/31.0 GiB
+
+    ▸  react-dashboard   2 models
+         context → execution
+       agent-loop   4 models
+         context → execution → debugging → review → and again
+         not installed: phi4:14b
+
+
+
+
+
+
+     enter run   b compare   j down   k up   esc close
+    ");
+    assert_eq!(press(&mut app, "enter"), Some(Effect::Flow(workflow("react-dashboard"))));
+    assert_eq!(press(&mut app, "f j j b"), None);
+    assert!(picture(&app, 120, 24).contains("compare agent-loop cold, warm and with lookahead?"));
+    assert_eq!(press(&mut app, "y"), Some(Effect::Compare("agent-loop".into())));
+    assert_eq!(press(&mut app, "f esc"), None);
+    assert_eq!(app.context(), Context::Main);
+}
+
+#[test]
+fn a_workflow_asks_where_a_pinned_model_would_go_and_runs_one_at_a_time() {
+    let mut app = with_phases(|_| ());
+    assert_eq!(press(&mut app, "f j enter"), None);
+    let shown = picture(&app, 120, 24);
+    assert!(shown.contains("agent-loop: swap deepseek-r1:14b: ~ evicts"), "{shown}");
+    assert_eq!(press(&mut app, "y"), Some(Effect::Flow(workflow("agent-loop"))));
+    app.see_flow(Arc::new(flow()));
+    assert_eq!(press(&mut app, "f enter"), None);
+    assert_eq!(app.notice.as_deref(), Some("react-dashboard is under way: one workflow at a time"));
+    let mut none = crate::tui::fixture::app(usual());
+    assert_eq!(
+        (press(&mut none, "f"), none.notice.as_deref()),
+        (None, Some("the config names no workflows"))
+    );
+    let mut never = with_phases(|_| ());
+    never.settings.confirm = Confirm::Never;
+    assert!(press(&mut never, "f j enter").is_some());
+    never.settings.read_only = true;
+    assert_eq!(press(&mut never, "f j enter"), None);
+}
+
+#[test]
+fn a_number_makes_that_phase_s_model_ready_with_the_context_it_needs() {
+    let swap = |model: &str, num_ctx| Some(Effect::Swap(name(model), Wish { num_ctx, ..Wish::default() }));
+    let mut app = with_phases(|_| ());
+    assert_eq!(press(&mut app, "1"), swap("openthinker3-7b", None));
+    assert!(picture(&app, 120, 24).contains("~ evicts qwen2.5-coder:7b"));
+    assert_eq!(press(&mut app, "2"), swap("qwen2.5-coder:7b", Some(8192)));
+    assert_eq!(
+        app.notice.as_deref(),
+        Some("execution: qwen2.5-coder:7b is loaded anew, context 4096 → 8192")
+    );
+    assert_eq!(press(&mut app, "3"), None);
+    assert!(picture(&app, 80, 24).contains("nomic-embed-text, which is"), "a pinned one would go");
+    assert_eq!(press(&mut app, "y"), swap("deepseek-r1:14b", None));
+    for (key, said) in
+        [("4", "review: phi4:14b is not installed"), ("9", "there is no phase 9: the config names 4")]
+    {
+        assert_eq!((press(&mut app, key), app.notice.as_deref()), (None, Some(said)));
+    }
+    app.settings.phases[1].num_ctx = None;
+    assert_eq!(press(&mut app, "2"), swap("qwen2.5-coder:7b", None));
+    assert_eq!(app.notice.as_deref(), Some("execution: qwen2.5-coder:7b is in VRAM already"));
+    let mut busy = with_phases(|snapshot| snapshot.servers[0].models[1].state = State::Busy);
+    assert_eq!(press(&mut busy, "2"), None);
+    let question = "execution: load qwen2.5-coder:7b, which is busy, anew with context 4096 → 8192?";
+    assert!(picture(&busy, 120, 24).contains(question), "{}", picture(&busy, 120, 24));
+}
+
+#[test]
+fn the_help_page_and_a_wide_footer_say_which_phases_there_are() {
+    let mut app = with_phases(|_| ());
+    let footer = picture(&app, 160, 24).lines().last().unwrap().to_owned();
+    assert!(footer.contains("1 context   2 execution   3 debugging   4 review"), "{footer}");
+    press(&mut app, "?");
+    let shown = picture(&app, 80, 120);
+    assert!(
+        shown.contains("2           phase_2          make ready: execution, qwen2.5-coder:7b"),
+        "{shown}"
+    );
+    assert!(!shown.contains("phase_5"), "{shown}");
+}
