@@ -209,7 +209,7 @@ fn with_the_keys_the_panel_of_a_workflow_has_room_for_what_lookahead_did() {
      execution     unload 0.14 │ card free 0.21 │ RAM 100 % │ load 0.38 = 0.52 s
      verification  meanwhile llama3.1:8b   not read ahead: 2.1 GB more than the bud…
      execution     meanwhile deepseek-r1:14b   read 9.0 GB in 4.90 s   1.8 GB/s
-     context       meanwhile qwen2.5-coder:7b   in RAM already
+     context       meanwhile in RAM already: qwen2.5-coder:7b
      work 9.00 s   swaps 1.00 s   disk time hidden by lookahead 4.90 s
      12:04:31  qwen2.5-coder:7b    loaded in 0.61 s   from RAM 100 %   7.7 GB/s
      space pause   n skip   F failed   c cancel   esc back   tab panel   ? help
@@ -247,7 +247,7 @@ fn on_a_wide_screen_all_of_it_stands_below_the_table() {
     execution     unload 0.14 │ card free 0.21 │ RAM 100 % │ load 0.38 = 0.52 s
     verification  meanwhile llama3.1:8b   not read ahead: 2.1 GB more than the budget
     execution     meanwhile deepseek-r1:14b   read 9.0 GB in 4.90 s   1.8 GB/s
-    context       meanwhile qwen2.5-coder:7b   in RAM already
+    context       meanwhile in RAM already: qwen2.5-coder:7b
     work 9.00 s   swaps 1.00 s   disk time hidden by lookahead 4.90 s
     ");
 }
