@@ -5,6 +5,7 @@ mod calm;
 mod figures;
 mod flows;
 mod near;
+mod phases;
 mod pictures;
 mod ram;
 mod sizes;

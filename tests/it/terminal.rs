@@ -208,6 +208,22 @@ fn the_demo_says_that_it_is_one_and_leaves_like_all_else() {
     pty.assert_given_back();
 }
 
+#[test]
+fn a_workflow_of_the_demo_is_chosen_and_its_panel_opens_beside_the_table() {
+    let (_held, nobody) = nobody();
+    let mut pty = Home::new(&nobody).resident(&["--demo", "--demo-scale", "1024"]);
+    pty.shows(MODEL);
+    pty.press("f");
+    pty.shows("react-dashboard   2 models");
+    pty.press(ENTER);
+    pty.shows("react-dashboard   ");
+    pty.shows("lookahead");
+    pty.shows(MODEL);
+    pty.signal(Signal::TERM);
+    pty.ends(143);
+    pty.assert_given_back();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_proposed_config_is_shown_and_written_on_enter() {
     let sim = server(Duration::ZERO).await;

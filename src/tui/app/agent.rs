@@ -13,6 +13,9 @@ use crate::residency::timing::Moment;
 /// A run whose last phase is older is shown no longer: its agent has gone without a word.
 const FORGOTTEN: Duration = Duration::from_secs(600);
 
+/// Phases that are shown, the latest: an agent may go on for hours.
+const SHOWN: usize = 8;
+
 /// The newest run that is not over.
 pub(super) fn live(past: &Past, now: Moment) -> Option<&Run> {
     past.runs.iter().find(|run| {
@@ -72,7 +75,7 @@ pub(super) fn as_flow(run: &Run, now: Moment) -> Flow {
         state: FlowState::Running,
         work: total(|step| step.work),
         swaps: total(|step| step.swap),
-        steps,
+        steps: steps.split_off(steps.len().saturating_sub(SHOWN)),
         hidden: (Bytes::ZERO, Duration::ZERO),
         ahead: Vec::new(),
         last: None,

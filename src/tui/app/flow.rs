@@ -10,7 +10,7 @@ use crate::engine::flow::Control;
 use crate::residency::act::ActKind;
 use crate::residency::flow::{Flow, FlowState, StepState};
 use crate::residency::name::ModelName;
-use crate::residency::snapshot::{Model, State};
+use crate::residency::snapshot::Model;
 use crate::residency::swap::Wish;
 use crate::residency::text::printable;
 use crate::residency::timing::Moment;
@@ -43,13 +43,13 @@ impl App {
         }
         let wish = Wish { num_ctx: phase.num_ctx, ..Wish::default() };
         let effect = Effect::Swap(model.name.clone(), wish);
-        let Some(is) = model.loaded.as_ref().filter(|_| model.state != State::Ghost) else {
+        let Some(is) = model.loaded.as_ref().filter(|_| model.has_runner()) else {
             return self.go(ActKind::Swap, &model, effect);
         };
         let larger = phase.num_ctx.zip(is.context).filter(|(wanted, is)| wanted > is);
         let Some((wanted, is)) = larger else {
             self.say(format!("{name}: {} is in VRAM already", model.name));
-            return Some(effect);
+            return self.go(ActKind::Swap, &model, effect);
         };
         if is_busy(model.state) && self.settings.confirm != Confirm::Never {
             let question =
@@ -58,7 +58,7 @@ impl App {
             return None;
         }
         self.say(format!("{name}: {} is loaded anew, context {is} → {wanted}", model.name));
-        Some(effect)
+        self.go(ActKind::Swap, &model, effect)
     }
 
     /// Shows the workflows to choose from.

@@ -126,7 +126,7 @@ fn lines(flow: &Flow, roomy: bool) -> Vec<Line> {
     let mut lines: Vec<Line> = (0..flow.steps.len()).map(Line::Step).collect();
     if roomy {
         lines.extend(flow.steps.iter().flat_map(told));
-        lines.extend(flow.ahead.iter().rev().map(|ahead| looked_ahead(ahead, flow)));
+        lines.extend(looked_ahead(flow));
     }
     lines
 }
@@ -140,18 +140,34 @@ fn told(step: &FlowStep) -> impl Iterator<Item = Line> {
     said.map(|text| Line::Text(step.phase.clone(), text))
 }
 
-fn looked_ahead(ahead: &Ahead, flow: &Flow) -> Line {
-    let during = flow.steps.get(ahead.during).map_or("", |step| step.phase.as_str());
-    let did = match &ahead.did {
-        AheadDid::Warmed { read, took } => {
-            let rate = format::rate(*read, took.as_secs_f64());
-            let rate = rate.map_or_else(String::new, |rate| format!("   {rate}"));
-            format!("read {read} in {}{rate}", format::took(*took))
+/// What lookahead did while each step worked, the latest first; what it found in RAM is one line for each step.
+fn looked_ahead(flow: &Flow) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let by_step = flow.ahead.chunk_by(|a, b| a.during == b.during);
+    for ahead in by_step.rev() {
+        let during = flow.steps.get(ahead[0].during).map_or("", |step| step.phase.as_str());
+        let mut kept = Vec::new();
+        let mut did = Vec::new();
+        for Ahead { model, did: what, .. } in ahead {
+            match what {
+                AheadDid::Warmed { read, took } => {
+                    let rate = format::rate(*read, took.as_secs_f64());
+                    let rate = rate.map_or_else(String::new, |rate| format!("   {rate}"));
+                    did.push(format!("{model}   read {read} in {}{rate}", format::took(*took)));
+                }
+                AheadDid::Kept => kept.push(model.to_string()),
+                AheadDid::Refused { why } => {
+                    did.push(format!("{model}   not read ahead: {}", printable(why)));
+                }
+            }
         }
-        AheadDid::Kept => "in RAM already".to_owned(),
-        AheadDid::Refused { why } => format!("not read ahead: {}", printable(why)),
-    };
-    Line::Text(during.to_owned(), format!("meanwhile {}   {did}", ahead.model))
+        if !kept.is_empty() {
+            did.push(format!("in RAM already: {}", kept.join(", ")));
+        }
+        let line = |did| Line::Text(during.to_owned(), format!("meanwhile {did}"));
+        lines.extend(did.into_iter().map(line));
+    }
+    lines
 }
 
 /// A state in a word, where a bar alone does not say it.

@@ -102,7 +102,7 @@ impl<'a> Timeline<'a> {
             });
             strip.cell_right(&text, FIGURE, style);
         };
-        figure(swap(step, self.now).filter(|(_, took, lives)| *lives || !took.is_zero()), theme.warn);
+        figure(swap(step, self.now), theme.warn);
         figure(work(step, self.now), theme.text);
         let last = step.last.map(|(swap, work)| format::seconds(swap + work));
         strip.cell_right(&last.unwrap_or_default(), columns.last, theme.faint);
@@ -160,13 +160,16 @@ impl<'a> Timeline<'a> {
     }
 }
 
+/// A model that is in VRAM already is made ready in less: that is no swap.
+const TOUCH: Duration = Duration::from_millis(5);
+
 /// The swap of a step, as far as it is now.
 fn swap(step: &FlowStep, now: Moment) -> Option<Stretch> {
     let (began, took) = step.swap?;
-    Some(match step.state {
-        StepState::Swapping(since) => (began, now.since(since.mono).max(took), true),
-        _ => (began, took, false),
-    })
+    match step.state {
+        StepState::Swapping(since) => Some((began, now.since(since.mono).max(took), true)),
+        _ => (took >= TOUCH).then_some((began, took, false)),
+    }
 }
 
 /// The work of a step, as far as it is now.
