@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "clippy allows it in test functions only, not in what they share")]
 
 mod arrows;
+mod chronicle;
 mod cli_act;
 mod cli_fake;
 mod cli_process;
