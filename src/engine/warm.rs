@@ -238,7 +238,7 @@ impl Manager {
 
     /// While files are read, runners are looked for more often: says when next.
     pub(super) fn look_for_loads(&mut self, now: Moment) -> Option<std::time::Instant> {
-        if self.acts.reading().is_none() && !self.ram_acts.iter().any(|act| act.reads()) {
+        if self.acts.reading().is_none() && !self.ram_acts.iter().any(RamAct::reads) {
             return None;
         }
         let runners = self.runners.as_ref()?;

@@ -183,9 +183,9 @@ mod tests {
         let warm = [1, 1, 1].map(|seconds| swap(LoadMode::Mmap, Way::First, 90, seconds)).to_vec();
         assert_eq!(choose(&[off.clone(), warm].concat(), LoadMode::Mmap, &before(0)), Way::Off);
         let mut failed = swaps(LoadMode::Mmap, Way::Beside, [1, 1, 1]);
-        failed.iter_mut().for_each(|(_, swap)| {
+        for (_, swap) in &mut failed {
             swap.ended = Ended::Failed { stage: crate::residency::swap::Stage::Load, why: String::new() };
-        });
+        }
         assert_eq!(choose(&[off, failed].concat(), LoadMode::Mmap, &before(0)), Way::Off);
     }
 }
