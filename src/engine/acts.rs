@@ -5,6 +5,7 @@ mod job;
 mod plan;
 mod stopwatch;
 mod tracked;
+mod words;
 
 use std::time::Duration;
 

@@ -17,23 +17,21 @@ const TELLING_PERCENT: u8 = 25;
 /// So many swaps of one way make its median worth something.
 const ENOUGH: usize = 3;
 
-/// The way that was fastest here for a runner that reads in this `mode`, learned from `past` swaps, newest first;
-/// what is known of other machines where this one has not been measured.
+/// The way that was fastest here for a runner that reads in this `mode`, learned from `past` swaps, newest first. Until
+/// it is known, the way that was fastest elsewhere takes turns with the plain load, so that both are measured.
 pub fn choose(past: &[(Timestamp, SwapRecord)], mode: LoadMode, before: &Before) -> Way {
     if !needs_disk(before) || mode == LoadMode::Direct {
         return Way::Off;
     }
-    let first = usually(mode);
-    let Some(own) = median(past, mode, first) else { return first };
-    let mut best = (own, first);
-    for way in Way::ALL {
-        if let Some(seconds) = median(past, mode, way)
-            && seconds < best.0
-        {
-            best = (seconds, way);
-        }
+    let costs = |way| costs(past, mode, way);
+    let usual = usually(mode);
+    let (plain, usuals) = (costs(Way::Off), costs(usual));
+    if plain.len() < ENOUGH || usuals.len() < ENOUGH {
+        return if plain.len() < usuals.len() { Way::Off } else { usual };
     }
-    best.1
+    // On a tie nothing is read: it is the first of them.
+    let medians = Way::ALL.into_iter().filter_map(|way| Some((median(costs(way))?, way)));
+    medians.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(Way::Off, |(_, way)| way)
 }
 
 /// Whether a load of it is known to wait for the disk.
@@ -51,16 +49,17 @@ fn usually(mode: LoadMode) -> Way {
     }
 }
 
-/// The median of seconds per gigabyte that was missing, of the latest swaps that went this way; `None` with too few.
-fn median(past: &[(Timestamp, SwapRecord)], mode: LoadMode, way: Way) -> Option<f64> {
+/// Seconds per gigabyte that was missing, of the latest swaps that went this way.
+fn costs(past: &[(Timestamp, SwapRecord)], mode: LoadMode, way: Way) -> Vec<f64> {
     const LATEST: usize = 9;
     let of_way = past.iter().map(|(_, swap)| swap).filter(|swap| swap.mode == mode && swap.way == way);
-    let mut costs: Vec<f64> = of_way.filter_map(cost).take(LATEST).collect();
-    if costs.len() < ENOUGH {
-        return None;
-    }
+    of_way.filter_map(cost).take(LATEST).collect()
+}
+
+/// `None` of too few.
+fn median(mut costs: Vec<f64>) -> Option<f64> {
     costs.sort_by(f64::total_cmp);
-    costs.get(costs.len() / 2).copied()
+    costs.get(costs.len() / 2).copied().filter(|_| costs.len() >= ENOUGH)
 }
 
 /// Seconds per gigabyte that the disk had; `None` of a swap that says nothing of the disk.
@@ -147,11 +146,11 @@ mod tests {
         let first = swaps(Buffered, Way::First, [3, 4, 3]);
         let all = |parts: &[&[(Timestamp, SwapRecord)]]| parts.concat();
         for (past, mode, way) in [
-            (all(&[&slow_beside]), Buffered, Way::Beside),
             (all(&[&slow_beside, &off]), Buffered, Way::Off),
             (all(&[&slow_beside, &off, &first]), Buffered, Way::First),
-            (all(&[&slow_beside, &off[..2]]), Buffered, Way::Beside),
-            (all(&[&slow_beside[..2], &off]), Buffered, Way::Beside),
+            (all(&[&slow_beside, &off, &first[..2]]), Buffered, Way::Off),
+            (all(&[&swaps(Buffered, Way::Beside, [4, 4, 4]), &off]), Buffered, Way::Beside),
+            (all(&[&swaps(Buffered, Way::Beside, [6, 6, 6]), &off]), Buffered, Way::Off),
             (all(&[&slow_beside, &off]), Mmap, Way::Off),
             (
                 all(&[&swaps(Mmap, Way::Off, [5, 5, 5]), &swaps(Mmap, Way::Beside, [4, 4, 4])]),
@@ -164,6 +163,19 @@ mod tests {
     }
 
     #[test]
+    fn until_both_are_measured_the_usual_way_takes_turns_with_the_plain_load() {
+        let mut past = Vec::new();
+        let mut chosen = Vec::new();
+        for _ in 0..6 {
+            let way = choose(&past, LoadMode::Buffered, &before(0));
+            chosen.push(way);
+            past.insert(0, swap(LoadMode::Buffered, way, 0, if way == Way::Off { 6 } else { 3 }));
+        }
+        assert_eq!(chosen, [Way::Beside, Way::Off].repeat(3));
+        assert_eq!(choose(&past, LoadMode::Buffered, &before(0)), Way::Beside);
+    }
+
+    #[test]
     fn the_time_of_reading_first_counts_and_warm_or_failed_swaps_teach_nothing() {
         let off = swaps(LoadMode::Mmap, Way::Off, [5, 5, 5]);
         let first = swaps(LoadMode::Mmap, Way::First, [4, 4, 4]);
@@ -171,9 +183,9 @@ mod tests {
         let warm = [1, 1, 1].map(|seconds| swap(LoadMode::Mmap, Way::First, 90, seconds)).to_vec();
         assert_eq!(choose(&[off.clone(), warm].concat(), LoadMode::Mmap, &before(0)), Way::Off);
         let mut failed = swaps(LoadMode::Mmap, Way::Beside, [1, 1, 1]);
-        failed.iter_mut().for_each(|(_, swap)| {
+        for (_, swap) in &mut failed {
             swap.ended = Ended::Failed { stage: crate::residency::swap::Stage::Load, why: String::new() };
-        });
+        }
         assert_eq!(choose(&[off, failed].concat(), LoadMode::Mmap, &before(0)), Way::Off);
     }
 }

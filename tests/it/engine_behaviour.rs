@@ -187,6 +187,7 @@ async fn a_model_that_the_server_throws_out_names_who_took_its_place() {
     let mut world = World::new(&sim.url(), Config::default());
     world.ready().await;
     world.done(ActKind::Load, "qwen2.5-coder:7b").await;
+    world.until_model("qwen2.5-coder:7b", |model| model.loaded.is_some()).await;
     world.other("/api/generate", json!({ "model": "openthinker3-7b" })).await;
     let told = world.event("qwen2.5-coder:7b", |what| matches!(what, What::Evicted { .. })).await;
     assert_eq!(told, What::Evicted { by: Some(crate::engine_world::name("openthinker3-7b")) });
@@ -216,6 +217,7 @@ async fn a_server_that_goes_and_comes_back_is_told_and_old_values_stay() {
     let mut world = World::new(&sim.url(), Config::default());
     world.ready().await;
     world.done(ActKind::Load, "qwen2.5-coder:7b").await;
+    world.until_model("qwen2.5-coder:7b", |model| model.loaded.is_some()).await;
     sim.shutdown().await;
     let gone = |s: &resident::residency::snapshot::Snapshot| {
         s.events.iter().any(|event| matches!(event.what, What::ServerGone { .. })).then_some(())

@@ -13,10 +13,12 @@ mod cli_process;
 #[cfg(target_os = "linux")]
 mod cli_ram;
 mod cli_status;
+mod cli_swap;
 mod config_edit;
 mod config_load;
 mod engine_agents;
 mod engine_behaviour;
+mod engine_swap;
 mod engine_world;
 mod journal;
 mod ollama_client;

@@ -18,6 +18,7 @@ use resident::residency::bytes::{Bytes, GB};
 use resident::residency::event::What;
 use resident::residency::keep_alive::KeepAlive;
 use resident::residency::snapshot::Snapshot;
+use resident::residency::swap::{Ended, Way, Wish};
 use resident::sim::{self, Sim, files};
 use rustix::fs::{Advice, fadvise};
 use tempfile::TempDir;
@@ -321,4 +322,28 @@ async fn a_server_on_another_machine_is_told_from_one_whose_ram_can_be_filled() 
         assert!(why(&act).contains("another machine"), "{act:?}");
     }
     sim.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_cold_load_is_read_ahead_and_a_warm_one_is_not() {
+    let mut ram = Ram::new(Config::default()).await;
+    ram.world.handle.send(Command::Look { model: name(QWEN) }).unwrap();
+    let is_cold = |s: &Snapshot| known(s, QWEN).filter(|bytes| *bytes == Bytes::ZERO);
+    ram.world.until("the cold model", is_cold).await;
+    let first = Wish { way: Some(Way::First), ..Wish::default() };
+    for (read, way) in [(true, Way::First), (false, Way::Off)] {
+        let id = ram.world.handle.swap(name(QWEN), first.clone()).unwrap();
+        let ended = |s: &Snapshot| s.acts.iter().find(|act| act.id == id && !act.is_live()).cloned();
+        let act = ram.world.until("the end of the swap", ended).await;
+        let swap = act.swap.unwrap();
+        assert_eq!((swap.plan.way, swap.ended.as_ref()), (way, Some(&Ended::Ready)));
+        assert_eq!(swap.stages.read.is_some_and(|bytes| bytes > Bytes::ZERO), read, "{swap:?}");
+        assert!(ram.percent(QWEN) > 90);
+        assert!(ram.told(QWEN).iter().all(|what| !matches!(what, What::Warned { .. })));
+        ram.world.until_model(QWEN, |model| model.loaded.is_some()).await;
+        ram.done(ActKind::Unload, QWEN).await;
+        ram.world.handle.send(Command::Look { model: name(QWEN) }).unwrap();
+        let is_warm = |s: &Snapshot| known(s, QWEN).filter(|bytes| *bytes > Bytes::ZERO);
+        ram.world.until("the warm model", is_warm).await;
+    }
 }

@@ -71,8 +71,8 @@ mod tests {
     use crate::residency::bytes::{Bytes, GB};
     use crate::residency::swap::{Before, Ended, Plan, Way};
 
-    fn ms(millis: u64) -> Option<Duration> {
-        Some(Duration::from_millis(millis))
+    fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
     }
 
     fn swapping(stages: Stages) -> Swapping {
@@ -90,19 +90,19 @@ mod tests {
     fn the_line_says_what_each_stage_took_and_marks_what_was_not_seen() {
         let took = Duration::from_millis(820);
         let swap = swapping(Stages {
-            unload: ms(140),
-            card_free: ms(210),
-            load: ms(380),
-            first_token: ms(90),
+            unload: Some(ms(140)),
+            card_free: Some(ms(210)),
+            load: Some(ms(380)),
+            first_token: Some(ms(90)),
             ..Stages::default()
         });
         assert_eq!(
             line(&qwen(), took, Some(&swap)),
             "qwen2.5-coder:7b ready in 0.82 s   unload 0.14   card free 0.21   read 0   load 0.38   first token 0.09"
         );
-        let read = (Some(Bytes(4 * GB)), ms(2000));
+        let read = (Some(Bytes(4 * GB)), Some(ms(2000)));
         let unseen =
-            swapping(Stages { unload: ms(140), read: read.0, read_took: read.1, ..Stages::default() });
+            swapping(Stages { unload: Some(ms(140)), read: read.0, read_took: read.1, ..Stages::default() });
         assert_eq!(
             line(&qwen(), took, Some(&unseen)),
             "qwen2.5-coder:7b ready in 0.82 s   unload 0.14   card free ?   read 4.0 GB in 2.00"
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn a_script_gets_the_plan_and_every_stage() {
         let done = Ending::Done { took: Duration::from_millis(820), note: None, facts: None };
-        let told = json(&done, &qwen(), Some(&swapping(Stages { load: ms(380), ..Stages::default() })));
+        let told = json(&done, &qwen(), Some(&swapping(Stages { load: Some(ms(380)), ..Stages::default() })));
         assert_eq!(told["took_seconds"], 0.82);
         assert_eq!((&told["plan"]["goes"][0], &told["plan"]["warm"]), (&"old:7b".into(), &"off".into()));
         assert_eq!(

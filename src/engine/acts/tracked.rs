@@ -2,6 +2,7 @@
 
 use super::job::{First, first, load_job};
 use super::plan::{objection, plan};
+use super::words::{left, offer};
 use super::{Answer, Job, Order, Said, Stopwatch, Way};
 use crate::engine::known::Known;
 use crate::engine::observe::Asked;
@@ -374,14 +375,7 @@ impl Tracked {
     }
 
     fn fail(&mut self, why: String, now: Moment) {
-        let words = match self.displaced.as_slice() {
-            [] => why.clone(),
-            gone => {
-                let names =
-                    |between: &str| gone.iter().map(ToString::to_string).collect::<Vec<_>>().join(between);
-                format!("{why}; load {} again with l (or resident load {})", names(" and "), names(" "))
-            }
-        };
+        let words = offer(&why, &self.displaced);
         if let Some(watch) = &mut self.watch {
             let stage = watch.stage();
             watch.end(Ended::Failed { stage, why }, self.asked, now);
@@ -403,27 +397,5 @@ impl Tracked {
             watch.end(Ended::Cancelled { stage }, self.asked, now);
         }
         self.act.state = ActState::Failed { why, cancelled: true, at: now };
-    }
-}
-
-/// What a swap leaves behind that is cancelled in this stage.
-fn left(stage: Stage, model: &ModelName, displaced: &[&ModelName], stays: &[&ModelName]) -> String {
-    let names = |models: &[&ModelName]| models.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let are = |models: &[&ModelName]| if models.len() == 1 { "is" } else { "are" };
-    let doing = match stage {
-        Stage::Unload => "unloading",
-        Stage::Read => return "cancelled while reading ahead: what was loaded still is".to_owned(),
-        Stage::Load => "loading",
-        Stage::FirstToken => {
-            return format!("cancelled while waiting for the first token: {model} is loaded");
-        }
-    };
-    let rest = match stays {
-        [] => "nothing is loaded".to_owned(),
-        stays => format!("{} {} still loaded", names(stays), are(stays)),
-    };
-    match displaced {
-        [] => format!("cancelled while {doing}: {rest}"),
-        gone => format!("cancelled while {doing}: {} {} unloaded, {rest}", names(gone), are(gone)),
     }
 }
