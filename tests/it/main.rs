@@ -5,6 +5,7 @@
 mod arrows;
 mod cli_act;
 mod cli_fake;
+mod cli_flow;
 mod cli_process;
 #[cfg(target_os = "linux")]
 mod cli_ram;
@@ -13,6 +14,7 @@ mod config_edit;
 mod config_load;
 mod engine_behaviour;
 mod engine_world;
+mod flow;
 mod journal;
 mod ollama_client;
 mod ollama_recorded;

@@ -37,10 +37,12 @@ pub(super) struct Printer<'a> {
     tasks: Vec<Task>,
     /// What was said last of each step.
     told: Vec<Told>,
+    /// Which run this is was said.
+    begun: bool,
     /// How many lines of lookahead's table were said.
     ahead: usize,
-    /// How many lines of the command were said.
-    lines: u64,
+    /// Which command was said last, and how many lines of it.
+    lines: (u64, u64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
@@ -54,13 +56,13 @@ enum Told {
 impl Printer<'_> {
     pub(super) fn new(request: &Request, tasks: Vec<Task>) -> Printer<'_> {
         let told = vec![Told::Nothing; tasks.len()];
-        Printer { request, tasks, told, ahead: 0, lines: 0 }
+        Printer { request, tasks, told, begun: false, ahead: 0, lines: (0, 0) }
     }
 
     /// Says what has changed since the last call.
     pub(super) fn show(&mut self, flow: &Flow, out: &mut Out<'_>) -> io::Result<()> {
-        if flow.of > 1 && self.told.first() == Some(&Told::Nothing) && !self.request.json {
-            out.remark(&format!("run {} of {}", flow.run, flow.of));
+        if !std::mem::replace(&mut self.begun, true) && flow.of > 1 {
+            self.remark(&format!("run {} of {}", flow.run, flow.of), out);
         }
         for (at, step) in flow.steps.iter().enumerate() {
             let now = match step.state {
@@ -75,7 +77,6 @@ impl Printer<'_> {
             let began = self.told[at] < Told::Working && step.work.is_some();
             self.told[at] = now;
             if began || now == Told::Working {
-                self.lines = 0;
                 self.remark(&works(step, &self.tasks[at], flow.scale), out);
             } else if now == Told::Swapping {
                 self.remark(&format!("{}: makes {} ready", printable(&step.phase), step.model), out);
@@ -94,12 +95,12 @@ impl Printer<'_> {
 
     /// Passes on what the step's command says.
     pub(super) fn said(&mut self, output: &Output, out: &mut Out<'_>) {
-        let known = self.lines.saturating_sub(output.gone);
-        let skip = usize::try_from(known).unwrap_or(usize::MAX);
+        let said = if self.lines.0 == output.command { self.lines.1 } else { 0 };
+        let skip = usize::try_from(said.saturating_sub(output.gone)).unwrap_or(usize::MAX);
         for line in output.lines.iter().skip(skip) {
             self.remark(&format!("  | {line}"), out);
         }
-        self.lines = output.gone + output.lines.len() as u64;
+        self.lines = (output.command, output.gone + output.lines.len() as u64);
     }
 
     /// Says how the run ended.
@@ -136,11 +137,9 @@ fn works(step: &FlowStep, task: &Task, scale: u64) -> String {
     match &task.work {
         None => format!("{phase}: nothing to do"),
         Some(Work::For(time)) => {
-            let written = KeepAlive::For(*time);
-            let written = if time.subsec_nanos() == 0 && time.as_secs() < 60 {
-                format!("{} s", time.as_secs())
-            } else {
-                written.to_string()
+            let written = match time.as_secs() {
+                0..60 => format!("{} s", time.as_secs_f64()),
+                _ => KeepAlive::For(*time).to_string(),
             };
             let scaled = step.planned.filter(|_| scale > 1);
             let scaled = scaled.map_or_else(String::new, |time| format!(" at 1:{scale} = {}", seconds(time)));
@@ -158,8 +157,8 @@ fn works(step: &FlowStep, task: &Task, scale: u64) -> String {
 fn line(flow: &Flow, step: &FlowStep) -> String {
     let widest = |text: fn(&FlowStep) -> usize| flow.steps.iter().map(text).max().unwrap_or_default();
     let phases = widest(|step| step.phase.chars().count());
-    let models = widest(|step| step.model.as_str().chars().count());
-    let mut line = format!("{:phases$}   {:models$}", printable(&step.phase), step.model.as_str());
+    let models = widest(|step| step.model.to_string().chars().count());
+    let mut line = format!("{:phases$}   {:models$}", printable(&step.phase), step.model.to_string());
     if let Some((_, took)) = step.swap {
         line.push_str(&format!("   swap {}", seconds(took)));
     }

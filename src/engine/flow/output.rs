@@ -16,6 +16,8 @@ const LINE: usize = 2048;
 /// The last lines of a command.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Output {
+    /// Which command of the run this is, from 1.
+    pub command: u64,
     /// How many lines came before those that are kept.
     pub gone: u64,
     /// The last lines, oldest first; standard output and error as they came.
@@ -23,6 +25,11 @@ pub struct Output {
 }
 
 impl Output {
+    /// Nothing was said yet by the command after this one.
+    pub(super) fn next(&self) -> Output {
+        Output { command: self.command + 1, ..Output::default() }
+    }
+
     fn push(&mut self, line: &[u8]) {
         if self.lines.len() >= LINES {
             self.lines.pop_front();
