@@ -1,5 +1,6 @@
 //! A run for a person: a line for each step as it ends, what is under way on stderr, and the sum.
 
+use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ pub(super) fn workflow(workflow: &Workflow, tasks: &[Task]) -> String {
             (_, true) => "  on failure ",
             (_, false) => ", ",
         };
-        line.push_str(&format!("{before}{} ({})", printable(&task.phase), task.model));
+        let _ = write!(line, "{before}{} ({})", printable(&task.phase), task.model);
     }
     if workflow.repeat {
         line.push_str("   repeats");
@@ -160,16 +161,16 @@ fn line(flow: &Flow, step: &FlowStep) -> String {
     let models = widest(|step| step.model.to_string().chars().count());
     let mut line = format!("{:phases$}   {:models$}", printable(&step.phase), step.model.to_string());
     if let Some((_, took)) = step.swap {
-        line.push_str(&format!("   swap {}", seconds(took)));
+        let _ = write!(line, "   swap {}", seconds(took));
     }
     if let Some((_, took)) = step.work {
-        line.push_str(&format!("   work {}", seconds(took)));
+        let _ = write!(line, "   work {}", seconds(took));
     }
     if let Some((tokens, first)) = step.tokens {
-        line.push_str(&format!("   {tokens} tokens, the first after {}", seconds(first)));
+        let _ = write!(line, "   {tokens} tokens, the first after {}", seconds(first));
     }
     if let StepState::Failed { why } = &step.state {
-        line.push_str(&format!("   failed: {}", printable(why)));
+        let _ = write!(line, "   failed: {}", printable(why));
     }
     line
 }
@@ -187,10 +188,10 @@ fn sum(flow: &Flow, took: Duration) -> String {
     let mut sum =
         format!("total {}   work {}   swaps {}", seconds(took), seconds(flow.work), seconds(flow.swaps));
     if flow.manner == Manner::Lookahead {
-        sum.push_str(&format!("   disk time hidden by lookahead {}", seconds(flow.hidden.1)));
+        let _ = write!(sum, "   disk time hidden by lookahead {}", seconds(flow.hidden.1));
     }
     if let Some(last) = flow.last {
-        sum.push_str(&format!("   last run {}", seconds(last)));
+        let _ = write!(sum, "   last run {}", seconds(last));
     }
     sum
 }

@@ -58,7 +58,9 @@ pub(super) async fn follow(mut from: impl AsyncRead + Unpin, tell: &watch::Sende
         if !lines.is_empty() {
             tell.send_modify(|output| {
                 let output = Arc::make_mut(output);
-                lines.iter().for_each(|line| output.push(line));
+                for line in &lines {
+                    output.push(line);
+                }
             });
         }
         if count == 0 {
@@ -74,7 +76,8 @@ mod tests {
     #[tokio::test]
     async fn only_the_last_lines_are_kept_and_none_can_steer_a_terminal() {
         let (tell, said) = watch::channel(Arc::default());
-        let text: String = (1..=250).map(|n| format!("line {n}\n")).collect::<String>() + "\u{1b}[2Jend";
+        let lines: Vec<String> = (1..=250).map(|number| format!("line {number}")).collect();
+        let text = lines.join("\n") + "\n\u{1b}[2Jend";
         follow(text.as_bytes(), &tell).await;
         let output = said.borrow().clone();
         assert_eq!((output.gone, output.lines.len(), output.lines[0].as_str()), (51, 200, "line 52"));
