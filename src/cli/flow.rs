@@ -97,6 +97,21 @@ pub async fn run(
     })
 }
 
+/// Waits until the terminal is closed, unless that is to be ignored (`nohup`). A command of a step has a group of its
+/// own, which no terminal ends.
+pub async fn hung_up() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    // The lowest bit is the first signal, the hang-up.
+    let hangup = if ignored & 1 == 0 { signal(SignalKind::hangup()).ok() } else { None };
+    match hangup {
+        Some(mut hangup) => drop(hangup.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
 fn list(request: &Request, out: &mut Out<'_>) -> io::Result<Exit> {
     let workflows = &request.config.workflows;
     if workflows.is_empty() {
