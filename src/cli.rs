@@ -468,6 +468,9 @@ mod tests {
             ("resident swap a b", "unexpected"),
             ("resident swap a --warm maybe", "off, first or beside"),
             ("resident swap a --num-ctx 0", "0"),
+            ("resident --read-only flow a", "changes nothing"),
+            ("resident flow a --manner hot", "write cold, warm or lookahead"),
+            ("resident flow a --runs 0", "0"),
             ("resident --json", "resident status --json"),
             ("resident demo --port 1", "--serve"),
             ("resident demo --serve --clean", "--clean"),
@@ -482,6 +485,18 @@ mod tests {
             let said = mistake(line);
             assert!(said.contains(reason), "{line}: {said}");
         }
+    }
+
+    #[test]
+    fn a_workflow_is_run_with_lookahead_unless_said_otherwise_and_listed_without_a_name() {
+        let flow = |line: &str| match read(line).unwrap().command {
+            Some(Sub::Flow(flow)) => flow,
+            other => panic!("{other:?}"),
+        };
+        let listed = flow("resident --read-only flow");
+        assert_eq!(listed, Flow { name: None, manner: Manner::Lookahead, runs: None });
+        let run = flow("resident flow agent-loop --manner cold --runs 3");
+        assert_eq!(run, Flow { name: Some("agent-loop".into()), manner: Manner::Cold, runs: Some(3) });
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::residency::snapshot::Snapshot;
 use crate::residency::text::printable;
 use crate::residency::timing::Clock;
 
-/// How long forecasts are waited for, where a model must not be displaced unasked.
+/// How long readings and forecasts are waited for: what is in RAM, and what would be displaced.
 const FORESIGHT: Duration = Duration::from_secs(3);
 
 /// What one call asks for.
@@ -97,6 +97,21 @@ pub async fn run(
     })
 }
 
+/// Waits until the terminal is closed, unless that is to be ignored (`nohup`). A command of a step has a group of its
+/// own, which no terminal ends.
+pub async fn hung_up() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    // The lowest bit is the first signal, the hang-up.
+    let hangup = if ignored & 1 == 0 { signal(SignalKind::hangup()).ok() } else { None };
+    match hangup {
+        Some(mut hangup) => drop(hangup.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
 fn list(request: &Request, out: &mut Out<'_>) -> io::Result<Exit> {
     let workflows = &request.config.workflows;
     if workflows.is_empty() {
@@ -144,17 +159,19 @@ async fn admit(handle: &mut Handle, request: &Request, models: &[ModelName]) -> 
         let why = format!("{model} is not installed on this server. To install it: ollama pull {model}");
         return Err((Exit::Failed, why));
     }
-    // Lookahead needs to know what is in RAM already.
-    let snapshot = if request.yes {
-        ready::readings(handle, patience.min(Instant::now() + FORESIGHT)).await
-    } else {
+    let soon = patience.min(Instant::now() + FORESIGHT);
+    let mut snapshot = snapshot;
+    // Lookahead needs to know what is in RAM already; of another machine that never comes.
+    if snapshot.servers.first().is_some_and(|server| server.local) {
+        snapshot = ready::readings(handle, soon).await;
+    }
+    if !request.yes {
         let lacks = |snapshot: &Snapshot| {
             let server = snapshot.servers.first();
             server.is_some_and(|s| models.iter().any(|model| lacks_forecast(s, ActKind::Swap, model)))
         };
-        ready::readings(handle, patience.min(Instant::now() + FORESIGHT)).await;
-        ready::forecasts(handle, patience.min(Instant::now() + FORESIGHT), lacks).await
-    };
+        snapshot = ready::forecasts(handle, soon, lacks).await;
+    }
     let Some(server) = snapshot.servers.first().filter(|_| !request.yes) else { return Ok(()) };
     let confirm = request.config.ui.confirm;
     for model in models {

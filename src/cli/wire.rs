@@ -313,6 +313,12 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
         Some(Sub::Flow(asked)) => {
             let scale = world.sim.as_ref().map(Sim::scale);
             let request = flow::Request::new(asked, &cli.flags, &world.config, &world.clock, scale);
+            let interrupt = async {
+                tokio::select! {
+                    () = interrupt => {}
+                    () = flow::hung_up() => {}
+                }
+            };
             flow::run(handle, &request, interrupt, &mut out).await
         }
         Some(sub) => match sub.act(&world.config.preload.models) {

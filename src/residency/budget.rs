@@ -676,6 +676,20 @@ mod tests {
 
     proptest! {
         #[test]
+        fn what_is_no_larger_than_the_room_is_what_a_verdict_lets_in(
+            limits in limits(), here in any_machine(), size in size(),
+        ) {
+            // Sums beyond 2⁶⁴ are cut in the room, so that it is rather too small.
+            let fits = matches!(
+                super::verdict(limits, &here, &[], &want("m0", size.0, size.0), false),
+                Verdict::Fits { .. }
+            );
+            // Of a machine that is over its margin already not even nothing is let in.
+            prop_assert!(fits || size > room(limits, &here) || size == Bytes::ZERO);
+            prop_assert!(!fits || size <= room(limits, &here) || here.ram.available.0 > u64::MAX / 2);
+        }
+
+        #[test]
         fn what_a_verdict_allows_keeps_the_budget_and_the_margin_and_fits_when_asked_again(
             limits in limits(), here in any_machine(), mut there in vec(any_kept(), 0..6), size in size(),
             missing in size(), make_room in any::<bool>(),

@@ -8,6 +8,7 @@ mod arrows;
 mod chronicle;
 mod cli_act;
 mod cli_fake;
+mod cli_flow;
 mod cli_phase;
 mod cli_process;
 #[cfg(target_os = "linux")]
@@ -20,6 +21,7 @@ mod engine_agents;
 mod engine_behaviour;
 mod engine_swap;
 mod engine_world;
+mod flow;
 mod journal;
 mod ollama_client;
 mod ollama_recorded;

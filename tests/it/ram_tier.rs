@@ -26,19 +26,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine_world::{World, name};
 
-const QWEN: &str = "qwen2.5-coder:7b";
+pub const QWEN: &str = "qwen2.5-coder:7b";
 const DEEPSEEK: &str = "deepseek-r1:14b";
 
 /// The embedded server and an engine that reads and moves its files.
-struct Ram {
-    world: World,
-    sim: Sim,
+pub struct Ram {
+    pub world: World,
+    pub sim: Sim,
     dir: PathBuf,
     _home: TempDir,
 }
 
 impl Ram {
-    async fn new(config: Config) -> Ram {
+    pub async fn new(config: Config) -> Ram {
         // Beside the build: the temporary directory may lie in memory, where nothing can be cold.
         let home = tempfile::tempdir_in(concat!(env!("CARGO_MANIFEST_DIR"), "/target")).unwrap();
         let dir = home.path().join("models");
@@ -88,14 +88,14 @@ impl Ram {
     }
 
     /// Another program tells the kernel to forget the model's files.
-    fn forget(&self, model: &str) {
+    pub fn forget(&self, model: &str) {
         for path in self.blobs(model) {
             fadvise(File::open(path).unwrap(), 0, None, Advice::DontNeed).unwrap();
         }
     }
 
     /// Percent of the model's files in RAM now, read without the engine: a read that may not wait for the disk.
-    fn percent(&self, model: &str) -> u64 {
+    pub fn percent(&self, model: &str) -> u64 {
         let (mut there, mut all) = (0, 0);
         for path in self.blobs(model) {
             let file = File::open(path).unwrap();

@@ -1,5 +1,6 @@
 //! A run for a person: a line for each step as it ends, what is under way on stderr, and the sum.
 
+use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ pub(super) fn workflow(workflow: &Workflow, tasks: &[Task]) -> String {
             (_, true) => "  on failure ",
             (_, false) => ", ",
         };
-        line.push_str(&format!("{before}{} ({})", printable(&task.phase), task.model));
+        let _ = write!(line, "{before}{} ({})", printable(&task.phase), task.model);
     }
     if workflow.repeat {
         line.push_str("   repeats");
@@ -37,10 +38,12 @@ pub(super) struct Printer<'a> {
     tasks: Vec<Task>,
     /// What was said last of each step.
     told: Vec<Told>,
+    /// Which run this is was said.
+    begun: bool,
     /// How many lines of lookahead's table were said.
     ahead: usize,
-    /// How many lines of the command were said.
-    lines: u64,
+    /// Which command was said last, and how many lines of it.
+    lines: (u64, u64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
@@ -54,13 +57,13 @@ enum Told {
 impl Printer<'_> {
     pub(super) fn new(request: &Request, tasks: Vec<Task>) -> Printer<'_> {
         let told = vec![Told::Nothing; tasks.len()];
-        Printer { request, tasks, told, ahead: 0, lines: 0 }
+        Printer { request, tasks, told, begun: false, ahead: 0, lines: (0, 0) }
     }
 
     /// Says what has changed since the last call.
     pub(super) fn show(&mut self, flow: &Flow, out: &mut Out<'_>) -> io::Result<()> {
-        if flow.of > 1 && self.told.first() == Some(&Told::Nothing) && !self.request.json {
-            out.remark(&format!("run {} of {}", flow.run, flow.of));
+        if !std::mem::replace(&mut self.begun, true) && flow.of > 1 {
+            self.remark(&format!("run {} of {}", flow.run, flow.of), out);
         }
         for (at, step) in flow.steps.iter().enumerate() {
             let now = match step.state {
@@ -75,7 +78,6 @@ impl Printer<'_> {
             let began = self.told[at] < Told::Working && step.work.is_some();
             self.told[at] = now;
             if began || now == Told::Working {
-                self.lines = 0;
                 self.remark(&works(step, &self.tasks[at], flow.scale), out);
             } else if now == Told::Swapping {
                 self.remark(&format!("{}: makes {} ready", printable(&step.phase), step.model), out);
@@ -94,12 +96,12 @@ impl Printer<'_> {
 
     /// Passes on what the step's command says.
     pub(super) fn said(&mut self, output: &Output, out: &mut Out<'_>) {
-        let known = self.lines.saturating_sub(output.gone);
-        let skip = usize::try_from(known).unwrap_or(usize::MAX);
+        let said = if self.lines.0 == output.command { self.lines.1 } else { 0 };
+        let skip = usize::try_from(said.saturating_sub(output.gone)).unwrap_or(usize::MAX);
         for line in output.lines.iter().skip(skip) {
             self.remark(&format!("  | {line}"), out);
         }
-        self.lines = output.gone + output.lines.len() as u64;
+        self.lines = (output.command, output.gone + output.lines.len() as u64);
     }
 
     /// Says how the run ended.
@@ -136,11 +138,9 @@ fn works(step: &FlowStep, task: &Task, scale: u64) -> String {
     match &task.work {
         None => format!("{phase}: nothing to do"),
         Some(Work::For(time)) => {
-            let written = KeepAlive::For(*time);
-            let written = if time.subsec_nanos() == 0 && time.as_secs() < 60 {
-                format!("{} s", time.as_secs())
-            } else {
-                written.to_string()
+            let written = match time.as_secs() {
+                0..60 => format!("{} s", time.as_secs_f64()),
+                _ => KeepAlive::For(*time).to_string(),
             };
             let scaled = step.planned.filter(|_| scale > 1);
             let scaled = scaled.map_or_else(String::new, |time| format!(" at 1:{scale} = {}", seconds(time)));
@@ -158,19 +158,19 @@ fn works(step: &FlowStep, task: &Task, scale: u64) -> String {
 fn line(flow: &Flow, step: &FlowStep) -> String {
     let widest = |text: fn(&FlowStep) -> usize| flow.steps.iter().map(text).max().unwrap_or_default();
     let phases = widest(|step| step.phase.chars().count());
-    let models = widest(|step| step.model.as_str().chars().count());
-    let mut line = format!("{:phases$}   {:models$}", printable(&step.phase), step.model.as_str());
+    let models = widest(|step| step.model.to_string().chars().count());
+    let mut line = format!("{:phases$}   {:models$}", printable(&step.phase), step.model.to_string());
     if let Some((_, took)) = step.swap {
-        line.push_str(&format!("   swap {}", seconds(took)));
+        let _ = write!(line, "   swap {}", seconds(took));
     }
     if let Some((_, took)) = step.work {
-        line.push_str(&format!("   work {}", seconds(took)));
+        let _ = write!(line, "   work {}", seconds(took));
     }
     if let Some((tokens, first)) = step.tokens {
-        line.push_str(&format!("   {tokens} tokens, the first after {}", seconds(first)));
+        let _ = write!(line, "   {tokens} tokens, the first after {}", seconds(first));
     }
     if let StepState::Failed { why } = &step.state {
-        line.push_str(&format!("   failed: {}", printable(why)));
+        let _ = write!(line, "   failed: {}", printable(why));
     }
     line
 }
@@ -188,10 +188,10 @@ fn sum(flow: &Flow, took: Duration) -> String {
     let mut sum =
         format!("total {}   work {}   swaps {}", seconds(took), seconds(flow.work), seconds(flow.swaps));
     if flow.manner == Manner::Lookahead {
-        sum.push_str(&format!("   disk time hidden by lookahead {}", seconds(flow.hidden.1)));
+        let _ = write!(sum, "   disk time hidden by lookahead {}", seconds(flow.hidden.1));
     }
     if let Some(last) = flow.last {
-        sum.push_str(&format!("   last run {}", seconds(last)));
+        let _ = write!(sum, "   last run {}", seconds(last));
     }
     sum
 }

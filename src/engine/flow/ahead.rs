@@ -161,6 +161,8 @@ fn outlook(course: &Course, snapshot: &Snapshot, config: &Config) -> Outlook {
         };
         budget::room(config.memory, &machine)
     });
+    // The server's list may not show yet what was just made ready.
+    let works = course.working().map(|step| &course.tasks()[step].model);
     let needed = |model: &Model| sure.contains(&model.name) || perhaps.contains(&model.name);
     let mut stock: Vec<Stock> = server
         .models
@@ -173,7 +175,9 @@ fn outlook(course: &Course, snapshot: &Snapshot, config: &Config) -> Outlook {
             size: size(model),
             in_ram: model.cached.bytes().unwrap_or_default().min(size(model)),
             counts: counts(model, config),
-            stays: model.loaded.is_some() || model.kept.as_ref().is_some_and(|kept| kept.held),
+            stays: model.loaded.is_some()
+                || works == Some(&model.name)
+                || model.kept.as_ref().is_some_and(|kept| kept.held),
         })
         .collect();
     // What the workflow names and the server does not list is refused by the engine, with the way to get it.

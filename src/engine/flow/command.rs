@@ -29,7 +29,7 @@ pub(super) async fn run(
     tell: &watch::Sender<Arc<Output>>,
     stop: &CancellationToken,
 ) -> Result<(), String> {
-    tell.send_replace(Arc::default());
+    tell.send_modify(|output| *output = Arc::new(output.next()));
     let [program, arguments @ ..] = argv else { return Err("no program is named".to_owned()) };
     let (mut child, output) =
         spawn(program, arguments, environment).map_err(|error| format!("{program}: {error}"))?;
@@ -127,5 +127,101 @@ impl Group {
         }
         let _ = child.wait().await;
         self.0 = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn argv(script: &str) -> Vec<String> {
+        ["sh", "-c", script].map(String::from).into()
+    }
+
+    fn environment() -> [(&'static str, String); 3] {
+        [
+            ("RESIDENT_PHASE", "verification".to_owned()),
+            ("RESIDENT_MODEL", "a:b".to_owned()),
+            ("RESIDENT_RUN", "w-1".to_owned()),
+        ]
+    }
+
+    /// Runs a script to its end; gives how it ended and what it said.
+    async fn ran(script: &str) -> (Result<(), String>, Vec<String>) {
+        let (tell, said) = watch::channel(Arc::default());
+        let ended = run(&argv(script), environment(), &tell, &CancellationToken::new()).await;
+        let lines = said.borrow().lines.iter().cloned().collect();
+        (ended, lines)
+    }
+
+    /// Whether a process lives; one that nobody has waited for yet does not.
+    fn lives(pid: &str) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with('Z'))
+    }
+
+    /// Waits until so many lines were said.
+    async fn lines(said: &mut watch::Receiver<Arc<Output>>, count: usize) -> Vec<String> {
+        let said = said.wait_for(|output| output.lines.len() >= count).await.unwrap();
+        said.lines.iter().cloned().collect()
+    }
+
+    /// A child and a grandchild that say who they are and do not end when they are asked to.
+    const STUBBORN: &str = "trap '' TERM; sh -c 'echo $$; while :; do sleep 1; done' & echo $$; wait; wait";
+
+    #[tokio::test]
+    async fn a_command_knows_its_phase_has_no_input_and_is_heard_in_order() {
+        let script = "echo $RESIDENT_PHASE $RESIDENT_MODEL $RESIDENT_RUN; echo oops >&2; cat; echo end";
+        let (ended, said) = ran(script).await;
+        assert_eq!((ended, said), (Ok(()), ["verification a:b w-1", "oops", "end"].map(String::from).into()));
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_told_with_the_last_words() {
+        let (ended, _) = ran("echo working; echo 'no such test'; exit 3").await;
+        assert_eq!(ended, Err("exit status 3: no such test".to_owned()));
+        assert_eq!(ran("kill -9 $$").await.0, Err("ended by signal 9".to_owned()));
+        let (tell, _said) = watch::channel(Arc::default());
+        let none = ["/no/such/program".to_owned()];
+        let ended = run(&none, environment(), &tell, &CancellationToken::new()).await;
+        assert!(ended.is_err_and(|why| why.starts_with("/no/such/program: No such file")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_ends_the_whole_group_also_where_it_does_not_listen() {
+        let (tell, mut said) = watch::channel(Arc::default());
+        let stop = CancellationToken::new();
+        let (script, token) = (argv(STUBBORN), stop.clone());
+        let running = tokio::spawn(async move { run(&script, environment(), &tell, &token).await });
+        let pids = lines(&mut said, 2).await;
+        assert!(pids.iter().all(|pid| lives(pid)), "{pids:?}");
+        stop.cancel();
+        assert_eq!(running.await.unwrap(), Err("stopped".to_owned()));
+        // What was killed by a signal is gone as soon as it is next to run.
+        while pids.iter().any(|pid| lives(pid)) {
+            std::thread::yield_now();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_command_leaves_running_in_its_group_is_ended_with_it() {
+        let (ended, said) = ran("sleep 1000 & echo $!").await;
+        assert_eq!((ended, said.len()), (Ok(()), 1));
+        while lives(&said[0]) {
+            std::thread::yield_now();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_dropped_leaves_no_orphans() {
+        let (tell, mut said) = watch::channel(Arc::default());
+        let script = argv(STUBBORN);
+        let running =
+            tokio::spawn(async move { run(&script, environment(), &tell, &CancellationToken::new()).await });
+        let pids = lines(&mut said, 2).await;
+        running.abort();
+        while pids.iter().any(|pid| lives(pid)) {
+            tokio::task::yield_now().await;
+        }
     }
 }

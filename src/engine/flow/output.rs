@@ -16,6 +16,8 @@ const LINE: usize = 2048;
 /// The last lines of a command.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Output {
+    /// Which command of the run this is, from 1.
+    pub command: u64,
     /// How many lines came before those that are kept.
     pub gone: u64,
     /// The last lines, oldest first; standard output and error as they came.
@@ -23,6 +25,11 @@ pub struct Output {
 }
 
 impl Output {
+    /// Nothing was said yet by the command after this one.
+    pub(super) fn next(&self) -> Output {
+        Output { command: self.command + 1, ..Output::default() }
+    }
+
     fn push(&mut self, line: &[u8]) {
         if self.lines.len() >= LINES {
             self.lines.pop_front();
@@ -51,7 +58,9 @@ pub(super) async fn follow(mut from: impl AsyncRead + Unpin, tell: &watch::Sende
         if !lines.is_empty() {
             tell.send_modify(|output| {
                 let output = Arc::make_mut(output);
-                lines.iter().for_each(|line| output.push(line));
+                for line in &lines {
+                    output.push(line);
+                }
             });
         }
         if count == 0 {
@@ -67,7 +76,8 @@ mod tests {
     #[tokio::test]
     async fn only_the_last_lines_are_kept_and_none_can_steer_a_terminal() {
         let (tell, said) = watch::channel(Arc::default());
-        let text: String = (1..=250).map(|n| format!("line {n}\n")).collect::<String>() + "\u{1b}[2Jend";
+        let lines: Vec<String> = (1..=250).map(|number| format!("line {number}")).collect();
+        let text = lines.join("\n") + "\n\u{1b}[2Jend";
         follow(text.as_bytes(), &tell).await;
         let output = said.borrow().clone();
         assert_eq!((output.gone, output.lines.len(), output.lines[0].as_str()), (51, 200, "line 52"));

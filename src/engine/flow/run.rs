@@ -20,7 +20,7 @@ use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::flow::{Flow, FlowState, Manner};
 use crate::residency::name::ModelName;
 use crate::residency::record::{Happened, PhaseRecord};
-use crate::residency::snapshot::Snapshot;
+use crate::residency::snapshot::{Model, Snapshot};
 use crate::residency::swap::{Ended, Way, Wish};
 use crate::residency::timing::{Clock, Moment};
 use crate::residency::workflow::course::Course;
@@ -108,15 +108,15 @@ impl Driver {
                         Err(why) => Input::WorkFailed { why },
                     })
                 }
-                changed = self.handle.snapshots.changed() => match changed {
-                    Ok(()) => None,
-                    Err(_) => {
+                changed = self.handle.snapshots.changed() => {
+                    if changed.is_err() {
                         self.stop().await;
                         let why = "the engine has stopped".to_owned();
                         self.course.end_as(FlowState::Failed { why });
                         break;
                     }
-                },
+                    None
+                }
                 _ = tick.tick(), if moves => None,
             };
             if let Some(input) = input {
@@ -208,7 +208,7 @@ impl Driver {
     fn is_in_vram(&self, step: usize) -> bool {
         let snapshot = self.handle.snapshot();
         let model = snapshot.servers.first().and_then(|server| server.model(self.model(step)));
-        model.is_some_and(|model| model.has_runner())
+        model.is_some_and(Model::has_runner)
     }
 
     fn model(&self, step: usize) -> &ModelName {
