@@ -12,6 +12,8 @@ mod cli_status;
 mod config_edit;
 mod config_load;
 mod engine_behaviour;
+#[cfg(target_os = "linux")]
+mod engine_bench;
 mod engine_world;
 mod journal;
 mod ollama_client;

@@ -29,15 +29,15 @@ const QWEN: &str = "qwen2.5-coder:7b";
 const DEEPSEEK: &str = "deepseek-r1:14b";
 
 /// The embedded server and an engine that reads and moves its files.
-struct Ram {
-    world: World,
-    sim: Sim,
+pub struct Ram {
+    pub world: World,
+    pub sim: Sim,
     dir: PathBuf,
     _home: TempDir,
 }
 
 impl Ram {
-    async fn new(config: Config) -> Ram {
+    pub async fn new(config: Config) -> Ram {
         // Beside the build: the temporary directory may lie in memory, where nothing can be cold.
         let home = tempfile::tempdir_in(concat!(env!("CARGO_MANIFEST_DIR"), "/target")).unwrap();
         let dir = home.path().join("models");
@@ -78,7 +78,7 @@ impl Ram {
         ram
     }
 
-    fn blobs(&self, model: &str) -> Vec<PathBuf> {
+    pub fn blobs(&self, model: &str) -> Vec<PathBuf> {
         let snapshot = self.world.handle.snapshot();
         let model = snapshot.servers[0].model(&name(model)).unwrap();
         let paths: Vec<PathBuf> = model.blobs.iter().filter_map(|blob| blob.path.clone()).collect();
@@ -94,7 +94,7 @@ impl Ram {
     }
 
     /// Percent of the model's files in RAM now, read without the engine: a read that may not wait for the disk.
-    fn percent(&self, model: &str) -> u64 {
+    pub fn percent(&self, model: &str) -> u64 {
         let (mut there, mut all) = (0, 0);
         for path in self.blobs(model) {
             let file = File::open(path).unwrap();
@@ -115,7 +115,7 @@ impl Ram {
         self.world.act(kind, model).await
     }
 
-    async fn done(&mut self, kind: ActKind, model: &str) {
+    pub async fn done(&mut self, kind: ActKind, model: &str) {
         self.world.done(kind, model).await;
     }
 
