@@ -16,7 +16,7 @@ use crate::residency::bench::{Bench, BenchRun, BenchState, Doing, Kind};
 use crate::residency::compare::{why_not_cold, why_not_warm};
 use crate::residency::host::LoadMode;
 use crate::residency::name::ModelName;
-use crate::residency::snapshot::{Model, Snapshot};
+use crate::residency::snapshot::{Model, Snapshot, State};
 use crate::residency::swap::{Before, Way, Wish};
 use crate::residency::tier::Cached;
 
@@ -148,8 +148,27 @@ impl Acts {
         }
     }
 
+    /// Waits until the server lists what it has said to be loaded: before, nobody knows what there is to unload.
+    pub async fn settled(&mut self) -> Result<Arc<Snapshot>, Stop> {
+        let is_loading = |model: &Model| matches!(model.state, State::Loading { .. });
+        loop {
+            let snapshot = Arc::clone(&self.handle.snapshots.borrow_and_update());
+            if !snapshot.servers.iter().flat_map(|server| &server.models).any(is_loading) {
+                return Ok(snapshot);
+            }
+            tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return Err(Stop::Cancelled),
+                changed = self.handle.snapshots.changed() => {
+                    changed.map_err(|_| Stop::Failed("the engine has stopped".to_owned()))?;
+                }
+            }
+        }
+    }
+
     /// Unloads all that is in VRAM.
     pub async fn unload_all(&mut self) -> Result<(), Stop> {
+        self.settled().await?;
         for name in loaded(&self.handle.snapshot()) {
             // Of two tags of one runner the first unload was enough.
             if !loaded(&self.handle.snapshot()).contains(&name) {
@@ -251,7 +270,8 @@ impl Measuring {
             return Ok(run);
         }
         self.doing(doing("loading"));
-        let (act, snapshot) = self.acts.swap(model, kind.way()).await?;
+        let (act, _) = self.acts.swap(model, kind.way()).await?;
+        let snapshot = self.acts.settled().await?;
         // What the swap itself saw when it began is younger than what was seen before.
         run.before = act.swap.as_ref().map(|swap| swap.plan.before).or(run.before);
         let runner = find(&snapshot, model).and_then(|model| model.loaded.as_ref()?.runner.as_ref());

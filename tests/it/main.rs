@@ -19,6 +19,8 @@ mod config_edit;
 mod config_load;
 mod engine_agents;
 mod engine_behaviour;
+#[cfg(target_os = "linux")]
+mod engine_bench;
 mod engine_swap;
 mod engine_world;
 mod flow;

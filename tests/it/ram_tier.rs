@@ -79,7 +79,7 @@ impl Ram {
         ram
     }
 
-    fn blobs(&self, model: &str) -> Vec<PathBuf> {
+    pub fn blobs(&self, model: &str) -> Vec<PathBuf> {
         let snapshot = self.world.handle.snapshot();
         let model = snapshot.servers[0].model(&name(model)).unwrap();
         let paths: Vec<PathBuf> = model.blobs.iter().filter_map(|blob| blob.path.clone()).collect();
@@ -116,7 +116,7 @@ impl Ram {
         self.world.act(kind, model).await
     }
 
-    async fn done(&mut self, kind: ActKind, model: &str) {
+    pub async fn done(&mut self, kind: ActKind, model: &str) {
         self.world.done(kind, model).await;
     }
 

@@ -41,6 +41,8 @@ impl Found {
     pub async fn put_back(&self, handle: &Handle) -> Vec<String> {
         let mut acts = Acts { handle: handle.clone(), cancel: CancellationToken::new() };
         let mut left = Vec::new();
+        // An engine that has stopped says so at the first act.
+        let _ = acts.settled().await;
         for name in loaded(&handle.snapshot()) {
             if !self.loaded.iter().any(|(before, ..)| *before == name) {
                 tried(&mut acts, ActKind::Unload, &name, &mut left).await;
@@ -65,6 +67,7 @@ impl Found {
             }
             if !now(|model| model.loaded.is_some()) {
                 tried(&mut acts, ActKind::Load, name, &mut left).await;
+                let _ = acts.settled().await;
             }
             let snapshot = handle.snapshot();
             let now = find(&snapshot, name).and_then(|model| model.loaded.as_ref()?.keep_alive);
