@@ -100,5 +100,6 @@ pub(super) fn listing(config: &Config, as_json: bool) -> String {
     let other = config.primary.iter().map(|model| ("all others".to_owned(), model.to_string()));
     let rows: Vec<(String, String)> = rows.chain(other).collect();
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
-    rows.iter().map(|(name, model)| format!("{name:width$}  {model}\n")).collect()
+    let lines: Vec<String> = rows.iter().map(|(name, model)| format!("{name:width$}  {model}")).collect();
+    lines.join("\n")
 }
