@@ -190,9 +190,12 @@ pub(super) enum NotOurs {
 
 /// How many steps a file has gone, if it is one of ours.
 pub(super) fn version_of(connection: &Connection) -> rusqlite::Result<Result<usize, NotOurs>> {
-    let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    // All of one moment: another process may be making it.
+    let moment = connection.unchecked_transaction()?;
+    let number = |name: &str| moment.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let (application, version) = (number("application_id")?, number("user_version")?);
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let tables: i64 = moment.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    moment.finish()?;
     if (application, version) != (0, 0) && application != APPLICATION || version == 0 && tables > 0 {
         return Ok(Err(NotOurs::Strange));
     }

@@ -138,7 +138,8 @@ fn prune(connection: &Connection, now: Timestamp, rows: i64) -> rusqlite::Result
         connection
             .prepare(&format!(
                 "DELETE FROM {table} WHERE id <= (SELECT max(id) FROM {table}) - ?1 OR id < coalesce(\
-                 (SELECT id FROM {table} WHERE at >= ?2 ORDER BY id LIMIT 1), 0)"
+                 (SELECT id FROM {table} WHERE at >= ?2 ORDER BY id LIMIT 1), {})",
+                i64::MAX
             ))?
             .execute(params![rows, oldest])?;
     }
@@ -146,4 +147,4 @@ fn prune(connection: &Connection, now: Timestamp, rows: i64) -> rusqlite::Result
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -173,3 +173,6 @@ fn runs(connection: &Connection, server: i64, now: Timestamp) -> rusqlite::Resul
     }
     Ok(runs)
 }
+
+#[cfg(test)]
+mod tests;

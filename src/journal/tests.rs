@@ -15,36 +15,36 @@ fn clock() -> Clock {
     Arc::new(|| Moment { mono: std::time::Instant::now(), wall: jiff::Timestamp::now() })
 }
 
-struct Place(TempDir);
+pub(super) struct Place(TempDir);
 
 impl Place {
-    fn new() -> Place {
+    pub(super) fn new() -> Place {
         // Beside the build, since /tmp may be RAM.
         Place(tempfile::tempdir_in(concat!(env!("CARGO_MANIFEST_DIR"), "/target")).unwrap())
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.0.path().join("resident").join("journal.sqlite")
     }
 
-    fn open(&self) -> Journal {
+    pub(super) fn open(&self) -> Journal {
         Journal::open(&self.path(), clock(), &CancellationToken::new()).unwrap()
     }
 
-    fn open_as(&self, other: &Other) -> Journal {
+    pub(super) fn open_as(&self, other: &Other) -> Journal {
         let pid = other.0.id();
         Journal::open_as(&self.path(), clock(), &CancellationToken::new(), move || Process::of(pid)).unwrap()
     }
 
     /// A connection beside the journal's.
-    fn raw(&self) -> Connection {
+    pub(super) fn raw(&self) -> Connection {
         let raw = Connection::open(self.path()).unwrap();
         raw.pragma_update(None, "foreign_keys", true).unwrap();
         raw
     }
 
     /// What lies there, by name.
-    fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.path().parent().unwrap()).unwrap();
         let mut names: Vec<String> =
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -70,10 +70,10 @@ impl Place {
 }
 
 /// Another living process.
-struct Other(Child);
+pub(super) struct Other(Child);
 
 impl Other {
-    fn new() -> Other {
+    pub(super) fn new() -> Other {
         Other(Start::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap())
     }
 }
@@ -102,7 +102,7 @@ async fn holding(journal: &Journal, count: usize) {
     assert!(journal.leases.clone().wait_for(|all| all.len() == count).await.is_ok(), "{:?}", journal.state);
 }
 
-async fn opened(journal: &Journal) -> Result<Opened, String> {
+pub(super) async fn opened(journal: &Journal) -> Result<Opened, String> {
     let mut state = journal.state.clone();
     state.wait_for(|state| state.opened.is_some()).await.unwrap().opened.clone().unwrap()
 }

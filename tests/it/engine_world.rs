@@ -35,6 +35,11 @@ pub fn name(text: &str) -> ModelName {
 impl World {
     /// An engine without probes on the server at `url`, as `config` says.
     pub fn new(url: &str, config: Config) -> World {
+        World::with(url, config, Journals::none())
+    }
+
+    /// The same with a way to a journal.
+    pub fn with(url: &str, config: Config, journal: Journals) -> World {
         let stop = CancellationToken::new();
         let config = Config { url: url.to_owned(), ..config };
         let handle = start(Parts {
@@ -50,7 +55,7 @@ impl World {
             pages: None,
             runners: None,
             tier: None,
-            journal: Journals::none(),
+            journal,
             stop: stop.clone(),
         });
         World { handle, url: url.to_owned(), stop }

@@ -7,8 +7,15 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
+use resident::journal::history::{self, Kind, Query};
 use resident::journal::{Journal, Opened};
+use resident::residency::bytes::Bytes;
+use resident::residency::host::LoadMode;
+use resident::residency::name::ModelName;
+use resident::residency::record::{Happened, Past, Record, SwapRecord};
+use resident::residency::swap::{Before, Ended, Stages, Way};
 use resident::residency::timing::{Clock, Moment};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -17,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 /// What a child is to do, and with which file.
 const DO: &str = "RESIDENT_TEST_JOURNAL_DO";
 const FILE: &str = "RESIDENT_TEST_JOURNAL_FILE";
+/// The server that is written of.
+const SERVER: &str = "http://127.0.0.1:11434";
 /// What a child says begins with this: the test runner says things too.
 const MARK: &str = "journal: ";
 
@@ -93,6 +102,27 @@ fn say(what: &str) {
     out.flush().unwrap();
 }
 
+fn time(second: i64) -> jiff::Timestamp {
+    // Later than any clock that this runs by: what is too old is not kept.
+    jiff::Timestamp::from_second(4_070_908_800 + second).unwrap()
+}
+
+/// A swap that was asked for in a second.
+fn swap(second: i64) -> Record {
+    let what = Happened::Swap(SwapRecord {
+        model: ModelName::parse("qwen2.5-coder:7b").unwrap(),
+        ours: true,
+        displaced: vec![ModelName::parse("deepseek-r1:14b").unwrap()],
+        before: Before { whole: Bytes(4_700_000_000), in_vram: false, ram: Some(Bytes(12)), estimate: true },
+        way: Way::Beside,
+        mode: LoadMode::Buffered,
+        num_ctx: Some(8192),
+        stages: Stages { total: Some(Duration::from_millis(1234)), ..Stages::default() },
+        ended: Ended::Ready,
+    });
+    Record { at: time(second), server: SERVER.to_owned(), what }
+}
+
 async fn opened(journal: &Journal) -> Result<Opened, String> {
     let mut state = journal.state.clone();
     state.wait_for(|state| state.opened.is_some()).await.unwrap().opened.clone().unwrap()
@@ -132,6 +162,24 @@ async fn another_process() {
                 journal.hold(vec![format!("blob-{count}")]).unwrap();
                 journal.leases.clone().wait_for(|all| all.len() == count).await.unwrap();
                 say(&format!("blob-{count}"));
+            }
+        }
+        "keep" => {
+            let journal = open(&path);
+            journal.keep(SERVER).unwrap();
+            journal.state.clone().wait_for(|state| state.keeps).await.unwrap();
+            say("keeps");
+            let _ = tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0])).await;
+        }
+        "record ever more" => {
+            let journal = open(&path);
+            journal.recall(SERVER, jiff::tz::TimeZone::UTC).unwrap();
+            for second in 1.. {
+                journal.record(vec![swap(second)]).unwrap();
+                let is_written =
+                    |past: &Arc<Past>| past.swaps.first().is_some_and(|(at, _)| *at == time(second));
+                journal.past.clone().wait_for(is_written).await.unwrap();
+                say(&second.to_string());
             }
         }
         _ => {
@@ -193,6 +241,46 @@ async fn all_that_was_said_to_be_held_is_in_the_file_after_a_kill() {
         assert!(said.iter().all(|digest| rows.contains(digest)), "{said:?}\n{rows:?}");
         assert_eq!(opened(&open(&place.path())).await, Ok(Opened::Existing));
     }
+}
+
+#[tokio::test]
+async fn all_that_was_said_to_be_recorded_is_read_after_a_kill() {
+    for lines in [1, 7, 40] {
+        let place = Place::new();
+        let mut other = place.start("record ever more");
+        let mut said: Vec<String> = (0..lines).map(|_| other.says().unwrap()).collect();
+        // It writes on all the while; this is SIGKILL.
+        other.child.kill().unwrap();
+        said.extend(std::iter::from_fn(|| other.says()));
+        other.child.wait().unwrap();
+        let query = Query {
+            server: SERVER.to_owned(),
+            models: Vec::new(),
+            since: None,
+            kind: Kind::Swaps,
+            limit: usize::MAX,
+        };
+        let records = history::records(&place.path(), query).unwrap().await.unwrap().unwrap();
+        let expected = |second: &String| swap(second.parse().unwrap());
+        assert!(said.iter().all(|second| records.contains(&expected(second))), "{said:?}\n{records:?}");
+        let raw = Connection::open(place.path()).unwrap();
+        let sound: String = raw.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(sound, "ok");
+        assert_eq!(opened(&open(&place.path())).await, Ok(Opened::Existing));
+    }
+}
+
+#[tokio::test]
+async fn the_keeper_that_is_killed_has_a_successor() {
+    let place = Place::new();
+    let mut other = place.start("keep");
+    assert_eq!(other.says().unwrap(), "keeps");
+    let journal = open(&place.path());
+    journal.keep(SERVER).unwrap();
+    opened(&journal).await.unwrap();
+    assert!(!journal.state.borrow().keeps);
+    other.child.kill().unwrap();
+    journal.state.clone().wait_for(|state| state.keeps).await.unwrap();
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 #[cfg(target_os = "linux")]
 mod agent_python;
 mod arrows;
+mod chronicle;
 mod cli_act;
 mod cli_fake;
 mod cli_phase;
