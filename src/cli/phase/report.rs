@@ -19,7 +19,7 @@ pub(super) struct Ready {
     pub ending: Ending,
     /// It was in VRAM already.
     pub already: bool,
-    /// The context it runs with, as the server says.
+    /// The context it runs with, as the server says or its load carried; `None` where it is not known yet.
     pub num_ctx: Option<u64>,
     /// What left VRAM for it.
     pub displaced: Vec<ModelName>,
