@@ -494,9 +494,9 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let listed = flow("resident --read-only flow");
-        assert_eq!(listed, Flow { name: None, manner: Manner::Lookahead, runs: None });
+        assert_eq!((listed.name, listed.manner, listed.runs), (None, Manner::Lookahead, None));
         let run = flow("resident flow agent-loop --manner cold --runs 3");
-        assert_eq!(run, Flow { name: Some("agent-loop".into()), manner: Manner::Cold, runs: Some(3) });
+        assert_eq!((run.name.as_deref(), run.manner, run.runs), (Some("agent-loop"), Manner::Cold, Some(3)));
     }
 
     #[test]

@@ -115,12 +115,11 @@ pub async fn run(
     } else {
         None
     };
-    let ready = match there {
-        Some(ready) => ready,
-        None => {
-            let mut handle = engine.start();
-            swap_in::make_ready(&mut handle, &wanted, &request, &mut limits, out).await
-        }
+    let ready = if let Some(ready) = there {
+        ready
+    } else {
+        let mut handle = engine.start();
+        swap_in::make_ready(&mut handle, &wanted, &request, &mut limits, out).await
     };
     out_of(&ready, &wanted, flags.json, out)?;
     if ready.ending.exit() == Exit::Done

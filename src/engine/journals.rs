@@ -49,12 +49,11 @@ impl Journals {
 
     /// The same, kept fresh from now on: what other instances do is seen within half a second.
     pub(super) fn watched(&mut self) -> Option<&mut Journal> {
-        let watched = self.watched;
+        let known = self.watched;
         let journal = self.get()?;
         // A full queue is the journal's own trouble: it is told again at the next turn.
-        let watches = watched || journal.watch(true).is_ok();
-        self.watched = watches;
-        self.journal.as_mut().filter(|_| watches)
+        self.watched = known || journal.watch(true).is_ok();
+        self.journal.as_mut().filter(|_| self.watched)
     }
 
     /// The past of `server` comes from now on; who may keep it watches it and stands by to be its keeper.

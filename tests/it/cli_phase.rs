@@ -248,7 +248,7 @@ mod on_the_embedded_server {
 
     const CONFIG: &str = "
 ollama: {model: openthinker3-7b}
-phases: {context: openthinker3-7b, execution: 'qwen2.5-coder:7b'}
+phases: {context: openthinker3-7b, execution: {model: 'qwen2.5-coder:7b', num_ctx: 4096}}
 ";
 
     fn demo() -> Home {
@@ -275,16 +275,6 @@ phases: {context: openthinker3-7b, execution: 'qwen2.5-coder:7b'}
         assert_eq!(home.model("qwen2.5-coder:7b")["state"], "idle");
         let (_, said, _) = phase(&home, &["execution"]);
         assert_eq!(said, "execution: qwen2.5-coder:7b already in VRAM\n");
-    }
-
-    #[test]
-    fn another_context_is_a_reload_that_is_said() {
-        let home = demo();
-        phase(&home, &["execution"]);
-        let (code, said, remarks) = phase(&home, &["execution", "--num-ctx", "8192", "--json"]);
-        let ready: Value = serde_json::from_str(&said).unwrap();
-        assert_eq!((code, &ready["num_ctx"]), (Some(0), &json!(8192)), "{remarks}");
-        assert!(remarks.contains("runs with 4096 tokens of context and 8192 are wanted"), "{remarks}");
     }
 
     #[test]

@@ -59,12 +59,8 @@ fn some() -> Vec<Record> {
         before: Before { ram: Some(Bytes(400)), estimate: true, ..swap("a", 0).before },
         ..swap("openthinker3-7b", 12_300)
     };
-    let unknown = SwapRecord {
-        ours: false,
-        before: Before::default(),
-        stages: Stages::default(),
-        ..swap("a", 0)
-    };
+    let unknown =
+        SwapRecord { ours: false, before: Before::default(), stages: Stages::default(), ..swap("a", 0) };
     let failed = SwapRecord {
         ended: Ended::Failed { stage: Stage::Load, why: "no room, \"sorry\"".to_owned() },
         stages: Stages::default(),
@@ -124,8 +120,7 @@ fn departures_uses_and_phases_have_their_words() {
         Happened::Used { model: model("a"), idle: Some(Duration::from_secs(300)) },
         Happened::Used { model: model("a"), idle: None },
     ];
-    let records: Vec<Record> =
-        (0..).step_by(60).zip(happened).map(|(ago, what)| record(ago, what)).collect();
+    let records: Vec<Record> = (0..).step_by(60).zip(happened).map(|(ago, what)| record(ago, what)).collect();
     insta::assert_snapshot!(table_of(&records, None), @"");
 }
 
@@ -142,10 +137,7 @@ fn a_day_is_one_line() {
         cold: Some(Duration::from_secs(830)),
         median: Some(Duration::from_millis(900)),
     };
-    assert_eq!(
-        day_line(&day),
-        "today 143 swaps   waited 2:10   (cold would be ~13:50)   median 0.90 s"
-    );
+    assert_eq!(day_line(&day), "today 143 swaps   waited 2:10   (cold would be ~13:50)   median 0.90 s");
     assert_eq!(day_line(&Day { cold: None, swaps: 1, ..day }), "today 1 swap   waited 2:10   median 0.90 s");
     assert_eq!(day_line(&Day::default()), "today 0 swaps");
     assert_eq!(
@@ -177,7 +169,10 @@ fn json_and_csv_name_all_alike() {
     for (head, cell) in heads.iter().zip(&cells) {
         let value = &first[*head];
         let said = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
-        assert!(value.is_null() && cell.is_empty() || value.is_array() || said == *cell, "{head}: {said} {cell}");
+        assert!(
+            value.is_null() && cell.is_empty() || value.is_array() || said == *cell,
+            "{head}: {said} {cell}"
+        );
     }
     // What would break the line is quoted.
     assert!(text.contains(",\"no room, \"\"sorry\"\"\","), "{text}");

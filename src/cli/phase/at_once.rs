@@ -48,7 +48,8 @@ async fn touch_loaded(
 ) -> Option<Ready> {
     let runners = client.is_local().then(|| tokio::task::spawn_blocking(look));
     let loaded = client.ps().await.ok()?;
-    let context = as_wanted(&loaded, wanted, now)?;
+    // What a touch has to carry, so that the server does not load it anew.
+    let context = as_wanted(&loaded, wanted, now)?.context_length;
     let runners = match runners {
         Some(look) => look.await.ok()?,
         None => Vec::new(),
@@ -66,13 +67,12 @@ async fn touch_loaded(
     answer.ok().map(|_| Ready::already(context))
 }
 
-/// The context of the model if it is loaded as it is wanted and stays: what a touch has to carry, so that the server
-/// does not load it anew. One whose time is past is busy or already going.
-fn as_wanted(loaded: &[Running], wanted: &Wanted, now: Moment) -> Option<Option<u64>> {
+/// The model if it is loaded as it is wanted and stays. One whose time is past is busy or already going.
+fn as_wanted<'a>(loaded: &'a [Running], wanted: &Wanted, now: Moment) -> Option<&'a Running> {
     let running = loaded.iter().find(|running| ModelName::from_server(&running.name) == wanted.model)?;
     let stays = !Expiry::read(running.expires_at.as_deref(), now.wall).is_past(now.wall);
     let fits = wanted.num_ctx.is_none() || wanted.num_ctx == running.context_length;
-    (stays && fits).then_some(running.context_length)
+    (stays && fits).then_some(running)
 }
 
 fn is_loading(runner: &Runner) -> bool {
@@ -220,7 +220,7 @@ mod tests {
         let loaded: Running = serde_json::from_value(loaded()).unwrap();
         let later = Moment { wall: now().wall + Duration::from_secs(300), ..now() };
         let list = [loaded];
-        assert_eq!(as_wanted(&list, &wanted("a:1b", None), now()), Some(Some(16384)));
+        assert_eq!(as_wanted(&list, &wanted("a:1b", None), now()), list.first());
         assert_eq!(as_wanted(&list, &wanted("a:1b", None), later), None);
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct Ready {
     pub ending: Ending,
     /// It was in VRAM already.
     pub already: bool,
-    /// The context it runs with, as the server says.
+    /// The context it runs with, as the server says or its load carried; `None` where it is not known yet.
     pub num_ctx: Option<u64>,
     /// What left VRAM for it.
     pub displaced: Vec<ModelName>,
@@ -100,5 +100,6 @@ pub(super) fn listing(config: &Config, as_json: bool) -> String {
     let other = config.primary.iter().map(|model| ("all others".to_owned(), model.to_string()));
     let rows: Vec<(String, String)> = rows.chain(other).collect();
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
-    rows.iter().map(|(name, model)| format!("{name:width$}  {model}\n")).collect()
+    let lines: Vec<String> = rows.iter().map(|(name, model)| format!("{name:width$}  {model}")).collect();
+    lines.join("\n")
 }

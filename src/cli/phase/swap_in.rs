@@ -51,9 +51,12 @@ pub(super) async fn make_ready<F: Future<Output = ()>>(
     let bar = Bar::new(&wanted.model, request.json);
     let ending = act::seen_through(handle, id, &wanted.model, bar, began, limits).await;
     let now = handle.snapshot();
-    let act = now.acts.iter().find(|act| act.id == id);
-    let displaced = act.and_then(|act| act.swap.as_ref()).map(|swap| swap.plan.goes.clone());
-    let num_ctx = loaded(&now, wanted).and_then(|model| model.loaded.as_ref()?.context);
+    let swap = now.acts.iter().find(|act| act.id == id).and_then(|act| act.swap.clone());
+    let displaced = swap.as_ref().map(|swap| swap.plan.goes.clone());
+    // A swap is done before a snapshot lists the model: what its load carried is what it runs with.
+    let sent = if already { None } else { limit(&snapshot, wanted) };
+    let sent = sent.or_else(|| swap.and_then(|swap| swap.plan.num_ctx));
+    let num_ctx = sent.or_else(|| loaded(&now, wanted).and_then(|model| model.loaded.as_ref()?.context));
     Ready { ending, already, num_ctx, displaced: displaced.unwrap_or_default() }
 }
 
@@ -72,13 +75,18 @@ impl Found {
     fn of(snapshot: &Snapshot, wanted: &Wanted) -> Found {
         let Some(model) = loaded(snapshot, wanted) else { return Found::Away };
         let has = model.loaded.as_ref().and_then(|loaded| loaded.context);
-        // More than it was trained for the server does not give.
-        let most = model.details.train_context.unwrap_or(u64::MAX);
-        match (wanted.num_ctx.map(|wants| wants.min(most)), has) {
+        match (limit(snapshot, wanted), has) {
             (Some(wants), Some(has)) if wants != has => Found::OtherContext(has),
             _ => Found::AsWanted,
         }
     }
+}
+
+/// The context that is wanted; more than it was trained for the server does not give.
+fn limit(snapshot: &Snapshot, wanted: &Wanted) -> Option<u64> {
+    let model = snapshot.servers.first().and_then(|server| server.model(&wanted.model));
+    let most = model.and_then(|model| model.details.train_context).unwrap_or(u64::MAX);
+    wanted.num_ctx.map(|wants| wants.min(most))
 }
 
 fn loaded<'a>(snapshot: &'a Snapshot, wanted: &Wanted) -> Option<&'a Model> {

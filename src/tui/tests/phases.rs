@@ -32,6 +32,7 @@ fn workflow(text: &str) -> Workflow {
         model: model.map(name),
         num_ctx: None,
         work: None,
+        on_failure: Vec::new(),
     };
     let mut steps = vec![step("context", None), step("execution", None)];
     if text == "agent-loop" {
