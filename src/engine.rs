@@ -41,7 +41,7 @@ use crate::probe::watched::Watched;
 use crate::residency::act::{ActId, ActKind};
 use crate::residency::host::{Cards, Ram, Runner};
 use crate::residency::name::ModelName;
-use crate::residency::record::Happened;
+use crate::residency::record::PhaseRecord;
 use crate::residency::snapshot::Snapshot;
 use crate::residency::swap::Wish;
 use crate::residency::timing::Clock;
@@ -73,7 +73,7 @@ pub enum Command {
         wish: Wish,
     },
     /// Keep this in the journal: a phase of a workflow or of an agent's work.
-    Record(Happened),
+    Phase(PhaseRecord),
     /// Cancel what runs or waits for this model.
     Cancel {
         /// Which model.

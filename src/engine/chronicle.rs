@@ -103,8 +103,8 @@ impl Manager {
     /// At the end: what front ends still asked to be kept is handed over.
     pub(super) fn hand_over_the_rest(&mut self) {
         while let Ok(command) = self.commands.try_recv() {
-            if let Command::Record(what) = command {
-                self.record(what);
+            if let Command::Phase(phase) = command {
+                self.record(Happened::Phase(phase));
             }
         }
         self.hand_over();

@@ -26,6 +26,7 @@ use crate::residency::act::{ActId, ActKind};
 use crate::residency::event::{Event, RING, What};
 use crate::residency::host::{Cards, Ram, Runner};
 use crate::residency::name::ModelName;
+use crate::residency::record::Happened;
 use crate::residency::snapshot::{Reach, Snapshot};
 use crate::residency::swap::Wish;
 use crate::residency::timing::{Clock, Moment};
@@ -223,7 +224,7 @@ impl Manager {
             Command::Act { id, kind, model } if kind.is_of_ram() => self.take_ram_act(id, kind, model, ASKED),
             Command::Act { id, kind, model } => self.take_act(id, kind, model, Wish::default()),
             Command::Swap { id, model, wish } => self.take_act(id, ActKind::Swap, model, wish),
-            Command::Record(what) => self.record(what),
+            Command::Phase(phase) => self.record(Happened::Phase(phase)),
             Command::Cancel { model } => self.cancel(Some(&model)),
             Command::CancelAll => self.cancel(None),
             Command::List { models } => {

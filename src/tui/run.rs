@@ -72,7 +72,12 @@ pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
     session.draw(now)?;
     let handle = engine();
     // No thread for keys is started before the first frame.
-    session.turn(handle, &mut signals, keys.0.get_or_insert_with(EventStream::new)).await
+    let ended = session.turn(handle, &mut signals, keys.0.get_or_insert_with(EventStream::new)).await;
+    if let Some((running, _)) = session.flow.take() {
+        // Its command must not outlive us.
+        running.cancel().await;
+    }
+    ended
 }
 
 /// Drops what the reader of keys has taken since the screen before this one.

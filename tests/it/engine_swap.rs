@@ -43,6 +43,7 @@ fn world(url: &str, read: impl FnMut() -> Cards + Send + 'static) -> World {
         pages: None,
         runners: None,
         tier: None,
+        journal: resident::engine::Journals::none(),
         stop: stop.clone(),
     });
     World::of(handle, url.to_owned(), stop)

@@ -11,7 +11,6 @@ use resident::residency::act::{Act, ActState};
 use resident::residency::bytes::Bytes;
 use resident::residency::event::What;
 use resident::residency::flow::{AheadDid, Flow, FlowState, Manner, StepState};
-use resident::residency::record::Happened;
 use resident::residency::snapshot::Snapshot;
 use resident::residency::timing::Clock;
 use resident::sim::{self, Sim};
@@ -84,6 +83,7 @@ pub async fn virtual_world(clock: Clock, change: impl FnOnce(&mut sim::Options))
         pages: None,
         runners: None,
         tier: None,
+        journal: resident::engine::Journals::none(),
         stop: stop.clone(),
     });
     let mut world = World::of(handle, sim.url(), stop);
@@ -230,7 +230,7 @@ async fn each_phase_is_recorded_at_its_beginning_and_an_empty_one_at_the_end() {
                 let kind = resident::residency::act::ActKind::Swap;
                 publish(Act { id, kind, model, state, progress: None, swap: None });
             }
-            Command::Record(Happened::Phase(phase)) => {
+            Command::Phase(phase) => {
                 assert!(phase.run.starts_with("react-dashboard-"), "{phase:?}");
                 told.push((phase.phase, phase.next.map(|next| next.to_string())));
             }

@@ -535,9 +535,9 @@ async fn prompted(body: &str) -> (Result<u64, Error>, u32, (String, Value)) {
 async fn a_prompt_counts_its_tokens_as_they_come_and_asks_with_the_loaded_context() {
     let body = "{\"response\":\"\",\"thinking\":\"hm\"}\n{\"response\":\"so\"}\n{\"response\":\"\"}\n\
                 {\"response\":\"\",\"done\":true,\"eval_count\":5}\n";
-    let (answer, heard, (head, request)) = prompted(body).await;
+    let (answer, heard, (first, request)) = prompted(body).await;
     assert_eq!((answer.unwrap(), heard), (5, 2));
-    assert!(head.starts_with("POST /api/generate"), "{head}");
+    assert!(first.starts_with("POST /api/generate"), "{first}");
     assert_eq!(
         request,
         json!({"model": "a:b", "prompt": "why?", "stream": true, "options": {"num_predict": 3, "num_ctx": 2048}})

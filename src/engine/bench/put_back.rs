@@ -7,7 +7,7 @@ use crate::engine::Handle;
 use crate::residency::act::{ActKind, ActState};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
-use crate::residency::snapshot::Snapshot;
+use crate::residency::snapshot::{Model, Snapshot};
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,7 +50,8 @@ impl Found {
         }
         // What is in RAM first: then what is loaded need not wait for the disk either.
         for name in &self.warm {
-            let is_warm = find(&handle.snapshot(), name).is_none_or(|model| model.needs_no_disk());
+            let is_warm =
+                find(&handle.snapshot(), name).is_none_or(Model::needs_no_disk);
             if !is_warm {
                 tried(&mut acts, ActKind::Warm, name, &mut left).await;
             }

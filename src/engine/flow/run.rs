@@ -19,7 +19,7 @@ use crate::engine::{Command, Handle};
 use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::flow::{Flow, FlowState, Manner};
 use crate::residency::name::ModelName;
-use crate::residency::record::{Happened, PhaseRecord};
+use crate::residency::record::PhaseRecord;
 use crate::residency::snapshot::{Model, Snapshot};
 use crate::residency::swap::{Ended, Way, Wish};
 use crate::residency::timing::{Clock, Moment};
@@ -305,7 +305,7 @@ impl Driver {
     }
 
     fn record(&mut self, phase: PhaseRecord) {
-        self.waiting.push_back(Command::Record(Happened::Phase(phase)));
+        self.waiting.push_back(Command::Phase(phase));
         self.flush();
     }
 

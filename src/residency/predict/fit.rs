@@ -98,8 +98,9 @@ fn solve(matrix: &[[f64; PRICES]; PRICES], right: &[f64; PRICES], free: &[usize]
         }
         for row in step + 1..rows.len() {
             let factor = rows[row][step] / rows[step][step];
-            for column in step..=free.len() {
-                rows[row][column] -= factor * rows[step][column];
+            let (above, below) = rows.split_at_mut(row);
+            for (cell, upper) in below[0].iter_mut().zip(&above[step]).take(free.len() + 1).skip(step) {
+                *cell -= factor * upper;
             }
         }
     }

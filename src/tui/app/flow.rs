@@ -73,7 +73,7 @@ impl App {
     /// The models that a workflow needs, each once; those of a step's phase where the step names none.
     pub(crate) fn models_of<'a>(&'a self, workflow: &'a Workflow) -> Vec<&'a ModelName> {
         let mut models = Vec::new();
-        for step in &workflow.steps {
+        for step in workflow.steps.iter().flat_map(|step| std::iter::once(step).chain(&step.on_failure)) {
             let of_phase = || self.settings.phases.iter().find(|phase| phase.name == step.phase);
             let model = step.model.as_ref().or_else(|| of_phase().map(|phase| &phase.model));
             models.extend(model.filter(|model| !models.contains(model)));
