@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 use crate::journal::Journal;
 
 /// The way to the journal. It is opened when something happens that it keeps: who only looks writes no file.
+#[expect(clippy::struct_excessive_bools, reason = "one thing that the journal is told each")]
 pub struct Journals {
     open: Option<Box<dyn FnOnce() -> Option<Journal> + Send>>,
     journal: Option<Journal>,
@@ -49,12 +50,12 @@ impl Journals {
 
     /// The same, kept fresh from now on: what other instances do is seen within half a second.
     pub(super) fn watched(&mut self) -> Option<&mut Journal> {
-        let watched = self.watched;
+        let told = self.watched;
         let journal = self.get()?;
         // A full queue is the journal's own trouble: it is told again at the next turn.
-        let watches = watched || journal.watch(true).is_ok();
-        self.watched = watches;
-        self.journal.as_mut().filter(|_| watches)
+        let follows = told || journal.watch(true).is_ok();
+        self.watched = follows;
+        self.journal.as_mut().filter(|_| follows)
     }
 
     /// The past of `server` comes from now on; who may keep it watches it and stands by to be its keeper.

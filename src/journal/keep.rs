@@ -45,12 +45,12 @@ pub(super) fn write(
         }
     }
     let since = pruned.records.map(|before| before + records.len());
-    let prunes = since.is_none_or(|since| since >= PRUNE);
-    if prunes {
+    let is_time = since.is_none_or(|since| since >= PRUNE);
+    if is_time {
         prune(&transaction, now, ROWS)?;
     }
     transaction.commit()?;
-    pruned.records = Some(since.filter(|_| !prunes).unwrap_or(0));
+    pruned.records = Some(since.filter(|_| !is_time).unwrap_or(0));
     Ok(())
 }
 

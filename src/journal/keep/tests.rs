@@ -189,11 +189,11 @@ async fn a_swap_that_was_ours_is_no_swap_of_another_client() {
         let mut book = open(&place);
         put(&mut book, &strangers);
         if first {
-            put(&mut book, &[ours.clone()]);
+            put(&mut book, std::slice::from_ref(&ours));
             put(&mut book, &seen);
         } else {
             put(&mut book, &seen);
-            put(&mut book, &[ours.clone()]);
+            put(&mut book, std::slice::from_ref(&ours));
         }
         let left: Vec<Timestamp> = asked(&place, all()).await.iter().map(|record| record.at).collect();
         assert_eq!(left, [110, 103, 101, 100, 90].map(later), "{first}");
