@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use crate::journal::Journal;
 
 /// The way to the journal. It is opened when something happens that it keeps: who only looks writes no file.
-#[expect(clippy::struct_excessive_bools, reason = "each is one thing that the journal was told, or may be")]
+#[expect(clippy::struct_excessive_bools, reason = "one thing that the journal is told each")]
 pub struct Journals {
     open: Option<Box<dyn FnOnce() -> Option<Journal> + Send>>,
     journal: Option<Journal>,

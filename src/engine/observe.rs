@@ -10,7 +10,8 @@ use crate::residency::host::Runner;
 use crate::residency::name::ModelName;
 use crate::residency::timing::{Moment, Reading};
 
-/// A runner that never was seen is dead when this many looks did not find it: the first may have begun before it did.
+/// A runner is dead when this many looks did not find it, and the server listed it between the last two: the first look
+/// may have begun before the runner did, and what is evicted is listed a moment longer than its runner lives.
 const SURELY: u32 = 2;
 
 /// What happened to which model.
@@ -150,6 +151,8 @@ pub(crate) fn tags(known: &mut Known, fresh: BTreeMap<ModelName, Installed>, now
 pub(crate) fn runners(known: &mut Known, fresh: Reading<Vec<Runner>>, asked: &Asked) -> Vec<Seen> {
     let mut seen = Vec::new();
     let at = fresh.at;
+    let last = known.runners.as_ref().map(|reading| reading.at);
+    let listed_since = last.zip(known.ps_at).is_some_and(|(last, ps)| ps.mono >= last.mono);
     known.runners = Some(fresh);
     let names: Vec<ModelName> = known.installed.keys().cloned().collect();
     for name in names {
@@ -161,7 +164,8 @@ pub(crate) fn runners(known: &mut Known, fresh: Reading<Vec<Runner>>, asked: &As
         let findable = visible && known.weights(&name).is_some() && known.details(&name).format == "gguf";
         if let Some(running) = known.running.get_mut(&name) {
             running.unseen = if none { running.unseen + 1 } else { 0 };
-            let is_dead = none && (running.pid.is_some() || (findable && running.unseen >= SURELY));
+            let is_missed = running.unseen >= SURELY && listed_since;
+            let is_dead = none && is_missed && (running.pid.is_some() || findable);
             match runner {
                 Some((pid, _)) => {
                     running.pid = Some(pid);
@@ -272,6 +276,9 @@ mod tests {
     fn a_runner_that_was_dead_before_we_looked_is_a_ghost_at_the_second_look() {
         let mut known = known("gguf");
         assert_eq!(look(&mut known, &["a"]), []);
+        // Its runner is gone, and the server was not asked since: it may be evicted.
+        assert_eq!(look(&mut known, &["a"]), []);
+        known.ps_at = Some(now());
         assert_eq!(look(&mut known, &["a"]), [(Some(name("b")), What::RunnerDied)]);
         assert_eq!(look(&mut known, &["a"]), []);
         look(&mut known, &["a", "b"]);

@@ -166,7 +166,7 @@ fn line_of(at: String, swap: &SwapRecord) -> Line {
     let mut what = Vec::new();
     if !swap.displaced.is_empty() {
         let names: Vec<String> = swap.displaced.iter().map(name).collect();
-        what.push(format!("for {}", names.join(", ")));
+        what.push(format!("in place of {}", names.join(", ")));
     }
     match swap.way {
         Way::Off => {}
@@ -182,9 +182,9 @@ fn line_of(at: String, swap: &SwapRecord) -> Line {
     match &swap.ended {
         Ended::Ready => {}
         Ended::Failed { stage, why } => {
-            what.push(format!("failed while: {}: {}", stage.word(), printable(why)));
+            what.push(format!("{} failed: {}", stage.word(), printable(why)));
         }
-        Ended::Cancelled { stage } => what.push(format!("cancelled while: {}", stage.word())),
+        Ended::Cancelled { stage } => what.push(format!("{} cancelled", stage.word())),
     }
     [at, took, ram, name(&swap.model), what.join(", ")]
 }

@@ -76,7 +76,13 @@ fn some() -> Vec<Record> {
 
 #[test]
 fn each_swap_is_a_line_and_what_was_only_watched_is_marked() {
-    insta::assert_snapshot!(table_of(&some(), None), @"");
+    insta::assert_snapshot!(table_of(&some(), None), @r#"
+    WHEN                 TOOK    RAM  MODEL             WHAT
+    12:00:00           4.12 s    0 %  qwen2.5-coder:7b  in place of deepseek-r1:14b, read beside, unload 0.09 s, load 4.00 s
+    11:59:00          ~12.3 s  ~40 %  openthinker3-7b
+    11-23 12:00                 99 %  deepseek-r1:14b   load failed: no room, "sorry"
+    2025-10-20 12:00        ?      ?  a
+    "#);
 }
 
 #[test]
@@ -96,7 +102,11 @@ fn swaps_to_and_fro_are_one_line_with_their_median() {
         })
         .collect();
     records.push(record(3000, Happened::Swap(swap("deepseek-r1:14b", 1000))));
-    insta::assert_snapshot!(table_of(&records, None), @"");
+    insta::assert_snapshot!(table_of(&records, None), @"
+    WHEN         TOOK   RAM  MODEL                                   WHAT
+    12:00:00  ~0.86 s        qwen2.5-coder:7b ⇄ openthinker3-7b ×14  since 11:47:00, the median
+    11:10:00   1.00 s  99 %  deepseek-r1:14b
+    ");
 }
 
 #[test]
@@ -121,7 +131,18 @@ fn departures_uses_and_phases_have_their_words() {
         Happened::Used { model: model("a"), idle: None },
     ];
     let records: Vec<Record> = (0..).step_by(60).zip(happened).map(|(ago, what)| record(ago, what)).collect();
-    insta::assert_snapshot!(table_of(&records, None), @"");
+    insta::assert_snapshot!(table_of(&records, None), @"
+    WHEN        TOOK  RAM  MODEL             WHAT
+    12:00:00  0.62 s       qwen2.5-coder:7b  phase coding of run 7, then openthinker3-7b
+    11:59:00  0.62 s       qwen2.5-coder:7b  end of run 7
+    11:58:00               a                 unloaded
+    11:57:00               a                 evicted for b
+    11:56:00               a                 evicted
+    11:55:00               a                 expired
+    11:54:00               a                 its runner died
+    11:53:00               a                 used after 5:00
+    11:52:00               a                 used
+    ");
 }
 
 #[test]

@@ -137,6 +137,11 @@ impl Manager {
         // What is seen to go and to come at one look was not timed.
         let began = [began, first_gone.filter(|gone| gone.mono < seen.mono)];
         let began = began.into_iter().flatten().min_by_key(|at| at.mono);
+        // A reading of the time when it was not loaded yet, and nobody saw it load.
+        let read_at = known.cached(model).1;
+        let is_of_before =
+            self.chronicle.others.looked.zip(read_at).is_some_and(|(looked, at)| at.mono <= looked.mono);
+        let from_ram = from_ram.or_else(|| known.percent_cached(model).filter(|_| is_of_before));
         let total = began.map(|began| ended.since(began.mono)).filter(|total| !total.is_zero());
         let blobs: Bytes = known.blobs(model).iter().map(|blob| blob.size).sum();
         let whole = match known.installed.get(model) {
