@@ -1,6 +1,7 @@
 //! Acts as a state machine: what is sent when, and when it is done. It does no I/O; the manager carries out its
 //! [`Job`]s and tells it the answers.
 
+mod goal;
 mod job;
 mod plan;
 mod stopwatch;

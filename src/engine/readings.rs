@@ -35,9 +35,7 @@ impl Manager {
         }
         let period = if self.is_busy() { PAGES_BUSY } else { PAGES_PERIOD };
         self.due.pages = Moment { mono: now.mono + period, ..now };
-        // The one that is asked about first.
-        let first = self.known.looked_at.iter();
-        let names: Vec<ModelName> = first.chain(self.known.installed.keys()).cloned().collect();
+        let names: Vec<ModelName> = self.known.installed.keys().cloned().collect();
         pages.ask(ask::readable(&self.known, &names), false);
     }
 

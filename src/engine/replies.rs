@@ -44,7 +44,10 @@ impl Manager {
                 };
                 (self.known.files, self.known.files_owner) = (found.files, found.owner);
                 self.due.pages = now;
-                self.ask_pages(now);
+                // Who waits, waits for one model; the others have time until the next poll.
+                if let Some(model) = self.known.looked_at.clone() {
+                    self.look_at(&model);
+                }
             }
             Reply::Asked { id, pids } => self.asked(id, &pids),
             Reply::Evicted { id, answer } => self.evicted(id, &answer),

@@ -1,5 +1,6 @@
 //! One act from the asking to its end, and on to when its record can be kept.
 
+use super::goal::Goal;
 use super::job::{First, first, load_job};
 use super::plan::{objection, plan};
 use super::words::{left, offer};
@@ -19,15 +20,6 @@ use crate::residency::timing::Moment;
 
 /// Snapshots that may pass after an answer before what they do not show counts as failed.
 pub(super) const PATIENCE: u32 = 5;
-
-/// What a snapshot must show for the act to be done.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Goal {
-    Gone,
-    Forever,
-    NotForever,
-    Renewed { from: Option<Expiry> },
-}
 
 /// How far an act is inside.
 #[derive(Debug, Clone, PartialEq)]
@@ -308,16 +300,7 @@ impl Tracked {
             return None;
         }
         let running = known.running_as(&self.act.model);
-        let forever = running.is_some_and(|running| running.expiry == Expiry::Never);
-        let shown = match goal {
-            Goal::Gone => running.is_none(),
-            Goal::Forever => forever,
-            Goal::NotForever => running.is_some() && !forever,
-            Goal::Renewed { from } => running.is_some_and(|running| {
-                Some(running.expiry) != from || forever || running.expiry.is_past(now.wall)
-            }),
-        };
-        if shown {
+        if goal.is_shown(running, now) {
             self.done(now);
         } else if goal == Goal::Gone {
             // An unload ends when the model's work ends, however long that takes.
