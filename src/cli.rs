@@ -277,8 +277,12 @@ impl Sub {
             Sub::Warm(listed) => Some((ActKind::Warm, listed.resolved(preload))),
             Sub::Hold { listed, .. } => Some((ActKind::Hold, listed.resolved(preload))),
             Sub::Drop(models) => Some((ActKind::Drop, models.clone())),
-            Sub::Swap(_) | Sub::Bench(_) | Sub::Flow(_) => None,
-            Sub::Status { .. } | Sub::Config { .. } | Sub::Demo { .. } => None,
+            Sub::Swap(_)
+            | Sub::Bench(_)
+            | Sub::Flow(_)
+            | Sub::Status { .. }
+            | Sub::Config { .. }
+            | Sub::Demo { .. } => None,
         }
     }
 }

@@ -108,7 +108,7 @@ pub fn loads(runs: &[BenchRun]) -> Vec<ModelLoads> {
     }
     let of_model = |name: &ModelName| {
         let valid = || runs.iter().filter(|run| run.model == *name && run.took.is_ok());
-        let newest = valid().last()?;
+        let newest = valid().next_back()?;
         let kinds: Vec<(Kind, Spread)> = Kind::WAYS
             .into_iter()
             .filter_map(|kind| {

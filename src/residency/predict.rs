@@ -123,14 +123,14 @@ impl Learned {
     fn seconds(&self, asked: &Asked<'_>) -> Option<f64> {
         let unload = if asked.displaces { self.unload.unwrap_or(0.0) } else { 0.0 };
         let load = match asked.disk {
-            Some(disk) => self.from_tiers(asked, disk)?,
-            None => self.from_habit(asked.model)?,
+            Some(disk) => self.by_tiers(asked, disk)?,
+            None => self.by_habit(asked.model)?,
         };
         Some(load + unload)
     }
 
     /// By the prices of what is where, corrected by how this model's own loads differed from them.
-    fn from_tiers(&self, asked: &Asked<'_>, disk: f64) -> Option<f64> {
+    fn by_tiers(&self, asked: &Asked<'_>, disk: f64) -> Option<f64> {
         let own = self.loads.iter().find(|load| load.model == *asked.model);
         let mode = own.or(self.loads.first())?.mode;
         let (fitted, prices) =
@@ -167,7 +167,7 @@ impl Learned {
 
     /// Where RAM cannot be read: what the model's own loads took, if they all took about the same. If they did not,
     /// nobody can say whether the next one waits for the disk.
-    fn from_habit(&self, model: &ModelName) -> Option<f64> {
+    fn by_habit(&self, model: &ModelName) -> Option<f64> {
         let own = self.loads.iter().filter(|load| load.model == *model && load.disk.is_none());
         let mut seconds: Vec<f64> = own.take(5).map(|load| load.seconds).collect();
         let median = median(&mut seconds)?;
