@@ -116,6 +116,11 @@ pub(crate) fn script_name(name: &ModelName) -> &str {
     name.as_str().strip_suffix(":latest").unwrap_or(name.as_str())
 }
 
+/// A ratio or a rate as JSON has it, to the thousandth.
+pub(crate) fn thousandths(figure: f64) -> f64 {
+    (figure * 1e3).round() / 1e3
+}
+
 /// Seconds as JSON has them: a number, to the millisecond.
 pub(crate) fn seconds(duration: Duration) -> Value {
     ((duration.as_secs_f64() * 1e3).round() / 1e3).into()

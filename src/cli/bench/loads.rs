@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::grid::{Grid, csv_cell};
 use super::setting::Setting;
-use crate::cli::status::{SCHEMA_VERSION, script_name, seconds};
+use crate::cli::status::{SCHEMA_VERSION, script_name, seconds, thousandths};
 use crate::residency::bench::{Bench, BenchRun, BenchState, Kind};
 use crate::residency::compare::{ModelLoads, Spread, loads};
 use crate::residency::host::LoadMode;
@@ -93,9 +93,9 @@ pub fn json(bench: &Bench, setting: &Setting) -> Value {
             "model": script_name(&loads.model),
             "size_bytes": loads.size,
             "load_mode": mode(loads.mode),
-            "cold_over_warm": loads.times,
+            "cold_over_warm": loads.times.map(thousandths),
             "kinds": loads.kinds.iter().map(|(kind, spread)| {
-                (kind.word().to_owned(), spread_json(spread, loads.times_size(spread)))
+                (kind.word().to_owned(), spread_json(spread, spread.rate(loads.size)))
             }).collect::<serde_json::Map<_, _>>(),
         })).collect::<Vec<_>>(),
         "runs": bench.runs.iter().map(|run| json!({
@@ -119,14 +119,8 @@ pub fn spread_json(spread: &Spread, rate: Option<f64>) -> Value {
         "least_seconds": seconds(spread.least),
         "most_seconds": seconds(spread.most),
         "runs": spread.runs,
-        "gb_per_second": rate,
+        "gb_per_second": rate.map(thousandths),
     })
-}
-
-impl ModelLoads {
-    fn times_size(&self, spread: &Spread) -> Option<f64> {
-        spread.rate(self.size)
-    }
 }
 
 fn heading(bench: &Bench, setting: &Setting, cooldown: Duration) -> Vec<(&'static str, String)> {

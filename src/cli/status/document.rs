@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json as object};
 
 use super::words::{is_estimate, preloaded, processor, ram_unknown, state_key, vram_model};
-use super::{SCHEMA_VERSION, age, script_name, seconds};
+use super::{SCHEMA_VERSION, age, script_name, seconds, thousandths};
 use crate::residency::expiry::Expiry;
 use crate::residency::forecast::Forecast;
 use crate::residency::hold::How;
@@ -167,7 +167,7 @@ fn model(server: &Server, model: &Model, now: Moment) -> Value {
     say("forecast", model.forecast.as_ref().map(forecast).into());
     // An estimate, learned from loads before; the error is a share of what was measured.
     say("to_vram_seconds", model.to_vram.map(|said| seconds(said.took)).into());
-    say("to_vram_error", model.to_vram.and_then(|said| said.error).map(share).into());
+    say("to_vram_error", model.to_vram.and_then(|said| said.error).map(thousandths).into());
     say("loaded", model.loaded.is_some().into());
     if let Some(loaded) = &model.loaded {
         map.append(&mut load(loaded, now));
@@ -221,11 +221,6 @@ fn blob(blob: &Blob) -> Value {
     // Equal stretches from the beginning on, each in whole percents.
     put(&mut map, "map", blob.map.map(|map| map.cells().map(Value::from).collect::<Value>()), why);
     map.into()
-}
-
-/// A share to the thousandth.
-fn share(share: f64) -> f64 {
-    (share * 1e3).round() / 1e3
 }
 
 fn forecast(forecast: &Forecast) -> Value {

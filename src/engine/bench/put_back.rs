@@ -50,16 +50,13 @@ impl Found {
         }
         // What is in RAM first: then what is loaded need not wait for the disk either.
         for name in &self.warm {
-            let is_warm =
-                find(&handle.snapshot(), name).is_none_or(Model::needs_no_disk);
+            let is_warm = find(&handle.snapshot(), name).is_none_or(Model::needs_no_disk);
             if !is_warm {
                 tried(&mut acts, ActKind::Warm, name, &mut left).await;
             }
         }
         for (name, pinned, keep_alive) in &self.loaded {
-            let now = |of: fn(&crate::residency::snapshot::Model) -> bool| {
-                find(&handle.snapshot(), name).is_some_and(of)
-            };
+            let now = |of: fn(&Model) -> bool| find(&handle.snapshot(), name).is_some_and(of);
             if *pinned {
                 if !now(|model| model.pinned) {
                     tried(&mut acts, ActKind::Pin, name, &mut left).await;

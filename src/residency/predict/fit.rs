@@ -96,11 +96,12 @@ fn solve(matrix: &[[f64; PRICES]; PRICES], right: &[f64; PRICES], free: &[usize]
         if rows[step][step].abs() < 1e-12 {
             return None;
         }
-        for row in step + 1..rows.len() {
-            let factor = rows[row][step] / rows[step][step];
-            let (above, below) = rows.split_at_mut(row);
-            for (cell, upper) in below[0].iter_mut().zip(&above[step]).take(free.len() + 1).skip(step) {
-                *cell -= factor * upper;
+        let (above, below) = rows.split_at_mut(step + 1);
+        let pivot = &above[step];
+        for row in below {
+            let factor = row[step] / pivot[step];
+            for (cell, above) in row.iter_mut().zip(pivot).skip(step) {
+                *cell -= factor * above;
             }
         }
     }

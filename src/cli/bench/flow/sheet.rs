@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::cli::bench::grid::{Grid, csv_cell};
 use crate::cli::bench::loads::{spread, spread_json};
 use crate::cli::bench::setting::Setting;
-use crate::cli::status::{SCHEMA_VERSION, script_name, seconds};
+use crate::cli::status::{SCHEMA_VERSION, script_name, seconds, thousandths};
 use crate::residency::bench::BenchState;
 use crate::residency::bytes::Bytes;
 use crate::residency::compare::{Comparison, FlowTimes, Spread, flows};
@@ -37,9 +37,8 @@ pub fn markdown(comparison: &Comparison, setting: &Setting) -> String {
     let mut text = grid(&times).markdown();
     text.push('\n');
     for claim in claims(&times) {
-        let _ = writeln!(text, "{claim}  ");
+        let _ = writeln!(text, "- {claim}");
     }
-    text.push('\n');
     for (what, words) in heading(comparison, setting) {
         let _ = writeln!(text, "- {what}: {words}");
     }
@@ -119,14 +118,14 @@ pub fn json(comparison: &Comparison, setting: &Setting) -> Value {
             "model": script_name(&step.model),
             "swap": three(&step.swap),
             "work": step.work.map(|work| spread_json(&work, None)),
-            "hidden_share": step.hidden,
+            "hidden_share": step.hidden.map(thousandths),
         })).collect::<Vec<_>>(),
         "swaps": three(&times.swaps),
         "totals": three(&times.totals),
-        "cold_over_lookahead": times.times,
-        "swaps_cold_over_lookahead": times.swap_times,
-        "hidden_share": times.hidden,
-        "lookahead_over_warm": times.beside_warm,
+        "cold_over_lookahead": times.times.map(thousandths),
+        "swaps_cold_over_lookahead": times.swap_times.map(thousandths),
+        "hidden_share": times.hidden.map(thousandths),
+        "lookahead_over_warm": times.beside_warm.map(thousandths),
         "runs": comparison.runs.iter().map(|run| json!({
             "manner": run.flow.manner.word(),
             "thrown_away": run.thrown,
