@@ -68,7 +68,7 @@ Examples:
   resident warm --all                        read the preload list into RAM, so that loads do not wait for the disk
   resident hold qwen2.5-coder:7b             the same, and keep it there until Ctrl-C
   resident drop --yes deepseek-r1:14b        take its files out of RAM
-  resident phase execution --next debugging   make a phase's model ready; a dashboard warms what comes next
+  resident phase execution --run 7           what an agent calls between its steps: the phase's model is ready then
   resident history --since 1d                every load and swap of the last day, and how long it took
   resident history --today                   today's swaps in one line, and what they would have cost from the disk
   resident bench --markdown                  cold and warm loads beside each other, as a table to paste

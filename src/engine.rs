@@ -53,7 +53,6 @@ pub use tier::RamTier;
 
 /// What a front end may ask for.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "few of them wait, and none for long")]
 pub enum Command {
     /// Carry out an act; its progress is in the snapshot's acts.
     Act {

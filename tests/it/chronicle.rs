@@ -90,10 +90,8 @@ impl Place {
             }
         };
         let found = tokio::time::timeout(Duration::from_secs(60), looking).await;
-        match found {
-            Ok(records) => records,
-            Err(_) => panic!("no {what}: {:#?}", self.records().await),
-        }
+        let Ok(records) = found else { panic!("no {what}: {:#?}", self.records().await) };
+        records
     }
 }
 
