@@ -149,7 +149,11 @@ impl Manager {
             return reach != std::mem::discriminant(&self.known.reach);
         }
         let is_there = !matches!(self.known.reach, Reach::Connecting);
-        if is_there && self.known.version.is_none() && !self.due.version_sent {
+        if is_there
+            && self.known.version.is_none()
+            && !self.due.version_sent
+            && now.mono >= self.due.version.mono
+        {
             self.due.version_sent = true;
             self.flying.spawn(ask::version(self.client.clone()));
         }

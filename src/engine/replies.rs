@@ -26,8 +26,9 @@ impl Manager {
             Reply::Ps { answer, at } => self.ps(answer, at),
             Reply::Version(answer) => {
                 self.due.version_sent = false;
-                if let Ok(version) = answer {
-                    self.known.version = Some(version);
+                match answer {
+                    Ok(version) => self.known.version = Some(version),
+                    Err(_) => self.due.version = Moment { mono: now.mono + TAGS_RETRY, ..now },
                 }
             }
             Reply::Tags(answer) => self.tags(answer, now),
