@@ -92,7 +92,7 @@ impl Place {
         let found = tokio::time::timeout(Duration::from_secs(60), looking).await;
         match found {
             Ok(records) => records,
-            Err(_) => panic!("no {what}: {:#?}", self.records().await),
+            Err(tokio::time::error::Elapsed { .. }) => panic!("no {what}: {:#?}", self.records().await),
         }
     }
 }
