@@ -154,6 +154,19 @@ fn resident_memory(process: &Path) -> (Bytes, Bytes) {
     (field("RssAnon:").unwrap_or_default(), field("RssFile:").unwrap_or_default())
 }
 
+/// How long a process runs already; `None` where that is not told.
+pub fn age(proc: &Path, pid: u32) -> Option<Duration> {
+    let stat = fs::read(proc.join(pid.to_string()).join("stat")).ok()?;
+    // The name before it may hold anything, brackets and spaces too. Field 22, counted from the third.
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let fields = std::str::from_utf8(&stat[end + 1..]).ok()?;
+    let started: f64 = fields.split_ascii_whitespace().nth(22 - 3)?.parse().ok()?;
+    let uptime = fs::read_to_string(proc.join("uptime")).ok()?;
+    let uptime: f64 = uptime.split_ascii_whitespace().next()?.parse().ok()?;
+    let ticks = u32::try_from(rustix::param::clock_ticks_per_second()).ok()?;
+    Duration::try_from_secs_f64(uptime - started / f64::from(ticks)).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,6 +212,23 @@ mod tests {
 
     fn is(pid: u32, blob: &str, anonymous: u64) -> (u32, String, u64) {
         (pid, blob.to_owned(), anonymous)
+    }
+
+    #[test]
+    fn the_age_of_a_process_is_what_the_machine_is_older_than_its_start() {
+        let proc = tempfile::tempdir().unwrap();
+        let directory = proc.path().join("7");
+        fs::create_dir(&directory).unwrap();
+        let stat = "7 (a) S b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4700 99 1\n";
+        fs::write(directory.join("stat"), stat).unwrap();
+        assert_eq!(age(proc.path(), 7), None);
+        fs::write(proc.path().join("uptime"), "100.00 800.00\n").unwrap();
+        let ticks = f64::from(u32::try_from(rustix::param::clock_ticks_per_second()).unwrap());
+        assert_eq!(age(proc.path(), 7), Duration::try_from_secs_f64(100.0 - 4700.0 / ticks).ok());
+        assert_eq!(age(proc.path(), 8), None);
+        // A machine that says it is younger than what runs on it.
+        fs::write(proc.path().join("uptime"), "1.00 800.00\n").unwrap();
+        assert_eq!(age(proc.path(), 7), None);
     }
 
     #[test]

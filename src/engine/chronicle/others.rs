@@ -4,9 +4,11 @@
 //! Part of the manager. It reads the events that `observe` makes.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::engine::manager::Manager;
+use crate::probe::runner;
 use crate::residency::act::ActState;
 use crate::residency::bytes::Bytes;
 use crate::residency::event::What;
@@ -37,6 +39,8 @@ pub(crate) struct Others {
     died: HashSet<ModelName>,
     /// When the runner of a load that is not ours was seen ready.
     ready: HashMap<ModelName, Moment>,
+    /// The reading of the runners that this was taken from.
+    runners_at: Option<Moment>,
     /// When each model was last seen in use.
     used: HashMap<ModelName, Moment>,
     /// The latest `/api/ps` answer that uses were taken from, and the one before.
@@ -118,8 +122,8 @@ impl Manager {
         }
         if keeps {
             self.write_down_uses();
+            self.note_ready_runners();
         }
-        self.note_ready_runners();
     }
 
     /// Another client's load: from the old runner gone, or the new one seen, until the new one was ready.
@@ -134,8 +138,14 @@ impl Manager {
     ) {
         let known = &self.known;
         let first_gone = displaced.iter().map(|departed| departed.at).min_by_key(|at| at.mono);
-        // What is seen to go and to come at one look was not timed.
-        let began = [began, first_gone.filter(|gone| gone.mono < seen.mono)];
+        // What is seen to go and to come at one look was not timed; nor is a load of which only the server's next answer
+        // told, up to a second later.
+        let is_close = began.is_some() || ended != seen;
+        let began = [
+            began,
+            first_gone.filter(|gone| gone.mono < seen.mono),
+            self.runner_began(model).filter(|_| is_close),
+        ];
         let began = began.into_iter().flatten().min_by_key(|at| at.mono);
         // A reading of the time when it was not loaded yet, and nobody saw it load.
         let read_at = known.cached(model).1;
@@ -168,6 +178,14 @@ impl Manager {
             ended: Ended::Ready,
         };
         self.record_at(began.unwrap_or(seen).wall, Happened::Swap(swap));
+    }
+
+    /// When the runner of a model began, if it can be seen and is a young one: its load did.
+    fn runner_began(&self, model: &ModelName) -> Option<Moment> {
+        let now = self.now();
+        let age = runner::age(Path::new("/proc"), self.known.runner(model)?.pid)?;
+        let began = now.mono.checked_sub(age).filter(|_| age < FORGET)?;
+        Some(Moment { mono: began, wall: now.wall.saturating_sub(age).ok()? })
     }
 
     /// Uses that the latest answer of the server shows, but for those that an act of ours is.
@@ -208,10 +226,18 @@ impl Manager {
 
     /// When the runner of another client's load is seen ready: sooner than the server lists it.
     fn note_ready_runners(&mut self) {
-        let Some(at) = self.known.runners.as_ref().map(|reading| reading.at) else { return };
-        for (model, _) in self.known.loading.iter().filter(|(_, load)| !load.ours) {
-            if self.known.runner(model).and_then(|runner| runner.ready) == Some(true) {
-                self.chronicle.others.ready.entry(model.clone()).or_insert(at);
+        let known = &self.known;
+        let Some(at) = known.runners.as_ref().map(|reading| reading.at) else { return };
+        if self.chronicle.others.runners_at.replace(at) == Some(at) {
+            return;
+        }
+        let is_ready = |model: &ModelName| known.runner(model).and_then(|runner| runner.ready) == Some(true);
+        let ready = &mut self.chronicle.others.ready;
+        ready.retain(|model, _| is_ready(model));
+        let ours = |model| known.loading.get(model).is_some_and(|load| load.ours);
+        for model in known.installed.keys() {
+            if !known.running.contains_key(model) && !ours(model) && is_ready(model) {
+                ready.entry(model.clone()).or_insert(at);
             }
         }
     }
