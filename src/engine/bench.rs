@@ -23,6 +23,9 @@ use crate::residency::tier::Cached;
 /// As many runs of one kind in a row may be thrown away before the bench gives up.
 pub const STRIKES: u32 = 3;
 
+/// How long a runner is looked for; where processes are hidden it is never seen.
+const RUNNER: Duration = Duration::from_secs(3);
+
 /// What is to be measured.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -271,16 +274,30 @@ impl Measuring {
         }
         self.doing(doing("loading"));
         let (act, _) = self.acts.swap(model, kind.way()).await?;
-        let snapshot = self.acts.settled().await?;
+        self.acts.settled().await?;
         // What the swap itself saw when it began is younger than what was seen before.
         run.before = act.swap.as_ref().map(|swap| swap.plan.before).or(run.before);
-        let runner = find(&snapshot, model).and_then(|model| model.loaded.as_ref()?.runner.as_ref());
-        run.mode = runner.map_or(LoadMode::Unknown, |runner| runner.load_mode);
+        run.mode = self.mode(model).await;
         run.took = match run.before.as_ref().and_then(why_not) {
             Some(why) => Err(why),
             None => took(&act, kind),
         };
         Ok(run)
+    }
+
+    /// How the runner reads the file, seen once for each model: the runners are looked for every few seconds.
+    async fn mode(&mut self, model: &ModelName) -> LoadMode {
+        let known = |run: &&BenchRun| run.model == *model && run.mode != LoadMode::Unknown;
+        if let Some(run) = self.tell.borrow().runs.iter().find(known) {
+            return run.mode;
+        }
+        let mode = |snapshot: &Arc<Snapshot>| {
+            let runner = find(snapshot, model)?.loaded.as_ref()?.runner.as_ref()?;
+            Some(runner.load_mode).filter(|mode| *mode != LoadMode::Unknown)
+        };
+        let seen = self.acts.handle.snapshots.wait_for(|snapshot| mode(snapshot).is_some());
+        let seen = tokio::time::timeout(RUNNER, seen).await;
+        seen.ok().and_then(Result::ok).and_then(|snapshot| mode(&snapshot)).unwrap_or(LoadMode::Unknown)
     }
 
     /// Why the load would not begin as it should, by the latest look.

@@ -89,13 +89,13 @@ impl Learned {
 
     fn of_loads(loads: &[Load]) -> Learned {
         let points = |mode: Option<LoadMode>| -> Vec<Point> {
-            let of_mode = loads.iter().filter(|load| mode.is_none_or(|mode| load.mode == mode));
+            let of_mode = loads.iter().filter(|load| load.is_like(mode));
             of_mode.filter_map(Load::point).take(LATEST).collect()
         };
         let mut fits: Vec<(Option<LoadMode>, [f64; PRICES])> = Vec::new();
         for load in loads {
             let mode = Some(load.mode);
-            if fits.iter().all(|(known, _)| *known != mode) {
+            if load.mode != LoadMode::Unknown && fits.iter().all(|(known, _)| *known != mode) {
                 let points = points(mode);
                 if points.len() >= ENOUGH {
                     fits.push((mode, prices(&points)));
@@ -131,16 +131,11 @@ impl Learned {
 
     /// By the prices of what is where, corrected by how this model's own loads differed from them.
     fn by_tiers(&self, asked: &Asked<'_>, disk: f64) -> Option<f64> {
-        let own = self.loads.iter().find(|load| load.model == *asked.model);
-        let mode = own.or(self.loads.first())?.mode;
-        let (fitted, prices) =
-            self.fits.iter().find(|(fitted, _)| *fitted == Some(mode)).or(self.fits.last())?;
-        let like: Vec<&Load> = self
-            .loads
-            .iter()
-            .filter(|load| fitted.is_none_or(|mode| load.mode == mode))
-            .take(LATEST)
-            .collect();
+        let mut known = self.loads.iter().filter(|load| load.mode != LoadMode::Unknown);
+        let own = known.clone().find(|load| load.model == *asked.model);
+        let mode = own.or(known.next()).map(|load| load.mode);
+        let (fitted, prices) = self.fits.iter().find(|(fitted, _)| *fitted == mode).or(self.fits.last())?;
+        let like: Vec<&Load> = self.loads.iter().filter(|load| load.is_like(*fitted)).take(LATEST).collect();
         let share = share(disk, asked.whole);
         // A cold load is not guessed from warm ones, nor a warm one from cold ones.
         let seen = |is: fn(f64) -> bool| like.iter().any(|load| load.disk_share().is_some_and(is));
@@ -210,6 +205,11 @@ impl Load {
             seconds,
             unload,
         })
+    }
+
+    /// Whether it teaches something of loads in that mode; `None` is any. One whose runner was not seen may be of any.
+    fn is_like(&self, mode: Option<LoadMode>) -> bool {
+        mode.is_none_or(|mode| self.mode == mode || self.mode == LoadMode::Unknown)
     }
 
     fn point(&self) -> Option<Point> {

@@ -99,6 +99,20 @@ fn nothing_is_said_of_what_was_never_seen() {
 }
 
 #[test]
+fn loads_whose_runner_was_not_seen_count_for_every_mode_and_those_of_another_mode_do_not() {
+    let of = |mode: LoadMode, disk: f64, seconds: f64| SwapRecord {
+        mode,
+        ..load("a", 4.0, disk, Way::Off, seconds)
+    };
+    let unseen = [(4.0, 4.0), (4.0, 4.0), (0.0, 1.0)].map(|(disk, took)| of(LoadMode::Unknown, disk, took));
+    let seen = [0.0, 0.0, 0.0].map(|disk| of(LoadMode::Buffered, disk, 1.0));
+    let said = predict(&past(unseen.into_iter().chain(seen.clone())), "a", 4.0, 4.0).unwrap();
+    assert!((said - 4.0).abs() < 0.5, "{said}");
+    let mapped = [4.0, 4.0, 4.0].map(|disk| of(LoadMode::Mmap, disk, 2.0));
+    assert_eq!(predict(&past(mapped.into_iter().chain(seen)), "a", 4.0, 4.0), None);
+}
+
+#[test]
 fn a_model_of_its_own_kind_is_corrected() {
     let slow = |count: usize| {
         let others = five().swaps.into_iter().map(|(_, load)| load).rev().collect::<Vec<_>>();
