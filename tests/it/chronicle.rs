@@ -178,7 +178,7 @@ async fn a_departure_that_another_instance_asked_for_is_written_once() {
             next: None,
             swap: Duration::ZERO,
         };
-        one.handle.send(Command::Record(Happened::Phase(phase))).unwrap();
+        one.handle.send(Command::Phase(phase)).unwrap();
     }
     let is_phase = |record: &&Record| matches!(record.what, Happened::Phase(_));
     let records = place.until("two phases", |all| all.iter().filter(is_phase).count() == 2).await;
@@ -198,7 +198,7 @@ async fn what_was_asked_to_be_kept_just_before_the_end_is_kept() {
         next: Some(name(THINKER)),
         swap: Duration::from_millis(5),
     };
-    world.handle.send(Command::Record(Happened::Phase(phase.clone()))).unwrap();
+    world.handle.send(Command::Phase(phase.clone())).unwrap();
     drop(world);
     let records = place.until("the phase", |all| !all.is_empty()).await;
     assert_eq!(records[0].what, Happened::Phase(phase), "{}", path.display());
