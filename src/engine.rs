@@ -72,6 +72,8 @@ pub enum Command {
         /// What else.
         wish: Wish,
     },
+    /// Ask the journal for the past: predictions are learned from it. Whoever only looks asks where there is one.
+    Recall,
     /// Keep this in the journal: a phase of a workflow or of an agent's work.
     Phase(PhaseRecord),
     /// Cancel what runs or waits for this model.

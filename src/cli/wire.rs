@@ -13,7 +13,7 @@ use super::act::Request;
 use super::out::Out;
 use super::{Cli, Exit, Sub, act, bench, demo, flow, history, hold, phase, screen, state, status, swap};
 use crate::config::{Config, Memory, Strategy};
-use crate::engine::{self, Handle, Journals, Parts, RamTier, clock};
+use crate::engine::{self, Command, Handle, Journals, Parts, RamTier, clock};
 use crate::journal;
 use crate::ollama::{Client, Options};
 use crate::probe::gpu::{self, CardSource};
@@ -287,6 +287,10 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
     let handle = world.engine()?.start();
     Ok(match &cli.command {
         Some(Sub::Status { watch }) => {
+            // Who only looks makes no journal. A full queue leaves predictions unknown, as without one.
+            if state::journal_path(world.sim.is_some()).is_some_and(|path| path.exists()) {
+                let _ = handle.send(Command::Recall);
+            }
             let request = status::Request {
                 json: cli.flags.json,
                 watch: *watch,

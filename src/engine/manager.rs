@@ -225,6 +225,7 @@ impl Manager {
             self.follow_journal();
         }
         match command {
+            Command::Recall => self.follow_journal(),
             Command::Act { id, kind, model } if kind.is_of_ram() => self.take_ram_act(id, kind, model, ASKED),
             Command::Act { id, kind, model } => self.take_act(id, kind, model, Wish::default()),
             Command::Swap { id, model, wish } => self.take_act(id, ActKind::Swap, model, wish),
