@@ -47,6 +47,11 @@ impl Signals {
             _ = self.cont.recv() => Signal::CONT,
         }
     }
+
+    /// Waits for one that ends us.
+    pub(super) async fn to_end(&mut self) {
+        while matches!(self.next().await, Signal::TSTP | Signal::CONT) {}
+    }
 }
 
 impl Drop for Signals {
