@@ -81,7 +81,7 @@ pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
         tokio::select! { biased;
             () = job.end() => {}
             // Who asks twice does not want to wait.
-            () = signals.to_end() => {}
+            () = signals.end_us() => {}
         }
     }
     ended

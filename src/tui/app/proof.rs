@@ -49,7 +49,7 @@ impl App {
         self.may_measure(std::slice::from_ref(&model.name))?;
         let models = [model.name.clone()];
         let question = bench::question(self.server()?, &models, &Kind::PLAIN, RUNS);
-        self.measure(question, Effect::Bench(model.name))
+        self.measure(&question, Effect::Bench(model.name))
     }
 
     /// Compares the selected workflow; it unloads all and drops caches, so it asks.
@@ -60,10 +60,10 @@ impl App {
         let models: Vec<ModelName> = self.models_of(&workflow).into_iter().cloned().collect();
         self.may_measure(&models)?;
         let question = compare::question(self.server()?, &workflow.name, &models, RUNS);
-        self.measure(question, Effect::Compare(workflow))
+        self.measure(&question, Effect::Compare(workflow))
     }
 
-    fn measure(&mut self, question: String, then: Effect) -> Option<Effect> {
+    fn measure(&mut self, question: &str, then: Effect) -> Option<Effect> {
         if self.settings.confirm == Confirm::Never {
             self.layer = Layer::None;
             return Some(then);

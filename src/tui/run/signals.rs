@@ -49,7 +49,7 @@ impl Signals {
     }
 
     /// Waits for one that ends us.
-    pub(super) async fn to_end(&mut self) {
+    pub(super) async fn end_us(&mut self) {
         while matches!(self.next().await, Signal::TSTP | Signal::CONT) {}
     }
 }

@@ -239,7 +239,9 @@ fn what_cannot_be_measured_is_said_and_not_asked() {
     let cloud = |state| {
         on("llama3.1:8b", move |snapshot| {
             let models = &mut snapshot.servers[0].models;
-            models.iter_mut().for_each(|model| model.state = state);
+            for model in models {
+                model.state = state;
+            }
         })
     };
     assert!(refused(cloud(State::Cloud), "b").contains("cloud"));
