@@ -214,7 +214,8 @@ fn of_comparison<'a>(comparison: &'a Comparison, width: u16, theme: &Theme) -> V
     if comparison.state.is_over() {
         let wrap = |claim: String| format::wrap(&claim, width.saturating_sub(2), 2);
         let claims = times.claims().into_iter().flat_map(wrap);
-        lines.extend(claims.map(|claim| Line::Text(claim, theme.good)));
+        let style = if times.times.is_some() || times.swap_times.is_some() { theme.good } else { theme.text };
+        lines.extend(claims.map(|claim| Line::Text(claim, style)));
     }
     let scale = comparison.runs.iter().map(|run| run.flow.scale).find(|scale| *scale > 1);
     lines.extend(
