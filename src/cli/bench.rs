@@ -18,10 +18,12 @@ use super::{Exit, Flags};
 use crate::config::{Config, Confirm};
 use crate::engine::Handle;
 use crate::engine::bench::{self, Running};
-use crate::residency::bench::{Bench, BenchState, Kind};
+use crate::residency::bench::{
+    Bench, BenchState, COOLDOWN, Kind, RUNS, question, why_not_here, why_not_measured,
+};
 use crate::residency::keep_alive::parse_duration;
 use crate::residency::name::ModelName;
-use crate::residency::snapshot::{Server, Snapshot, State};
+use crate::residency::snapshot::{Server, Snapshot};
 use crate::residency::text::printable;
 
 /// How long memory, cards and page cache may take once the models are known.
@@ -51,9 +53,6 @@ pub struct How {
     #[command(flatten)]
     pub print: Print,
 }
-
-/// Runs of each kind unless said otherwise.
-pub const RUNS: u32 = 3;
 
 /// The pause before each run, and the form of the results.
 #[derive(Debug, Clone, Default, PartialEq, Args)]
@@ -85,7 +84,7 @@ pub enum Form {
 impl Print {
     /// The pause.
     pub fn cooldown(&self) -> Duration {
-        self.cooldown.unwrap_or(Duration::from_secs(1))
+        self.cooldown.unwrap_or(COOLDOWN)
     }
 
     /// The form; `None` where two were asked for.
@@ -173,23 +172,17 @@ pub(super) async fn known(handle: &mut Handle) -> Result<std::sync::Arc<Snapshot
         Ready::Ended => return Err((Exit::Failed, "the engine has stopped".to_owned())),
     }
     let snapshot = ready::readings(handle, Instant::now() + READINGS).await;
-    if snapshot.servers.first().is_some_and(|server| !server.local) {
-        let why = "the server is on another machine: what is in its RAM cannot be read, so no run can be shown to be \
-                   cold; run resident there";
-        return Err((Exit::Failed, why.to_owned()));
+    match snapshot.servers.first().and_then(why_not_here) {
+        Some(why) => Err((Exit::Failed, why.to_owned())),
+        None => Ok(snapshot),
     }
-    Ok(snapshot)
 }
 
 /// The models that are measured: those named, else those of the preload list, else all that can be.
 fn chosen(server: &Server, named: &[ModelName], listed: &[ModelName]) -> Result<Vec<ModelName>, String> {
     let can = |name: &ModelName| -> Result<(), &'static str> {
-        match server.model(name).map(|model| model.state) {
-            None => Err("is not installed on this server"),
-            Some(State::Cloud) => Err("runs in the cloud"),
-            Some(State::NotHere) => Err("has no files on this machine"),
-            Some(_) => Ok(()),
-        }
+        let model = server.model(name).ok_or("is not installed on this server")?;
+        why_not_measured(model).map_or(Ok(()), Err)
     };
     for name in named {
         can(name).map_err(|why| format!("{name} {why}"))?;
@@ -210,24 +203,6 @@ fn chosen(server: &Server, named: &[ModelName], listed: &[ModelName]) -> Result<
     };
     let found = [named, listed, &installed].into_iter().map(usable).find(|models| !models.is_empty());
     found.ok_or_else(|| "no model can be measured here: none has files on this machine".to_owned())
-}
-
-/// What will be disturbed, in a question.
-fn question(server: &Server, models: &[ModelName], kinds: &[Kind], runs: u32) -> String {
-    let loaded: Vec<String> = server
-        .models
-        .iter()
-        .filter(|model| model.loaded.is_some())
-        .map(|model| if model.pinned { format!("{} (pinned)", model.name) } else { model.name.to_string() })
-        .collect();
-    let unloads = if loaded.is_empty() { String::new() } else { format!("unloads {}, ", loaded.join(", ")) };
-    let names: Vec<String> = models.iter().map(ToString::to_string).collect();
-    let loads = models.len() * kinds.len() * runs as usize;
-    format!(
-        "bench {unloads}drops {} from RAM again and again, and loads {loads} times; afterwards what was loaded and \
-         pinned comes back",
-        names.join(", ")
-    )
 }
 
 /// Whether the user agrees.

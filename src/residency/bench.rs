@@ -6,7 +6,53 @@ use std::time::Duration;
 use super::bytes::Bytes;
 use super::host::LoadMode;
 use super::name::ModelName;
+use super::snapshot::{Model, Server, State};
 use super::swap::{Before, Way};
+
+/// Valid runs of each kind unless said otherwise; the median counts.
+pub const RUNS: u32 = 3;
+
+/// How long nothing is done before each run unless said otherwise.
+pub const COOLDOWN: Duration = Duration::from_secs(1);
+
+/// Why the loads of a model cannot be measured; `None` if they can.
+pub fn why_not_measured(model: &Model) -> Option<&'static str> {
+    match model.state {
+        State::Cloud => Some("runs in the cloud"),
+        State::NotHere => Some("has no files on this machine"),
+        _ => None,
+    }
+}
+
+/// Why nothing of a server can be measured; `None` if it can.
+pub fn why_not_here(server: &Server) -> Option<&'static str> {
+    (!server.local).then_some(
+        "the server is on another machine: what is in its RAM cannot be read, so no run can be shown to be cold; run \
+         resident there",
+    )
+}
+
+/// What a bench will disturb, to be asked first.
+pub fn question(server: &Server, models: &[ModelName], kinds: &[Kind], runs: u32) -> String {
+    let loads = models.len() * kinds.len() * runs as usize;
+    format!(
+        "bench {}, and loads {loads} times; afterwards what was loaded and pinned comes back",
+        disturbs(server, models)
+    )
+}
+
+/// `unloads qwen2.5-coder:7b (pinned), drops llama3.1:8b from RAM again and again`.
+pub(super) fn disturbs(server: &Server, models: &[ModelName]) -> String {
+    let loaded: Vec<String> = server
+        .models
+        .iter()
+        .filter(|model| model.loaded.is_some())
+        .map(|model| if model.pinned { format!("{} (pinned)", model.name) } else { model.name.to_string() })
+        .collect();
+    let unloads = if loaded.is_empty() { String::new() } else { format!("unloads {}, ", loaded.join(", ")) };
+    let names: Vec<String> = models.iter().map(ToString::to_string).collect();
+    format!("{unloads}drops {} from RAM again and again", names.join(", "))
+}
 
 /// How a measured load begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

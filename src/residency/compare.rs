@@ -1,14 +1,17 @@
 //! Comparisons: which measured runs count, and what they say beside each other.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bench::{BenchRun, BenchState, Kind};
+use super::bench::{BenchRun, BenchState, Kind, disturbs};
 use super::bytes::Bytes;
 use super::flow::{Flow, FlowState, Manner, StepState};
 use super::host::LoadMode;
 use super::name::ModelName;
+use super::snapshot::Server;
 use super::swap::{Before, Way};
+use super::text::printable;
 
 /// A load is cold if no more than these percent of its files were in RAM.
 pub const COLD_PERCENT: u8 = 1;
@@ -37,6 +40,12 @@ fn why_not(before: &Before, is_right: fn(u8) -> bool) -> Option<String> {
     let mark = if before.estimate { "~" } else { "" };
     (!is_right(percent)).then(|| format!("{mark}{percent} % of it was in RAM"))
 }
+
+/// What is said where no run may be compared with another.
+pub const NO_TWO_LOADS: &str = "no model has a valid cold and a valid warm run: nothing can be claimed";
+
+/// What is said where no manner may be compared with another.
+pub const NO_TWO_MANNERS: &str = "there is no valid run of two manners: nothing can be claimed";
 
 /// Several measurements of one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +82,17 @@ impl Spread {
     pub fn times(&self, other: &Spread) -> Option<f64> {
         let other = other.median.as_secs_f64();
         (other > 0.0).then(|| self.median.as_secs_f64() / other)
+    }
+}
+
+impl fmt::Display for Spread {
+    /// `4.21 s (4.02 to 4.60)`; of one run there is no spread.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [median, least, most] = [self.median, self.least, self.most].map(|time| time.as_secs_f64());
+        match self.runs {
+            1 => write!(f, "{median:.2} s"),
+            _ => write!(f, "{median:.2} s ({least:.2} to {most:.2})"),
+        }
     }
 }
 
@@ -165,6 +185,16 @@ impl Comparison {
     }
 }
 
+/// What a comparison of that workflow will disturb, to be asked first.
+pub fn question(server: &Server, workflow: &str, models: &[ModelName], rounds: u32) -> String {
+    format!(
+        "the comparison {}, and runs {} {} times with its work; afterwards what was loaded and pinned comes back",
+        disturbs(server, models),
+        printable(workflow),
+        Manner::ALL.len() * rounds as usize
+    )
+}
+
 /// Why a run of a workflow does not count; `None` if it does. A cold run is one whose every swap was cold.
 pub fn why_thrown(flow: &Flow) -> Option<String> {
     match &flow.state {
@@ -231,6 +261,39 @@ pub struct FlowTimes {
     pub hidden: Option<f64>,
     /// The waiting with lookahead over the waiting warm, both after the first step.
     pub beside_warm: Option<f64>,
+}
+
+impl FlowTimes {
+    /// What may be said, in sentences; only of manners that have valid runs.
+    pub fn claims(&self) -> Vec<String> {
+        let mut claims = Vec::new();
+        if let (Some(whole), Some(swaps)) = (self.times, self.swap_times) {
+            claims.push(format!(
+                "with lookahead the whole is {whole:.1}× as fast as cold, and the waiting for models {swaps:.1}×"
+            ));
+        }
+        let warm = |three: &[Option<Spread>; 3]| three[0].as_ref()?.times(three[1].as_ref()?);
+        if let (Some(whole), Some(swaps)) = (warm(&self.totals), warm(&self.swaps)) {
+            claims.push(format!(
+                "warm the whole is {whole:.1}× as fast as cold, and the waiting for models {swaps:.1}×"
+            ));
+        }
+        if let Some(hidden) = self.hidden {
+            claims.push(format!(
+                "after the first step, which nothing runs before, lookahead hid {:.0} % of the wait for the disk",
+                hidden * 100.0
+            ));
+        }
+        if let Some(beside) = self.beside_warm {
+            claims.push(format!(
+                "after the first step the waits with lookahead are {beside:.2}× those of a warm run"
+            ));
+        }
+        if claims.is_empty() {
+            claims.push(NO_TWO_MANNERS.to_owned());
+        }
+        claims
+    }
 }
 
 /// What the runs that count say.

@@ -23,6 +23,7 @@ mod flow;
 mod layer;
 mod leave;
 mod prompt;
+mod proof;
 mod ram;
 mod roam;
 mod settings;
@@ -31,6 +32,7 @@ pub(crate) use flow::Shown;
 pub use layer::Effect;
 pub(crate) use layer::{Ask, Layer};
 pub(crate) use prompt::{Asked, Prompt};
+pub(crate) use proof::Proof;
 pub use settings::Settings;
 
 /// Models whose bytes count: of the names that share a blob only the first.
@@ -86,6 +88,10 @@ pub struct App {
     pub(crate) ended: Option<ActId>,
     /// The workflow of ours that runs, or ran last and is still shown.
     pub(crate) flow: Option<Arc<Flow>>,
+    /// The measurement of ours that runs, or ran last and is still shown; then no workflow is.
+    pub(crate) proof: Option<Proof>,
+    /// The screen ends once what a measurement found is back.
+    pub(crate) leaving: bool,
     /// Lines that the workflow's panel is scrolled down.
     pub(crate) flow_down: usize,
     /// Lines that the details are scrolled down.
@@ -132,6 +138,8 @@ impl App {
             asked: Vec::new(),
             ended: None,
             flow: None,
+            proof: None,
+            leaving: false,
             flow_down: 0,
             details_down: 0,
             events_back: 0,

@@ -10,6 +10,7 @@ pub(crate) mod help;
 pub(crate) mod history;
 pub(crate) mod log;
 pub(crate) mod message;
+pub(crate) mod proof;
 pub(crate) mod setup;
 pub(crate) mod table;
 pub(crate) mod welcome;

@@ -14,15 +14,18 @@ use super::terminal::{Screen, give_back};
 use super::view::view;
 use super::{Outcome, Start, WriteList, theme};
 use crate::config::{Config, Workflow};
-use crate::engine::flow::{self, Running};
-use crate::engine::{Busy, Command, Handle};
+use crate::engine::flow::Control;
+use crate::engine::{Busy, Command, Handle, bench, compare, flow};
 use crate::residency::act::{ActId, ActKind};
+use crate::residency::bench::{COOLDOWN, Kind, RUNS};
 use crate::residency::flow::Manner;
 use crate::residency::name::ModelName;
 use crate::residency::timing::{Clock, Moment};
 
+mod job;
 mod signals;
 
+use job::{Job, Running};
 use signals::Signals;
 
 /// The shortest time between two frames: 30 a second.
@@ -64,7 +67,8 @@ pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
         looked: None,
         write_list,
         config: Arc::new(config.clone()),
-        flow: None,
+        job: None,
+        leaving: None,
     };
     if let Some(keys) = &mut keys.0 {
         forget(keys).await;
@@ -73,9 +77,12 @@ pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
     let handle = engine();
     // No thread for keys is started before the first frame.
     let ended = session.turn(handle, &mut signals, keys.0.get_or_insert_with(EventStream::new)).await;
-    if let Some((running, _)) = session.flow.take() {
-        // Its command must not outlive us.
-        running.cancel().await;
+    if let Some(job) = session.job.take() {
+        tokio::select! { biased;
+            () = job.end() => {}
+            // Who asks twice does not want to wait.
+            () = signals.end_us() => {}
+        }
     }
     ended
 }
@@ -90,12 +97,9 @@ async fn forget(keys: &mut EventStream) {
     }
 }
 
-/// Waits for news of a workflow; for ever where none runs.
-async fn moved(flow: &mut Option<(Running, bool)>) {
-    match flow {
-        Some((running, more @ true)) => *more = running.state.changed().await.is_ok(),
-        _ => std::future::pending().await,
-    }
+/// The demo's scale, else 1.
+fn scale(handle: &Handle) -> u64 {
+    handle.snapshot().servers.first().and_then(|server| server.demo_scale).unwrap_or(1)
 }
 
 /// What happened.
@@ -104,7 +108,7 @@ enum Happened {
     FrameDue,
     Input(Option<io::Result<Event>>),
     NewSnapshot,
-    FlowMoved,
+    JobMoved,
     EngineGone,
 }
 
@@ -125,8 +129,10 @@ struct Session {
     write_list: WriteList,
     /// All settings, for workflows.
     config: Arc<Config>,
-    /// The workflow that runs or ran last, and whether more is to be heard of it.
-    flow: Option<(Running, bool)>,
+    /// The workflow or measurement that runs or ran last.
+    job: Option<Job>,
+    /// How the screen ends once what a measurement found is back.
+    leaving: Option<Outcome>,
 }
 
 impl Session {
@@ -155,7 +161,7 @@ impl Session {
                     Ok(()) => Happened::NewSnapshot,
                     Err(_) => Happened::EngineGone,
                 },
-                () = moved(&mut self.flow) => Happened::FlowMoved,
+                () = Job::moved(&mut self.job) => Happened::JobMoved,
             };
             let now = (self.clock)();
             let effect = match happened {
@@ -183,10 +189,15 @@ impl Session {
                     self.app.see(Arc::clone(&snapshots.borrow_and_update()));
                     None
                 }
-                Happened::FlowMoved => {
-                    // One that was put away stays away.
-                    if self.app.flow.is_some() {
-                        self.see_flow();
+                Happened::JobMoved => {
+                    if let Some(job) = self.job.as_mut().filter(|job| job.is_shown(&self.app)) {
+                        job.show(&mut self.app);
+                    }
+                    if !self.is_measuring()
+                        && let Some(outcome) = self.leaving.take()
+                    {
+                        self.app.see(Arc::clone(&snapshots.borrow_and_update()));
+                        return Ok(self.app.after_proof(outcome));
                     }
                     None
                 }
@@ -204,7 +215,7 @@ impl Session {
     /// Does outside what a key asked for, without waiting; an outcome ends the screen.
     fn carry_out(&mut self, effect: Effect, handle: &Handle) -> io::Result<Option<Outcome>> {
         match effect {
-            Effect::Leave(outcome) => return Ok(Some(outcome)),
+            Effect::Leave(outcome) => return Ok(self.leave(outcome)),
             Effect::Redraw => self.screen.redraw(),
             Effect::Suspend => self.suspend()?,
             Effect::Act(kind, model) => self.asked(handle.act(kind, model.clone()), kind, model),
@@ -218,14 +229,21 @@ impl Session {
             }
             Effect::Flow(workflow) => self.start_flow(workflow, handle),
             Effect::Control(control) => {
-                let told = self.flow.as_ref().map(|(running, _)| running.control(control));
+                let told = self.job.as_ref().map(|job| job.control(control));
                 if let Some(Err(busy)) = told {
                     self.app.notice = Some(busy.to_string());
                 }
             }
-            Effect::Compare(name) => {
-                self.app.notice = Some(format!("on the command line: resident flow {name} --compare"));
+            Effect::Bench(model) => {
+                let request = bench::Request {
+                    models: vec![model],
+                    kinds: Kind::PLAIN.to_vec(),
+                    rounds: RUNS,
+                    cooldown: COOLDOWN,
+                };
+                self.begin(Running::Bench(bench::start(handle.clone(), request)));
             }
+            Effect::Compare(workflow) => self.start_comparison(workflow, handle),
             Effect::List(models) => self.send(handle, Command::List { models }),
             Effect::WriteListed(model, is_on) => {
                 let said = (self.write_list)(&model, is_on);
@@ -246,24 +264,62 @@ impl Session {
     }
 
     fn start_flow(&mut self, workflow: Workflow, handle: &Handle) {
-        let scale = handle.snapshot().servers.first().and_then(|server| server.demo_scale).unwrap_or(1);
         let start = flow::Start {
             config: Arc::clone(&self.config),
             clock: Arc::clone(&self.clock),
             workflow,
             manner: Manner::Lookahead,
-            scale,
+            scale: scale(handle),
             run: (1, 1),
         };
-        self.flow = Some((flow::start(handle.clone(), start), true));
-        self.see_flow();
+        self.begin(Running::Flow(flow::start(handle.clone(), start)));
     }
 
-    /// Shows how far the workflow is.
-    fn see_flow(&mut self) {
-        if let Some((running, _)) = &mut self.flow {
-            self.app.see_flow(Arc::clone(&running.state.borrow_and_update()));
+    fn start_comparison(&mut self, workflow: Workflow, handle: &Handle) {
+        if let Some(why) = self.config.why_not_run(&workflow) {
+            self.app.notice = Some(why);
+            return;
         }
+        let request = compare::Request {
+            config: Arc::clone(&self.config),
+            clock: Arc::clone(&self.clock),
+            workflow,
+            scale: scale(handle),
+            rounds: RUNS,
+            cooldown: COOLDOWN,
+        };
+        self.begin(Running::Comparison(compare::start(handle.clone(), request)));
+    }
+
+    /// Shows what was started, in the place of what was shown before.
+    fn begin(&mut self, running: Running) {
+        self.app.proof = None;
+        if !matches!(running, Running::Flow(_)) {
+            self.app.begin_proof();
+        }
+        self.job.insert(Job::new(running)).show(&mut self.app);
+    }
+
+    fn is_measuring(&self) -> bool {
+        self.job.as_ref().is_some_and(Job::is_measuring)
+    }
+
+    /// Ends the screen; while something is measured only once all is put back, unless the user asks again.
+    fn leave(&mut self, outcome: Outcome) -> Option<Outcome> {
+        if !self.is_measuring() {
+            return Some(outcome);
+        }
+        if self.leaving.is_some() {
+            self.job = None;
+            return Some(outcome);
+        }
+        if let Some(job) = &self.job {
+            let _ = job.control(Control::Cancel);
+        }
+        self.leaving = Some(outcome);
+        self.app.leaving = true;
+        self.app.notice = Some("putting back what was loaded; then it leaves".to_owned());
+        None
     }
 
     fn input(&mut self, event: Event, now: Moment) -> Option<Effect> {

@@ -7,6 +7,7 @@ mod flows;
 mod near;
 mod phases;
 mod pictures;
+mod proofs;
 mod ram;
 mod sizes;
 mod swaps;

@@ -5,7 +5,7 @@ use ratatui::buffer::Buffer;
 use super::app::{App, Layer};
 use super::layout::{self, SMALLEST, Wants};
 use super::panel::{
-    details, flow, flows, footer, gauges, header, help, history, log, message, setup, table, welcome,
+    details, flow, flows, footer, gauges, header, help, history, log, message, proof, setup, table, welcome,
 };
 use super::theme;
 use super::widget::strip::Strip;
@@ -25,7 +25,7 @@ pub fn view(buffer: &mut Buffer, app: &App, now: Moment) {
     let wants = Wants {
         cards: count(cards),
         models: count(app.models().len()),
-        flow: flow::rows(app, screen.height, now),
+        flow: flow::rows(app, screen.height, now).max(proof::rows(app, screen.width)),
         events: count(app.snapshot.events.len()),
         message: count(lines.len()),
         panel: app.panel,
@@ -43,6 +43,7 @@ pub fn view(buffer: &mut Buffer, app: &App, now: Moment) {
             table::render(buffer, areas.table, app, now);
             details::render(buffer, areas.details, app, now);
             flow::render(buffer, areas.flow, app, now);
+            proof::render(buffer, areas.flow, app, now);
             log::render(buffer, areas.log, areas.day, app);
         }
     }

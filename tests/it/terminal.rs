@@ -225,6 +225,30 @@ fn a_workflow_of_the_demo_is_chosen_and_its_panel_opens_beside_the_table() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_signal_during_a_bench_waits_until_what_was_loaded_is_back() {
+    let sim = server(Duration::from_millis(50)).await;
+    let home = Home::new(&sim.url());
+    let mut pty = home.resident(&[]);
+    pty.shows(MODEL);
+    pty.press("l");
+    pty.shows("loaded in");
+    pty.press("p");
+    pty.shows("unpin");
+    pty.press("b");
+    pty.shows("go on?");
+    pty.press("y");
+    pty.shows("of 6 runs");
+    pty.signal(Signal::TERM);
+    pty.ends(143);
+    pty.assert_given_back();
+    let mut after = home.resident(&[]);
+    after.shows("pinned");
+    after.press("q");
+    after.ends(0);
+    sim.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_proposed_config_is_shown_and_written_on_enter() {
     let sim = server(Duration::ZERO).await;
     let home = Home::new(&sim.url());

@@ -6,16 +6,16 @@ use std::io;
 use std::sync::Arc;
 
 use super::setting::Setting;
-use super::{Consent, Form, RUNS, allowed, known, verdict};
+use super::{Consent, Form, allowed, known, verdict};
 use crate::cli::out::Out;
 use crate::cli::status::pretty;
 use crate::cli::{Exit, Flags, Flow};
 use crate::config::{Config, Confirm, Workflow};
 use crate::engine::Handle;
 use crate::engine::compare::{self, Running};
-use crate::residency::compare::Comparison;
+use crate::residency::bench::RUNS;
+use crate::residency::compare::{Comparison, question};
 use crate::residency::name::ModelName;
-use crate::residency::snapshot::Server;
 use crate::residency::text::printable;
 use crate::residency::timing::Clock;
 
@@ -75,7 +75,8 @@ pub async fn run(
     models.dedup();
     let rounds = asked.runs.unwrap_or(RUNS);
     let asks_first = !flags.yes && config.ui.confirm != Confirm::Never;
-    if asks_first && let Err(exit) = allowed(&question(server, workflow, &models, rounds), consent, out) {
+    if asks_first && let Err(exit) = allowed(&question(server, &workflow.name, &models, rounds), consent, out)
+    {
         return exit;
     }
     let comparing = compare::start(
@@ -119,24 +120,6 @@ fn workflow<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a Workflow, 
         return Err(format!("no workflow {} in the config; there: {there}", printable(name)));
     };
     config.why_not_run(found).map_or(Ok(found), |why| Err(printable(&why).into_owned()))
-}
-
-fn question(server: &Server, workflow: &Workflow, models: &[ModelName], rounds: u32) -> String {
-    let loaded: Vec<String> = server
-        .models
-        .iter()
-        .filter(|model| model.loaded.is_some())
-        .map(|model| if model.pinned { format!("{} (pinned)", model.name) } else { model.name.to_string() })
-        .collect();
-    let unloads = if loaded.is_empty() { String::new() } else { format!("unloads {}, ", loaded.join(", ")) };
-    let names: Vec<String> = models.iter().map(ToString::to_string).collect();
-    format!(
-        "the comparison {unloads}drops {} from RAM again and again, and runs {} {} times with its work; afterwards what \
-         was loaded and pinned comes back",
-        names.join(", "),
-        printable(&workflow.name),
-        rounds * 3
-    )
 }
 
 /// Says each run as it ends, until all is over and put back.

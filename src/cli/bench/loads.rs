@@ -9,13 +9,10 @@ use super::grid::{Grid, csv_cell};
 use super::setting::Setting;
 use crate::cli::status::{SCHEMA_VERSION, script_name, seconds, thousandths};
 use crate::residency::bench::{Bench, BenchRun, BenchState, Kind};
-use crate::residency::compare::{ModelLoads, Spread, loads};
+use crate::residency::compare::{ModelLoads, NO_TWO_LOADS, Spread, loads};
 use crate::residency::host::LoadMode;
 use crate::residency::swap::Way;
 use crate::residency::text::printable;
-
-/// What is said where no run may be compared with another.
-pub const NO_PAIR: &str = "no model has a valid cold and a valid warm run: nothing can be claimed";
 
 /// For a person.
 pub fn table(bench: &Bench, setting: &Setting, cooldown: Duration) -> String {
@@ -28,7 +25,7 @@ pub fn table(bench: &Bench, setting: &Setting, cooldown: Duration) -> String {
         let _ = write!(text, "\n{}", grid(bench, &all).text());
     }
     if !all.iter().any(|loads| loads.times.is_some()) {
-        let _ = write!(text, "\n{NO_PAIR}\n");
+        let _ = write!(text, "\n{NO_TWO_LOADS}\n");
     }
     text
 }
@@ -42,7 +39,7 @@ pub fn markdown(bench: &Bench, setting: &Setting, cooldown: Duration) -> String 
         let _ = writeln!(text, "- {what}: {words}");
     }
     if !all.iter().any(|loads| loads.times.is_some()) {
-        let _ = write!(text, "\n{NO_PAIR}\n");
+        let _ = write!(text, "\n{NO_TWO_LOADS}\n");
     }
     text
 }
@@ -145,7 +142,7 @@ fn grid(bench: &Bench, all: &[ModelLoads]) -> Grid {
     let heads = ["model", "size", "cold"].into_iter().chain(extra.iter().map(|kind| kind.word()));
     let mut grid = Grid::new(heads.chain(["warm", "×", "cold GB/s", "warm GB/s", "load mode"]));
     for loads in all {
-        let cell = |kind: Kind| loads.of(kind).map_or_else(|| "-".to_owned(), spread);
+        let cell = |kind: Kind| loads.of(kind).map_or_else(|| "-".to_owned(), ToString::to_string);
         let rate = |kind: Kind| {
             let rate = loads.of(kind).and_then(|spread| spread.rate(loads.size));
             rate.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.2}"))
@@ -159,15 +156,6 @@ fn grid(bench: &Bench, all: &[ModelLoads]) -> Grid {
         grid.row(cells);
     }
     grid
-}
-
-/// `4.21 s (4.02 to 4.60)`; of one run there is no spread.
-pub fn spread(spread: &Spread) -> String {
-    let [median, least, most] = [spread.median, spread.least, spread.most].map(|time| time.as_secs_f64());
-    if spread.runs == 1 {
-        return format!("{median:.2} s");
-    }
-    format!("{median:.2} s ({least:.2} to {most:.2})")
 }
 
 fn mode(mode: LoadMode) -> &'static str {

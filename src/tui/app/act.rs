@@ -32,6 +32,7 @@ impl App {
             Action::Skip => return self.control(Control::Skip),
             Action::MarkFailed => return self.control(Control::Fail),
             Action::CancelFlow => return self.control(Control::Cancel),
+            Action::Bench => return self.bench(),
             Action::Compare => return self.compare(),
             Action::History => self.layer = Layer::History(0),
             Action::Cancel => return self.cancel(),

@@ -111,7 +111,7 @@ impl App {
     }
 
     /// Whether a workflow can be started now; says why not otherwise.
-    fn may_run(&mut self) -> Option<()> {
+    pub(super) fn may_run(&mut self) -> Option<()> {
         self.movable_at_all()?;
         if let Some(running) = self.running_flow() {
             let name = printable(&running.name).into_owned();
@@ -121,26 +121,11 @@ impl App {
         self.answers().then_some(())
     }
 
-    /// Compares the selected workflow; it drops caches, so it asks.
-    pub(super) fn compare(&mut self) -> Option<Effect> {
-        let Layer::Flows(selected) = self.layer else { return None };
-        let name = self.settings.workflows.get(selected)?.name.clone();
-        self.may_run()?;
-        let shown = printable(&name).into_owned();
-        let question = format!(
-            "compare {shown} cold, warm and with lookahead? it unloads models and drops them from RAM"
-        );
-        let then = Effect::Compare(name);
-        if self.settings.confirm == Confirm::Never {
-            self.layer = Layer::None;
-            return Some(then);
-        }
-        self.layer = Layer::Ask(Ask { question, then });
-        None
-    }
-
     /// Tells the workflow that runs what to do.
     pub(super) fn control(&mut self, control: Control) -> Option<Effect> {
+        if self.running_proof().is_some() {
+            return self.control_proof(control);
+        }
         if self.running_flow().is_none() {
             self.say("no workflow runs");
             return None;
@@ -153,8 +138,11 @@ impl App {
         self.flow.as_deref().filter(|flow| matches!(flow.state, FlowState::Running | FlowState::Paused))
     }
 
-    /// What the panel shows: our workflow, else an agent's run that is not over.
+    /// The workflow that the panel shows, where no measurement does: ours, else an agent's run that is not over.
     pub(crate) fn shown_flow(&self, now: Moment) -> Option<Shown<'_>> {
+        if self.proof.is_some() {
+            return None;
+        }
         if let Some(flow) = &self.flow {
             return Some(Shown { flow: Cow::Borrowed(flow), is_agent: false });
         }
@@ -185,21 +173,28 @@ impl App {
         self.flow = Some(flow);
     }
 
-    /// Puts a workflow that has ended away.
+    /// Puts a workflow or a measurement that has ended away.
     pub(super) fn close_flow(&mut self) {
-        if self.running_flow().is_none() {
-            self.flow = None;
+        if !self.is_running() {
+            (self.flow, self.proof) = (None, None);
             self.flow_down = 0;
         }
     }
 
     /// Whether the panel of a workflow can have the keys now.
     pub(super) fn has_flow(&self) -> bool {
-        self.flow.is_some() || agent::live(&self.snapshot.past, self.snapshot.at).is_some()
+        self.flow.is_some()
+            || self.proof.is_some()
+            || agent::live(&self.snapshot.past, self.snapshot.at).is_some()
     }
 
-    /// Whether that panel has the keys, and they steer a workflow of ours.
+    /// Whether that panel has the keys, and they steer a workflow or a measurement of ours.
     pub(super) fn steers(&self) -> bool {
-        self.panel == Panel::Flow && self.running_flow().is_some()
+        self.panel == Panel::Flow && self.is_running()
+    }
+
+    /// Whether a workflow or a measurement of ours runs.
+    pub(crate) fn is_running(&self) -> bool {
+        self.running_flow().is_some() || self.running_proof().is_some()
     }
 }

@@ -47,8 +47,10 @@ pub enum Effect {
     Flow(Workflow),
     /// Tell the workflow that runs.
     Control(Control),
-    /// Run the workflow of that name cold, warm and with lookahead.
-    Compare(String),
+    /// Measure that model's loads, cold and warm.
+    Bench(ModelName),
+    /// Run this workflow cold, warm and with lookahead.
+    Compare(Workflow),
     /// The preload list is these models from now on.
     List(Vec<ModelName>),
     /// Write into the user's config that the model is on the preload list, or no longer.

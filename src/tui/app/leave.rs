@@ -54,19 +54,26 @@ impl App {
     pub(super) fn quit(&mut self, now: Moment) -> Option<Effect> {
         let leave = Effect::Leave(Outcome::Quit { message: self.what_stays() });
         let asked = matches!(&self.layer, Layer::Ask(ask) if ask.then == leave);
-        let unseen = self.asked.last().filter(|_| !asked);
-        if let Some((_, kind, model)) = unseen {
+        if asked {
+            self.layer = Layer::None;
+            return Some(leave);
+        }
+        if let Some((_, kind, model)) = self.asked.last() {
             // Asked for in the same breath: no snapshot has it yet.
             let question = format!("{} {model} was only just asked for. leave?", kind.verb());
             self.layer = Layer::Ask(Ask { question, then: leave });
             return None;
         }
-        if let Some(flow) = self.running_flow().filter(|_| !asked) {
+        if let Some(question) = self.leaves_proof() {
+            self.layer = Layer::Ask(Ask { question, then: leave });
+            return None;
+        }
+        if let Some(flow) = self.running_flow() {
             let question = format!("{} is under way; leaving cancels it. leave?", printable(&flow.name));
             self.layer = Layer::Ask(Ask { question, then: leave });
             return None;
         }
-        let Some(act) = self.live_acts().last().filter(|_| !asked) else { return Some(leave) };
+        let Some(act) = self.live_acts().last() else { return Some(leave) };
         let (verb, model) = (act.kind.verb(), &act.model);
         let question = match act.state {
             ActState::Running { since, .. } if matches!(act.kind, ActKind::Load | ActKind::Swap) => format!(
@@ -84,7 +91,7 @@ impl App {
     }
 
     /// What stays as it is after we are gone.
-    fn what_stays(&self) -> Option<String> {
+    pub(super) fn what_stays(&self) -> Option<String> {
         let pinned: Vec<String> = self
             .server()?
             .models

@@ -98,7 +98,7 @@ impl App {
             self.say("read-only: nothing is changed here; start without --read-only to act");
             return None;
         }
-        Some(())
+        self.measures_nothing()
     }
 
     /// Puts the selected model on the preload list, or takes it off; then offers to write that down.

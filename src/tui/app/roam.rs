@@ -95,7 +95,7 @@ impl App {
         self.notice = Some(said.to_owned());
     }
 
-    /// Back out of one thing: the panel first, then the filter, then a workflow that has ended.
+    /// Back out of one thing: the panel first, then the filter, then a workflow or a measurement that has ended.
     pub(super) fn back(&mut self) {
         if self.panel != Panel::Models {
             self.panel = Panel::Models;

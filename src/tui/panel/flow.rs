@@ -64,6 +64,28 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
     }
 }
 
+/// Draws the row of one step on the line of time.
+pub(super) fn render_step(
+    buffer: &mut Buffer,
+    area: Rect,
+    flow: &Flow,
+    step: usize,
+    theme: &Theme,
+    now: Moment,
+) {
+    let timeline = Timeline::new(flow, Columns::new(flow, area.width), now);
+    timeline.step(&mut Strip::new(buffer, area), step, theme);
+}
+
+/// Draws what the figures of the steps are, at their right.
+pub(super) fn render_head(buffer: &mut Buffer, area: Rect, flow: &Flow, word: &str, theme: &Theme) {
+    let columns = Columns::new(flow, area.width);
+    let mut strip = Strip::new(buffer, area);
+    let words = strip.left().saturating_sub(1 + columns.numbers());
+    strip.skip(1).cell(word, words, theme.faint);
+    columns.head(&mut strip, theme);
+}
+
 fn title(strip: &mut Strip, shown: &Shown, columns: Columns, has_keys: bool, theme: &Theme, now: Moment) {
     let flow = &*shown.flow;
     let name = if has_keys { theme.title } else { theme.selected };

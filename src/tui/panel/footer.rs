@@ -95,16 +95,19 @@ fn actions(app: &App) -> (Vec<Action>, Option<Action>) {
         return (actions, Some(Action::Help));
     }
     if app.context() == Context::Flow {
-        actions.extend([Action::Pause, Action::Skip, Action::MarkFailed, Action::CancelFlow]);
+        if app.running_flow().is_some() {
+            actions.extend([Action::Pause, Action::Skip, Action::MarkFailed]);
+        }
+        actions.push(Action::CancelFlow);
     }
     if app.panel == Panel::Models || app.panel == Panel::Details {
         actions.extend(for_model(app));
     }
-    let can_close = app.flow.is_some() && app.running_flow().is_none();
+    let can_close = (app.flow.is_some() || app.proof.is_some()) && !app.is_running();
     if app.panel != Panel::Models || !app.filter.is_empty() || can_close {
         actions.push(Action::Back);
     }
-    if !app.settings.workflows.is_empty() && !app.settings.read_only && app.running_flow().is_none() {
+    if !app.settings.workflows.is_empty() && !app.settings.read_only && !app.is_running() {
         actions.push(Action::Flows);
     }
     actions.extend([Action::NextPanel, Action::Filter, Action::Quit]);
@@ -117,6 +120,10 @@ fn actions(app: &App) -> (Vec<Action>, Option<Action>) {
     }
     if !app.settings.read_only {
         actions.extend((1..=9).zip(&app.settings.phases).map(|(number, _)| Action::Phase(number)));
+    }
+    let local = app.server().is_some_and(|server| server.local);
+    if local && !app.settings.read_only && !app.is_running() && app.model().is_some() {
+        actions.push(Action::Bench);
     }
     if !app.settings.has_config {
         actions.push(Action::Setup);
@@ -132,7 +139,7 @@ fn for_model(app: &App) -> Vec<Action> {
     }
     let answers =
         app.server().is_some_and(|server| matches!(server.reach, Reach::Up { .. } | Reach::Slow { .. }));
-    if app.settings.read_only || !answers || model.state == State::Cloud {
+    if app.settings.read_only || app.running_proof().is_some() || !answers || model.state == State::Cloud {
         return actions;
     }
     match model.loaded {

@@ -47,6 +47,11 @@ impl Signals {
             _ = self.cont.recv() => Signal::CONT,
         }
     }
+
+    /// Waits for one that ends us.
+    pub(super) async fn end_us(&mut self) {
+        while matches!(self.next().await, Signal::TSTP | Signal::CONT) {}
+    }
 }
 
 impl Drop for Signals {

@@ -365,7 +365,7 @@ fn an_agents_run_is_shown_live_until_it_is_over_or_forgotten() {
      12:04:27  qwen2.5-coder:7b    loading
      12:04:31  qwen2.5-coder:7b    loaded in 0.61 s   from RAM 100 %   7.7 GB/s
 
-     enter swap   l load   tab panel   / filter   q quit   o sort   ? help
+     enter swap   l load   tab panel   / filter   q quit   o sort   b bench   ? help
     ");
     assert!(!picture(&app(agent(3, "")), 80, 24).contains("ticket-17"), "it is over");
     assert!(!picture(&app(agent(700, "verification")), 80, 24).contains("ticket-17"), "nothing more came");

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::cli::bench::grid::{Grid, csv_cell};
-use crate::cli::bench::loads::{spread, spread_json};
+use crate::cli::bench::loads::spread_json;
 use crate::cli::bench::setting::Setting;
 use crate::cli::status::{SCHEMA_VERSION, script_name, seconds, thousandths};
 use crate::residency::bench::BenchState;
@@ -13,9 +13,6 @@ use crate::residency::bytes::Bytes;
 use crate::residency::compare::{Comparison, FlowTimes, Spread, flows};
 use crate::residency::flow::{FlowStep, Manner};
 use crate::residency::text::printable;
-
-/// What is said where no manner may be compared with another.
-pub const NO_PAIR: &str = "there is no valid run of two manners: nothing can be claimed";
 
 /// For a person.
 pub fn table(comparison: &Comparison, setting: &Setting) -> String {
@@ -25,7 +22,7 @@ pub fn table(comparison: &Comparison, setting: &Setting) -> String {
         let _ = writeln!(text, "{what:<8} {words}");
     }
     let _ = write!(text, "\n{}\n", grid(&times).text());
-    for claim in claims(&times) {
+    for claim in times.claims() {
         let _ = writeln!(text, "{claim}");
     }
     text
@@ -36,7 +33,7 @@ pub fn markdown(comparison: &Comparison, setting: &Setting) -> String {
     let times = flows(&comparison.runs);
     let mut text = grid(&times).markdown();
     text.push('\n');
-    for claim in claims(&times) {
+    for claim in times.claims() {
         let _ = writeln!(text, "- {claim}");
     }
     for (what, words) in heading(comparison, setting) {
@@ -184,7 +181,7 @@ fn heading(comparison: &Comparison, setting: &Setting) -> Vec<(&'static str, Str
 fn grid(times: &FlowTimes) -> Grid {
     let mut grid =
         Grid::new(["step", "model", "work", "swap cold", "swap warm", "swap lookahead", "disk hidden"]);
-    let cell = |one: &Option<Spread>| one.as_ref().map_or_else(|| "-".to_owned(), spread);
+    let cell = |one: &Option<Spread>| one.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
     let percent =
         |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0));
     for step in &times.steps {
@@ -200,37 +197,6 @@ fn grid(times: &FlowTimes) -> Grid {
         grid.row(cells);
     }
     grid
-}
-
-/// What may be said, in sentences; only of manners that have valid runs.
-fn claims(times: &FlowTimes) -> Vec<String> {
-    let mut claims = Vec::new();
-    if let (Some(whole), Some(swaps)) = (times.times, times.swap_times) {
-        claims.push(format!(
-            "with lookahead the whole is {whole:.1}× as fast as cold, and the waiting for models {swaps:.1}×"
-        ));
-    }
-    let warm = |three: &[Option<Spread>; 3]| three[0].as_ref()?.times(three[1].as_ref()?);
-    if let (Some(whole), Some(swaps)) = (warm(&times.totals), warm(&times.swaps)) {
-        claims.push(format!(
-            "warm the whole is {whole:.1}× as fast as cold, and the waiting for models {swaps:.1}×"
-        ));
-    }
-    if let Some(hidden) = times.hidden {
-        claims.push(format!(
-            "after the first step, which nothing runs before, lookahead hid {:.0} % of the wait for the disk",
-            hidden * 100.0
-        ));
-    }
-    if let Some(beside) = times.beside_warm {
-        claims.push(format!(
-            "after the first step the waits with lookahead are {beside:.2}× those of a warm run"
-        ));
-    }
-    if claims.is_empty() {
-        claims.push(NO_PAIR.to_owned());
-    }
-    claims
 }
 
 #[cfg(test)]

@@ -111,7 +111,7 @@ fn without_a_valid_pair_nothing_is_claimed() {
         markdown(&alone, &setting(), Duration::ZERO),
         table(&bench(Vec::new()), &setting(), Duration::ZERO),
     ] {
-        assert!(text.contains(NO_PAIR), "{text}");
+        assert!(text.contains(NO_TWO_LOADS), "{text}");
     }
     assert_eq!(json(&alone, &setting())["models"][0]["cold_over_warm"], Value::Null);
 }

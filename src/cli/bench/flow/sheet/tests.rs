@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::residency::bytes::GIB;
+use crate::residency::compare::NO_TWO_MANNERS;
 use crate::residency::compare::{FlowRun, why_thrown};
 use crate::residency::flow::{Flow, FlowState, StepState};
 use crate::residency::name::ModelName;
@@ -170,7 +171,7 @@ fn a_warm_cold_run_counts_nowhere_and_alone_it_claims_nothing() {
         run(Manner::Warm, [(400, SIZE), (400, SIZE)]),
     ]);
     for text in [table(&alone, &setting()), markdown(&alone, &setting())] {
-        assert!(text.contains(NO_PAIR), "{text}");
+        assert!(text.contains(NO_TWO_MANNERS), "{text}");
     }
     let said = json(&alone, &setting());
     assert_eq!((&said["totals"]["cold"], &said["cold_over_lookahead"]), (&Value::Null, &Value::Null));
