@@ -259,6 +259,8 @@ pub struct FlowTimes {
     pub swap_times: Option<f64>,
     /// Of the wait for the disk after the first step, what lookahead hid: a share of 1.
     pub hidden: Option<f64>,
+    /// The same, of the steps before which work took longer than the read that was to be hidden.
+    pub hidden_in_time: Option<f64>,
     /// The waiting with lookahead over the waiting warm, both after the first step.
     pub beside_warm: Option<f64>,
 }
@@ -284,6 +286,16 @@ impl FlowTimes {
                 hidden * 100.0
             ));
         }
+        match self.hidden_in_time {
+            Some(hidden) => claims.push(format!(
+                "where the work before is longer than the read, lookahead hid {:.0} % of it",
+                hidden * 100.0
+            )),
+            None if self.hidden.is_some() => {
+                claims.push("no work was longer than the read of the model after it".to_owned());
+            }
+            None => {}
+        }
         if let Some(beside) = self.beside_warm {
             claims.push(format!(
                 "after the first step the waits with lookahead are {beside:.2}× those of a warm run"
@@ -306,7 +318,7 @@ pub fn flows(runs: &[FlowRun]) -> FlowTimes {
     };
     let shape = valid.iter().max_by_key(|run| run.steps.len()).map_or(&[][..], |run| &run.steps);
     let first = shape.iter().position(|step| !matches!(step.state, StepState::Skipped));
-    let steps = shape
+    let steps: Vec<StepTimes> = shape
         .iter()
         .enumerate()
         .map(|(at, step)| {
@@ -337,6 +349,7 @@ pub fn flows(runs: &[FlowRun]) -> FlowTimes {
         times: ratio([totals[0], totals[2]]),
         swap_times: ratio([swaps[0], swaps[2]]),
         hidden: hidden(&later),
+        hidden_in_time: hidden_in_time(&steps),
         beside_warm: ratio([later[2], later[1]]),
         steps,
         swaps,
@@ -349,6 +362,20 @@ fn hidden(swap: &[Option<Spread>; 3]) -> Option<f64> {
     let [cold, warm, ahead] = [swap[0]?, swap[1]?, swap[2]?].map(|spread| spread.median.as_secs_f64());
     let disk = cold - warm;
     (disk > 0.05 * cold).then(|| ((cold - ahead) / disk).clamp(0.0, 1.0))
+}
+
+/// What was hidden of all reads that the work before them was long enough for, together.
+fn hidden_in_time(steps: &[StepTimes]) -> Option<f64> {
+    let seconds = |spread: Option<&Spread>| Some(spread?.median.as_secs_f64());
+    let in_time = steps.windows(2).filter_map(|pair| {
+        let [before, step] = pair else { return None };
+        step.hidden?;
+        let [cold, warm, ahead] = [0, 1, 2].map(|manner| seconds(step.swap[manner].as_ref()));
+        let disk = cold? - warm?;
+        (seconds(before.work.as_ref())? >= disk).then_some((disk, cold? - ahead?))
+    });
+    let (disk, hid) = in_time.fold((0.0, 0.0), |sum, step| (sum.0 + step.0, sum.1 + step.1));
+    (disk > 0.0).then(|| (hid / disk).clamp(0.0, 1.0))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep_until};
 
-use super::app::{App, Effect, Settings};
+use super::app::{App, Effect, Panel, Settings};
 use super::terminal::{Screen, give_back};
 use super::view::view;
 use super::{Outcome, Start, WriteList, theme};
@@ -83,6 +83,10 @@ pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
             // Who asks twice does not want to wait.
             () = signals.end_us() => {}
         }
+    }
+    if signals.has_hung_up() {
+        // Whatever else failed then, failed for that.
+        return Ok(Outcome::Signal { number: Signal::HUP.as_raw() });
     }
     ended
 }
@@ -272,6 +276,8 @@ impl Session {
             scale: scale(handle),
             run: (1, 1),
         };
+        // Its keys are what is wanted next.
+        self.app.panel = Panel::Flow;
         self.begin(Running::Flow(flow::start(handle.clone(), start)));
     }
 

@@ -69,7 +69,9 @@ impl Setting {
             .iter()
             .map(|(name, total)| format!("{}, {:.1} GiB", printable(name), total.gib()))
             .collect();
-        let card = if cards.is_empty() { "none seen".to_owned() } else { cards.join("; ") };
+        let played = if self.demo_scale.is_some() { ", played by the demo" } else { "" };
+        let card =
+            if cards.is_empty() { "none seen".to_owned() } else { format!("{}{played}", cards.join("; ")) };
         let version = self.version.as_deref().map_or_else(|| "?".to_owned(), |v| printable(v).into_owned());
         let server = match self.demo_scale {
             Some(scale) => format!("the demo's embedded server at 1:{scale}, as Ollama {version}"),

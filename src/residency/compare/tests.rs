@@ -165,6 +165,13 @@ fn the_manners_stand_beside_each_other_and_the_first_step_hides_nothing() {
     assert_eq!(medians(times.totals), [12_000, 4_000, 8_200]);
     assert_eq!(times.steps.iter().map(|step| step.hidden).collect::<Vec<_>>(), [None, Some(0.95)]);
     assert_eq!((times.hidden, times.beside_warm), (Some(0.95), Some(1.2)));
+    assert_eq!(times.hidden_in_time, None, "a second of work hides no four of reading");
+    let quick = flows(&counted(&[
+        flow(Manner::Cold, &[(1500, 0), (1500, 0)]),
+        flow(Manner::Warm, &[(1000, 1000), (1000, 1000)]),
+        flow(Manner::Lookahead, &[(1500, 0), (1050, 1000)]),
+    ]));
+    assert_eq!(quick.hidden_in_time.map(|share| (share * 100.0).round()), Some(90.0));
     let alone = flows(&counted(&[flow(Manner::Cold, &[(5000, 0)])]));
     assert_eq!((alone.times, alone.hidden, alone.beside_warm), (None, None, None));
 }

@@ -201,16 +201,14 @@ pub(crate) fn newest(buffer: &mut Buffer, area: Rect, app: &App) {
 fn stages_of(event: &Event, app: &App) -> Option<String> {
     let What::Loaded { ours: true, .. } = event.what else { return None };
     let model = event.model.as_ref()?;
-    let is_that = |at: Moment| {
-        let (earlier, later) = (at.mono.min(event.at.mono), at.mono.max(event.at.mono));
-        later - earlier < NEAR
-    };
-    let line = app.snapshot.acts.iter().rev().filter(|act| act.model == *model).find_map(|act| {
+    let apart = |at: Moment| at.mono.max(event.at.mono) - at.mono.min(event.at.mono);
+    // Of several swaps of a model the nearest is meant: what a line says never changes afterwards.
+    let near = app.snapshot.acts.iter().filter(|act| act.model == *model).filter_map(|act| {
         let ActState::Done { at, .. } = act.state else { return None };
-        let swapping = act.swap.as_ref().filter(|_| is_that(at))?;
-        Some(stages::line(&swapping.stages, &swapping.plan.before))
+        Some((apart(at), act.swap.as_ref()?))
     });
-    line.filter(|line| line.contains('│'))
+    let (_, swapping) = near.min_by_key(|(apart, _)| *apart).filter(|(apart, _)| *apart < NEAR)?;
+    Some(stages::line(&swapping.stages, &swapping.plan.before)).filter(|line| line.contains('│'))
 }
 
 /// An act's end and its event are seen by the same look at the server, or the next one.

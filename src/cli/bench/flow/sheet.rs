@@ -122,6 +122,7 @@ pub fn json(comparison: &Comparison, setting: &Setting) -> Value {
         "cold_over_lookahead": times.times.map(thousandths),
         "swaps_cold_over_lookahead": times.swap_times.map(thousandths),
         "hidden_share": times.hidden.map(thousandths),
+        "lookahead_hid_where_work_is_longer": times.hidden_in_time.map(thousandths),
         "lookahead_over_warm": times.beside_warm.map(thousandths),
         "runs": comparison.runs.iter().map(|run| json!({
             "manner": run.flow.manner.word(),

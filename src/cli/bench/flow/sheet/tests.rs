@@ -121,6 +121,7 @@ fn the_table_of_the_idea_is_measured_and_says_how_work_was_scaled() {
     with lookahead the whole is 1.3× as fast as cold, and the waiting for models 1.5×
     warm the whole is 2.2× as fast as cold, and the waiting for models 3.8×
     after the first step, which nothing runs before, lookahead hid 98 % of the wait for the disk
+    no work was longer than the read of the model after it
     after the first step the waits with lookahead are 1.05× those of a warm run
     ");
 }
@@ -138,6 +139,7 @@ fn the_markdown_is_ready_to_paste() {
     - with lookahead the whole is 1.3× as fast as cold, and the waiting for models 1.5×
     - warm the whole is 2.2× as fast as cold, and the waiting for models 3.8×
     - after the first step, which nothing runs before, lookahead hid 98 % of the wait for the disk
+    - no work was longer than the read of the model after it
     - after the first step the waits with lookahead are 1.05× those of a warm run
     - machine: box, processor ?, 16 threads, 32.0 GiB RAM
     - disk: ?, readahead ?
