@@ -29,6 +29,8 @@ use crate::residency::tier::Cached;
 const RESIDENCY: Duration = Duration::from_millis(100);
 /// How long the engine may take to keep the record.
 const RECORD: Duration = Duration::from_millis(500);
+/// How long the next look at the server is waited for: it shows what went, or that nobody is there.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What one call asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,8 +89,11 @@ pub async fn run(
             out.remark(&printable(why));
         }
     }
-    if request.restore && matches!(ending, Ending::Failed { cancelled: false, .. }) {
-        restore(&mut handle, request, swap.as_deref(), &mut limits, out).await;
+    let ended_badly = matches!(ending, Ending::Failed { .. } | Ending::Interrupted | Ending::TimedOut { .. });
+    if request.restore && ended_badly {
+        // A second interrupt ends the program.
+        let listens = !matches!(ending, Ending::Interrupted);
+        restore(&mut handle, request, swap.as_deref(), (&mut limits, listens), out).await;
     }
     // Nobody may be left to keep it; then it is not kept.
     let _ = timeout(RECORD, handle.end()).await;
@@ -140,9 +145,10 @@ async fn swap<F: Future<Output = ()>>(
             None => std::future::pending().await,
         }
     };
+    let mut said = request.act.json;
     let (stop, otherwise) = tokio::select! {
         biased;
-        ended = end_of(handle, id, request, out) => return ended,
+        ended = end_of(handle, id, request, &mut said, out) => return look_after(handle, id, ended).await,
         () = limits.interrupt.as_mut() => (Command::CancelAll, Ending::Interrupted),
         () = too_late => {
             let why = format!("not done after {:.1} s, cancelled", asked.elapsed().as_secs_f64());
@@ -153,7 +159,7 @@ async fn swap<F: Future<Output = ()>>(
         return (otherwise, None);
     }
     // It may still have ended well while the cancel was on its way.
-    match timeout(GRACE, end_of(handle, id, request, out)).await {
+    match timeout(GRACE, end_of(handle, id, request, &mut said, out)).await {
         Ok((ending @ Ending::Done { .. }, swap)) => (ending, swap),
         Ok((_, swap)) => {
             let snapshot = handle.snapshot();
@@ -184,17 +190,34 @@ fn unloaded<'a>(snapshot: &'a Snapshot, name: &ModelName) -> Option<(&'a Server,
     server.model(name).filter(|model| model.loaded.is_none()).map(|model| (server, model))
 }
 
-/// Whether others are loaded and nobody can say which of them the server will throw out.
-fn is_unforeseen(snapshot: &Snapshot, swap: &Swapping) -> bool {
-    let mut models = snapshot.servers.iter().flat_map(|server| &server.models);
-    swap.plan.goes.is_empty()
-        && swap.plan.stays.is_empty()
-        && !swap.plan.before.in_vram
-        && models.any(|model| model.loaded.is_some())
-}
-
 fn found(snapshot: &Snapshot, id: ActId) -> Option<&Act> {
     snapshot.acts.iter().find(|act| act.id == id)
+}
+
+/// Waits a little for what only the next look at the server shows: what it threw out, or that it is gone.
+async fn look_after(
+    handle: &mut Handle,
+    id: ActId,
+    (ending, swap): (Ending, Option<Arc<Swapping>>),
+) -> (Ending, Option<Arc<Swapping>>) {
+    let chose = swap.as_ref().is_some_and(|swap| swap.plan.server_chooses);
+    match &ending {
+        Ending::Done { .. } if chose => {
+            let went = |s: &Snapshot| found(s, id)?.swap.clone().filter(|swap| !swap.plan.goes.is_empty());
+            let went = timeout(LOOK, handle.snapshots.wait_for(|snapshot| went(snapshot).is_some())).await;
+            let seen = went.ok().and_then(Result::ok).and_then(|s| found(&s, id)?.swap.clone());
+            (ending, seen.or(swap))
+        }
+        Ending::Failed { cancelled: false, .. } => {
+            let is_down = |snapshot: &Arc<Snapshot>| ready::down(snapshot).is_some();
+            let down = timeout(LOOK, handle.snapshots.wait_for(is_down)).await;
+            match down.ok().and_then(Result::ok).and_then(|snapshot| ready::down(&snapshot)) {
+                Some(why) => (Ending::NoServer { why }, swap),
+                None => (ending, swap),
+            }
+        }
+        _ => (ending, swap),
+    }
 }
 
 /// Waits for the snapshot that shows the end; says the plan as soon as there is one.
@@ -202,18 +225,17 @@ async fn end_of(
     handle: &mut Handle,
     id: ActId,
     request: &Request,
+    said: &mut bool,
     out: &mut Out<'_>,
 ) -> (Ending, Option<Arc<Swapping>>) {
-    let mut said = request.act.json;
     let mut bar = None;
     loop {
         let snapshot = Arc::clone(&handle.snapshots.borrow_and_update());
         if let Some(act) = found(&snapshot, id) {
-            if let Some(swap) = act.swap.as_ref().filter(|_| !said) {
-                let chooses =
-                    if is_unforeseen(&snapshot, swap) { "the server chooses what goes, " } else { "" };
+            if let Some(swap) = act.swap.as_ref().filter(|_| !*said) {
+                let chooses = if swap.plan.server_chooses { "the server chooses what goes, " } else { "" };
                 out.remark(&format!("swap to {}: {chooses}{}", act.model, swap.plan.words()));
-                said = true;
+                *said = true;
             }
             bar.get_or_insert_with(|| Bar::new(&act.model, request.act.json)).show(Some(act));
             let swap = act.swap.clone();
@@ -265,14 +287,15 @@ async fn restore<F: Future<Output = ()>>(
     handle: &mut Handle,
     request: &Request,
     swap: Option<&Swapping>,
-    limits: &mut Limits<'_, F>,
+    (limits, listens): (&mut Limits<'_, F>, bool),
     out: &mut Out<'_>,
 ) {
     for old in swap.into_iter().flat_map(|swap| &swap.plan.goes) {
         let Ok(id) = handle.act(ActKind::Load, old.clone()) else { return };
+        let mut said = request.act.json;
         let (ending, _) = tokio::select! {
-            ended = end_of(handle, id, request, out) => ended,
-            () = limits.interrupt.as_mut() => return,
+            ended = end_of(handle, id, request, &mut said, out) => ended,
+            () = limits.interrupt.as_mut(), if listens => return,
         };
         out.remark(&match ending {
             Ending::Done { .. } => format!("{old} is loaded again"),

@@ -218,6 +218,11 @@ impl Acts {
         contradicted
     }
 
+    /// The server is gone: what is loaded cannot be seen any more.
+    pub fn give_up_looking(&mut self, now: Moment) {
+        self.list.iter_mut().for_each(|tracked| tracked.give_up_looking(now));
+    }
+
     /// Takes what the latest readings show of models that have to go.
     pub fn look(&mut self, known: &Known) {
         self.list.iter_mut().for_each(|tracked| tracked.look(known));
@@ -464,8 +469,49 @@ mod tests {
         let back = Job::Load { model: name("b"), keep_alive, num_ctx: None, embed: false };
         assert_eq!(begin(&mut acts, &mut known, ActKind::Swap, "b"), [back]);
         acts.cancel(None, &known, now());
+        acts.give_up_looking(now());
         assert_eq!(begin(&mut acts, &mut known, ActKind::Unpin, "b"), [], "there is no pin left");
         assert!(known.suspended_pins.is_empty());
+    }
+
+    #[test]
+    fn where_the_server_chooses_what_went_is_seen_after_a_cancel_and_its_pin_comes_back() {
+        let (mut acts, mut known) = (Acts::default(), known(&["a", "b"]));
+        run(&mut known, "b", 4096, Expiry::Never);
+        begin(&mut acts, &mut known, ActKind::Swap, "a");
+        assert!(acts.list()[0].swap.as_ref().is_some_and(|swap| swap.plan.server_chooses));
+        acts.cancel(None, &known, now());
+        assert!(acts.list()[0].is_live(), "nobody can say yet what is loaded");
+        known.running.clear();
+        (known.ps_asked, known.ps_at) = (Some(now()), Some(now()));
+        acts.settle(&mut known, now());
+        assert_eq!(why(&acts), "cancelled while loading: b is unloaded, nothing is loaded");
+        assert!(known.suspended_pins.contains(&name("b")));
+        let records = acts.records(&known, false);
+        assert_eq!(records[0].displaced, [name("b")]);
+    }
+
+    #[test]
+    fn where_the_server_chose_and_died_nothing_is_said_of_what_is_loaded() {
+        let (mut acts, mut known) = (Acts::default(), known(&["a", "b"]));
+        run(&mut known, "b", 4096, soon());
+        begin(&mut acts, &mut known, ActKind::Swap, "a");
+        acts.cancel(None, &known, now());
+        acts.give_up_looking(now());
+        assert_eq!(why(&acts), "cancelled while loading: what is still loaded shows at the next look");
+    }
+
+    #[test]
+    fn where_the_server_chose_what_went_is_offered_back_after_a_failure() {
+        let (mut acts, mut known) = (Acts::default(), known(&["a", "b"]));
+        run(&mut known, "b", 4096, soon());
+        begin(&mut acts, &mut known, ActKind::Swap, "a");
+        acts.answered(ActId(1), Answer::Failed("signal: 9".to_owned()), &mut known, now());
+        known.running.clear();
+        (known.ps_asked, known.ps_at) = (Some(now()), Some(now()));
+        acts.settle(&mut known, now());
+        assert_eq!(why(&acts), "signal: 9; load b again with l (or resident load b)");
+        assert_eq!(acts.list()[0].swap.as_ref().unwrap().plan.goes, [name("b")]);
     }
 
     #[test]

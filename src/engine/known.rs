@@ -51,6 +51,8 @@ pub(crate) struct Known {
     pub running: BTreeMap<ModelName, Running>,
     /// When `/api/ps` last answered.
     pub ps_at: Option<Moment>,
+    /// When that was asked: what happened since it may not show.
+    pub ps_asked: Option<Moment>,
     /// When `/api/tags` last answered.
     pub tags_at: Option<Moment>,
     /// Why it does not, though the server is there.
@@ -153,6 +155,7 @@ impl Known {
             installed: BTreeMap::new(),
             running: BTreeMap::new(),
             ps_at: None,
+            ps_asked: None,
             tags_at: None,
             tags_trouble: None,
             shown: HashMap::new(),

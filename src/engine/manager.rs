@@ -257,6 +257,8 @@ impl Manager {
             }
             self.known.loading.retain(|loading, load| !(load.ours && *loading == model));
         }
+        // What is left is seen soon.
+        self.due.ps = self.next_ps(now);
     }
 
     pub(super) fn end_acts(&mut self) {

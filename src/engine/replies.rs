@@ -130,6 +130,7 @@ impl Manager {
                     self.due.tags = now;
                 }
                 self.known.reach = Reach::Up { latency: now.since(sent.mono) };
+                self.known.ps_asked = Some(sent);
                 let asked = self.acts.asked();
                 for (model, what) in observe::ps(&mut self.known, fresh, &asked, back, now) {
                     if let (Some(model), What::Pinned) = (&model, &what) {
@@ -157,13 +158,14 @@ impl Manager {
                     now
                 };
                 self.known.reach = Reach::Down { since, answers, why };
+                self.acts.give_up_looking(now);
             }
         }
         self.due.ps = self.next_ps(now);
     }
 
     /// A period after the last poll ended; shorter while an act runs on a server that can bear it.
-    fn next_ps(&self, now: Moment) -> Moment {
+    pub(super) fn next_ps(&self, now: Moment) -> Moment {
         let calm = self.known.config.ui.refresh.max(Duration::from_secs(1));
         let busy = (self.acts.any_live() || self.acts.any_unseen()) && self.known.ps_is_safe();
         let ended = self.due.ps_ended.unwrap_or(now);

@@ -81,10 +81,12 @@ impl Before {
 }
 
 /// What a swap is going to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// What must go for it to fit, in the forecast's order.
+    /// What must go for it to fit, in the forecast's order; where the server chooses, what was seen to have gone.
     pub goes: Vec<ModelName>,
+    /// Others are loaded and nobody can say beforehand which of them the server will throw out.
+    pub server_chooses: bool,
     /// What stays in VRAM beside it.
     pub stays: Vec<ModelName>,
     /// Whether its files are read ahead.
@@ -125,7 +127,8 @@ impl Plan {
 pub struct Stages {
     /// From the first unload asked to the last one answered.
     pub unload: Option<Duration>,
-    /// From the first unload asked until the server lists none of what had to go.
+    /// From the first unload asked until the server lists none of what had to go; from the load asked where the
+    /// server chose.
     pub gone: Option<Duration>,
     /// From the first unload asked until the driver has their memory back.
     pub card_free: Option<Duration>,
@@ -208,8 +211,7 @@ mod tests {
     fn a_plan_is_said_in_a_few_words() {
         let names = |names: &[&str]| names.iter().map(|name| ModelName::from_server(name)).collect();
         let before = Before { whole: Bytes(1000), ram: Some(Bytes(1000)), ..Before::default() };
-        let plan =
-            Plan { goes: names(&["a:1b"]), stays: names(&["b:1b"]), way: Way::Off, before, num_ctx: None };
+        let plan = Plan { goes: names(&["a:1b"]), stays: names(&["b:1b"]), before, ..Plan::default() };
         assert_eq!(plan.words(), "a:1b goes, b:1b stays, 100 % in RAM");
         let cold = Before { ram: Some(Bytes(200)), estimate: true, ..before };
         let plan = Plan { way: Way::Beside, before: cold, num_ctx: Some(8192), ..plan };

@@ -51,6 +51,7 @@ fn two_models() -> Snapshot {
 fn swapping(stage: Option<Stage>, ended: Option<Ended>) -> Swapping {
     let (whole, ram) = (Bytes(9_000_000_000), Some(Bytes(9_000_000_000)));
     let plan = Plan {
+        server_chooses: false,
         goes: vec![name("qwen2.5-coder:7b")],
         stays: vec![],
         way: Way::Off,

@@ -43,6 +43,7 @@ pub(super) fn json(ending: &Ending, model: &ModelName, swap: Option<&Swapping>) 
     answer["already"] = false.into();
     answer["plan"] = object!({
         "goes": names(&plan.goes),
+        "server_chooses": plan.server_chooses,
         "stays": names(&plan.stays),
         "warm": plan.way.word(),
         "num_ctx": plan.num_ctx,
@@ -69,7 +70,7 @@ pub(super) fn json(ending: &Ending, model: &ModelName, swap: Option<&Swapping>) 
 mod tests {
     use super::*;
     use crate::residency::bytes::{Bytes, GB};
-    use crate::residency::swap::{Before, Ended, Plan, Way};
+    use crate::residency::swap::{Before, Ended, Plan};
 
     fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
@@ -78,7 +79,7 @@ mod tests {
     fn swapping(stages: Stages) -> Swapping {
         let before = Before { whole: Bytes(5 * GB), ram: Some(Bytes(GB)), ..Before::default() };
         let goes = vec![ModelName::from_server("old:7b")];
-        let plan = Plan { goes, stays: vec![], way: Way::Off, before, num_ctx: None };
+        let plan = Plan { goes, before, ..Plan::default() };
         Swapping { plan, stages, stage: None, ended: Some(Ended::Ready) }
     }
 

@@ -19,6 +19,7 @@ pub(super) fn plan(model: &ModelName, wish: &Wish, known: &Known, models: &[Mode
         is_foreseen && !known.are_one(name, model) && !goes.contains(name) && !known.ghosts.contains(name)
     };
     let stays = known.running.keys().filter(stays).cloned().collect();
+    let server_chooses = !is_foreseen && known.running.keys().any(|name| !known.ghosts.contains(name));
     let before = before(model, known);
     let mode = known.load_mode();
     let way = match wish.way {
@@ -27,7 +28,8 @@ pub(super) fn plan(model: &ModelName, wish: &Wish, known: &Known, models: &[Mode
         Some(way) => way,
         None => choose(&known.past.swaps, mode, &before),
     };
-    Plan { goes, stays, way, before, num_ctx: wish.num_ctx.or_else(|| known.context_for(model)) }
+    let num_ctx = wish.num_ctx.or_else(|| known.context_for(model));
+    Plan { goes, server_chooses, stays, way, before, num_ctx }
 }
 
 /// What the forecast names; `None` where nothing can be foreseen.
@@ -77,6 +79,12 @@ pub(super) fn objection(
     } else {
         format!("by now it would displace {at_stake}: {} again to go on", kind.verb())
     })
+}
+
+/// Whether a model is at work that goes for the plan, or may go: then the load waits for its work to end.
+pub(super) fn waits(plan: &Plan, models: &[Model]) -> bool {
+    let may_go = |model: &&Model| plan.server_chooses || plan.goes.contains(&model.name);
+    models.iter().filter(may_go).any(|model| trouble(model) == Some("busy"))
 }
 
 /// What makes a loaded model one to ask about.

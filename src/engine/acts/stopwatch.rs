@@ -156,6 +156,12 @@ impl Stopwatch {
         (self.stage, self.ended) = (None, Some(ended));
     }
 
+    /// The server chose this model; it was seen to be gone so long after the load was asked.
+    pub fn went(&mut self, model: &ModelName, after: std::time::Duration) {
+        self.plan.goes.push(model.clone());
+        self.stages.gone = Some(after);
+    }
+
     /// Takes what the latest readings show of the models that have to go.
     pub fn look(&mut self, known: &Known) {
         let Some(asked) = self.unloading else { return };

@@ -1,9 +1,10 @@
 //! One act from the asking to its end, and on to when its record can be kept.
 
+mod ending;
+
 use super::goal::Goal;
 use super::job::{First, first, load_job};
-use super::plan::{objection, plan};
-use super::words::{left, offer};
+use super::plan::{objection, plan, waits};
 use super::{Answer, Job, Order, Said, Stopwatch, Way};
 use crate::engine::known::Known;
 use crate::engine::observe::Asked;
@@ -26,7 +27,15 @@ pub(super) const PATIENCE: u32 = 5;
 pub(super) enum Step {
     Waiting,
     Asked(Job),
-    Showing { goal: Goal, patience: u32 },
+    Showing {
+        goal: Goal,
+        patience: u32,
+    },
+    /// It did not end well; the next `/api/ps` that is asked shows what the server threw out for it.
+    Looking {
+        ended: Ended,
+        since: Moment,
+    },
 }
 
 #[derive(Debug)]
@@ -40,6 +49,11 @@ pub(super) struct Tracked {
     victims: Vec<ModelName>,
     /// Models that it unloaded for another.
     displaced: Vec<ModelName>,
+    /// What was loaded when the load was asked for, where the server chooses what goes.
+    at_stake: Vec<(ModelName, Expiry)>,
+    loads_since: Moment,
+    /// Its load waits for a model's work to end.
+    waits: bool,
     /// The plan and the clocks, of a load or a swap that has begun.
     watch: Option<Stopwatch>,
     /// Snapshots that may still pass before a model that was said to be loaded must be listed.
@@ -60,6 +74,9 @@ impl Tracked {
             step: Step::Waiting,
             victims: Vec::new(),
             displaced: Vec::new(),
+            at_stake: Vec::new(),
+            loads_since: now,
+            waits: false,
             watch: None,
             doubt: None,
             told: false,
@@ -129,6 +146,7 @@ impl Tracked {
         if self.act.kind == ActKind::Swap {
             self.victims = plan.goes.iter().rev().cloned().collect();
         }
+        self.waits = waits(&plan, models);
         let way = plan.way;
         let watch = self.watch.insert(Stopwatch::new(plan, now));
         if way != Way::First {
@@ -151,6 +169,11 @@ impl Tracked {
             return self.send(Job::Unload { model }, jobs);
         }
         watch.enter(Stage::Load, now);
+        if watch.plan.server_chooses {
+            let others = known.running.iter().filter(|(name, _)| !known.are_one(name, &self.act.model));
+            self.at_stake = others.map(|(name, running)| (name.clone(), running.expiry)).collect();
+            self.loads_since = now;
+        }
         let model = self.act.model.clone();
         let job = load_job(self.act.kind, &model, watch.plan.num_ctx, known);
         if watch.plan.way == Way::Beside {
@@ -292,6 +315,15 @@ impl Tracked {
         if let Some(watch) = &mut self.watch {
             watch.tick();
         }
+        self.see_what_went(known);
+        if let Step::Looking { ended, since } = self.step.clone()
+            && self.act.is_live()
+        {
+            if known.ps_asked.is_some_and(|asked| asked.mono >= since.mono) {
+                self.conclude(&ended, Some(known), now);
+            }
+            return None;
+        }
         if self.doubt.is_some() {
             return self.check(known);
         }
@@ -318,22 +350,6 @@ impl Tracked {
         None
     }
 
-    /// Whether `/api/ps` lists what the server said is loaded.
-    fn check(&mut self, known: &mut Known) -> Option<(ModelName, What)> {
-        let left = self.doubt.take()?;
-        if known.running_as(&self.act.model).is_some() {
-            return None;
-        }
-        if left > 0 {
-            self.doubt = Some(left - 1);
-            return None;
-        }
-        let model = self.act.model.clone();
-        known.loading.remove(&model);
-        let why = "the server said it is loaded, but does not list it".to_owned();
-        Some((model, What::Failed { verb: self.act.kind.verb(), why }))
-    }
-
     pub fn look(&mut self, known: &Known) {
         if let Some(watch) = self.watch.as_mut().filter(|watch| watch.looks_on() || self.act.is_live()) {
             watch.look(known);
@@ -341,13 +357,23 @@ impl Tracked {
     }
 
     pub fn record(&mut self, known: &Known, now_or_never: bool) -> Option<SwapRecord> {
+        let is_unseen = self.act.is_live() || !self.at_stake.is_empty();
+        if is_unseen && !now_or_never {
+            return None;
+        }
         let mut displaced = self.displaced.clone();
         let watch = self.watch.as_mut()?;
-        if self.act.kind == ActKind::Load {
+        if self.act.kind == ActKind::Load && !watch.plan.server_chooses {
             // What the server threw out for it.
             displaced.extend(watch.plan.goes.iter().filter(|m| !known.running.contains_key(m)).cloned());
         }
-        watch.record(&self.act.model, &displaced, known.load_mode(), now_or_never)
+        let mut record = watch.record(&self.act.model, &displaced, known.load_mode(), now_or_never)?;
+        if self.waits {
+            // How long the load took by itself could not be seen: it teaches nothing.
+            let stages = &mut record.stages;
+            (stages.load, stages.server_load, stages.total) = (None, None, None);
+        }
+        Some(record)
     }
 
     fn done(&mut self, now: Moment) {
@@ -355,30 +381,5 @@ impl Tracked {
             watch.end(Ended::Ready, self.asked, now);
         }
         self.act.state = ActState::Done { took: now.since(self.asked.mono), at: now };
-    }
-
-    fn fail(&mut self, why: String, now: Moment) {
-        let words = offer(&why, &self.displaced);
-        if let Some(watch) = &mut self.watch {
-            let stage = watch.stage();
-            watch.end(Ended::Failed { stage, why }, self.asked, now);
-        }
-        self.act.state = ActState::Failed { why: words, cancelled: false, at: now };
-    }
-
-    /// The user does not want it any more; its request is dropped.
-    pub fn cancel(&mut self, known: &Known, now: Moment) {
-        let mut why = "cancelled".to_owned();
-        if let Some(watch) = &mut self.watch {
-            let stage = watch.stage();
-            let stays: Vec<&ModelName> = known
-                .running
-                .keys()
-                .filter(|name| !self.displaced.contains(name) && !known.are_one(name, &self.act.model))
-                .collect();
-            why = left(stage, &self.act.model, &self.displaced.iter().collect::<Vec<_>>(), &stays);
-            watch.end(Ended::Cancelled { stage }, self.asked, now);
-        }
-        self.act.state = ActState::Failed { why, cancelled: true, at: now };
     }
 }

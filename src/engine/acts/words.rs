@@ -21,14 +21,12 @@ pub(super) fn left(
 ) -> String {
     let names = |models: &[&ModelName]| models.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let are = |models: &[&ModelName]| if models.len() == 1 { "is" } else { "are" };
-    let doing = match stage {
-        Stage::Unload => "unloading",
-        Stage::Read => return "cancelled while reading ahead: what was loaded still is".to_owned(),
-        Stage::Load => "loading",
-        Stage::FirstToken => {
-            return format!("cancelled while waiting for the first token: {model} is loaded");
-        }
-    };
+    let doing = doing(stage);
+    match stage {
+        Stage::Read => return format!("cancelled while {doing}: what was loaded still is"),
+        Stage::FirstToken => return format!("cancelled while {doing}: {model} is loaded"),
+        Stage::Unload | Stage::Load => {}
+    }
     let rest = match stays {
         [] => "nothing is loaded".to_owned(),
         stays => format!("{} {} still loaded", names(stays), are(stays)),
@@ -36,5 +34,19 @@ pub(super) fn left(
     match displaced {
         [] => format!("cancelled while {doing}: {rest}"),
         gone => format!("cancelled while {doing}: {} {} unloaded, {rest}", names(gone), are(gone)),
+    }
+}
+
+/// The same where nobody can say what is loaded.
+pub(super) fn unseen(stage: Stage) -> String {
+    format!("cancelled while {}: what is still loaded shows at the next look", doing(stage))
+}
+
+fn doing(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Unload => "unloading",
+        Stage::Read => "reading ahead",
+        Stage::Load => "loading",
+        Stage::FirstToken => "waiting for the first token",
     }
 }

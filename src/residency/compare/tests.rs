@@ -99,6 +99,7 @@ fn flow(manner: Manner, steps: &[(u64, u64)]) -> Flow {
         swap: Some((Duration::ZERO, millis(swap))),
         swapping: Some(Arc::new(Swapping {
             plan: Plan {
+                server_chooses: false,
                 goes: Vec::new(),
                 stays: Vec::new(),
                 way: Way::Off,

@@ -9,7 +9,7 @@ use crate::residency::bytes::{Bytes, GB};
 use crate::residency::flow::{Ahead, AheadDid, Flow, FlowState, FlowStep, Manner, StepState};
 use crate::residency::record::{Past, PhaseRecord, Run};
 use crate::residency::snapshot::Snapshot;
-use crate::residency::swap::{Before, Plan, Stages, Swapping, Way};
+use crate::residency::swap::{Before, Plan, Stages, Swapping};
 use crate::tui::action::Context;
 use crate::tui::app::{App, Effect};
 use crate::tui::fixture::{after, app, drawn, name, now, picture, press, usual, wall};
@@ -44,7 +44,7 @@ pub(super) fn flow() -> Flow {
         ..Stages::default()
     };
     let before = Before { whole: Bytes(5 * GB), ram: Some(Bytes(5 * GB)), ..Before::default() };
-    let plan = Plan { goes: Vec::new(), stays: Vec::new(), way: Way::Off, before, num_ctx: None };
+    let plan = Plan { before, ..Plan::default() };
     let swapping = Swapping { plan, stages, stage: None, ended: None };
     let began = after(-10);
     let mut context = step("context", "openthinker3-7b", StepState::Done);

@@ -38,6 +38,7 @@ fn warm() -> Stages {
 /// A swap to openthinker that displaces qwen, in that state.
 fn swap(state: ActState, stages: Stages, now: Option<Stage>) -> Act {
     let plan = Plan {
+        server_chooses: false,
         goes: vec![name("qwen2.5-coder:7b")],
         stays: vec![name("nomic-embed-text")],
         way: Way::Beside,

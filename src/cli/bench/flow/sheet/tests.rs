@@ -29,6 +29,7 @@ fn run(manner: Manner, swaps: [(u64, u64); 2]) -> FlowRun {
         swap: Some((Duration::ZERO, Duration::from_millis(swaps[at].0))),
         swapping: Some(Arc::new(Swapping {
             plan: Plan {
+                server_chooses: false,
                 goes: Vec::new(),
                 stays: Vec::new(),
                 way: Way::Off,
