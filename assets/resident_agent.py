@@ -115,10 +115,9 @@ class SmartModelManager:
 
         A model that cannot be read is logged and left out. With `hold` they are also kept there, until `close`.
         """
-        names = self._listed or [None]
-        for name in names:
+        for names in [[name] for name in self._listed] or [None]:
             try:
-                for done in self._lines("warm", name or "--all"):
+                for done in self._lines("warm", *([] if names else ["--all"]), names=names or ()):
                     self.ram_preloaded.add(done["model"])
                     log.info("%s preloaded to RAM (%.1fs)", done["model"], done.get("took_seconds") or 0.0)
             except ResidentError as error:
@@ -126,7 +125,8 @@ class SmartModelManager:
                     raise
                 log.warning("preload failed: %s", error)
         if hold and not self._holds:
-            command = self._command("hold", "--foreground", *(self._listed or ["--all"]))
+            everything = [] if self._listed else ["--all"]
+            command = self._command("hold", "--foreground", *everything, names=self._listed)
             nowhere = subprocess.DEVNULL
             self._ends.callback(_end, subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere))
             self._holds = True
@@ -137,12 +137,12 @@ class SmartModelManager:
 
         `task_type` is what a dashboard calls the step.
         """
-        self._phase(task_type or model, "--model", model)
+        self._phase(task_type or model, "--model=" + model)
         return True
 
     def refresh_keep_alive(self, model: str) -> None:
         """Restarts the countdown of a loaded model, so that it stays."""
-        self._one("touch", model)
+        self._one("touch", names=[model])
 
     def smart_load_for_phase(self, phase: str, next_phase: Optional[str] = None) -> bool:
         """Makes the model of a phase of the config ready in VRAM, and returns True.
@@ -150,7 +150,7 @@ class SmartModelManager:
         A phase that the config does not know gets the primary model. `next_phase`, a phase or a model, is read into
         RAM meanwhile if a dashboard runs.
         """
-        self._phase(phase, *([] if next_phase is None else ["--next", next_phase]))
+        self._phase(phase, *([] if next_phase is None else ["--next=" + next_phase]))
         return True
 
     def get_model_status(self) -> Dict[str, Any]:
@@ -169,7 +169,7 @@ class SmartModelManager:
 
     def over(self) -> None:
         """The run is over: dashboards need not wait for its next step."""
-        self._one("phase", "--over", "--run", self.run)
+        self._one("phase", "--over", "--run=" + self.run)
 
     def close(self) -> None:
         """Lets go what `startup_preload(hold=True)` keeps in RAM, and removes what was written for `resident`.
@@ -197,8 +197,8 @@ class SmartModelManager:
 
     # How `resident` is called.
 
-    def _phase(self, *arguments: str) -> None:
-        ready = self._one("phase", *arguments, "--run", self.run, *self._limits())
+    def _phase(self, name: str, *options: str) -> None:
+        ready = self._one("phase", *options, "--run=" + self.run, *self._limits(), names=[name])
         self.current_vram_model = ready["model"]
         if ready["already_in_vram"]:
             log.debug("%s already in VRAM", ready["model"])
@@ -206,27 +206,28 @@ class SmartModelManager:
             log.info("%s ready in %.2fs", ready["model"], ready["took_seconds"])
 
     def _limits(self) -> List[str]:
-        limits = [] if self.timeout is None else ["--timeout", self.timeout]
+        limits = [] if self.timeout is None else ["--timeout=" + self.timeout]
         return limits + (["--yes"] if self.yes else [])
 
-    def _command(self, *arguments: str) -> List[str]:
+    def _command(self, *arguments: str, names: Sequence[str] = ()) -> List[str]:
+        """A command line. What the caller named comes last, or after a `=`: no name is taken for an option."""
         command = [self._program, *arguments]
         if self.api is not None:
-            command += ["--host", self.api]
+            command.append("--host=" + self.api)
         if self._config is not None:
-            command += ["--config", self._config]
-        return command
+            command.append("--config=" + self._config)
+        return [*command, "--", *names] if names else command
 
-    def _one(self, *arguments: str) -> Dict[str, Any]:
+    def _one(self, *arguments: str, names: Sequence[str] = ()) -> Dict[str, Any]:
         """Runs a command that gives one JSON object."""
-        return _parsed(self._output(*arguments))
+        return _parsed(self._output(*arguments, names=names))
 
-    def _lines(self, *arguments: str) -> List[Dict[str, Any]]:
+    def _lines(self, *arguments: str, names: Sequence[str] = ()) -> List[Dict[str, Any]]:
         """Runs a command that gives a JSON object a line."""
-        return [_parsed(line) for line in self._output(*arguments).splitlines()]
+        return [_parsed(line) for line in self._output(*arguments, names=names).splitlines()]
 
-    def _output(self, *arguments: str) -> str:
-        command = self._command(*arguments, "--json")
+    def _output(self, *arguments: str, names: Sequence[str] = ()) -> str:
+        command = self._command(*arguments, "--json", names=names)
         try:
             ended = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False

@@ -91,11 +91,7 @@ fn checked(loaded: &Loaded) -> String {
 
 /// Settings that later versions act on.
 fn unused(config: &config::Config) -> Vec<&'static str> {
-    let all = [
-        ("ollama.preload.on_startup", config.preload.on_startup),
-        ("workflows", !config.workflows.is_empty()),
-        ("pins", !config.pins.is_empty()),
-    ];
+    let all = [("ollama.preload.on_startup", config.preload.on_startup), ("pins", !config.pins.is_empty())];
     all.into_iter().filter_map(|(name, is_set)| is_set.then_some(name)).collect()
 }
 

@@ -13,7 +13,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 pub use self::document::{SCHEMA_VERSION, csv, day_csv, day_json, json};
-pub use self::sheet::{day_line, table};
+pub use self::sheet::{day_line, nothing, table};
 use super::out::Out;
 use super::{Cli, Exit, Flags, demo, state};
 use crate::journal::history::{self, Query};
@@ -45,6 +45,13 @@ pub struct Asked {
     /// Answer in CSV
     #[arg(long)]
     pub csv: bool,
+}
+
+impl Asked {
+    /// Whether it asks for less than all that is recorded.
+    fn is_narrowed(&self) -> bool {
+        !self.models.is_empty() || self.since.is_some() || self.kind != Kind::All
+    }
 }
 
 /// What of the journal is printed.
@@ -160,7 +167,8 @@ async fn records(asked: &Asked, flags: &Flags, place: Place<'_>) -> Result<Strin
     Ok(match () {
         () if flags.json => super::status::pretty(&json(place.server, &records)),
         () if asked.csv => csv(&records),
-        () => table(&records, place.server, place.now, place.zone, place.columns),
+        () if records.is_empty() => nothing(place.server, asked.is_narrowed()),
+        () => table(&records, place.now, place.zone, place.columns),
     })
 }
 

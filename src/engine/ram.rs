@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::acts::forget_ended;
 use super::manager::Manager;
 use crate::residency::act::{Act, ActId, ActKind, ActState};
+use crate::residency::bytes::Bytes;
 use crate::residency::event::What;
 use crate::residency::name::ModelName;
 use crate::residency::tier::Cached;
@@ -165,7 +166,10 @@ impl Manager {
             (kind, Step::Verifying { since, took }) => {
                 let (since, took) = (*since, *took);
                 let (cached, read_at) = self.known.cached(&model);
-                let fresh = read_at.is_some_and(|read_at| read_at.mono >= since.mono);
+                let progress = act.progress.unwrap_or_default();
+                // Where the reader found all in RAM, a reading that says the same needs no other.
+                let agrees = progress.read == Bytes::ZERO && cached.bytes() == Some(progress.total);
+                let fresh = agrees || read_at.is_some_and(|read_at| read_at.mono >= since.mono);
                 let hopeless = matches!(cached, Cached::Unknown(_)) || now.since(since.mono) >= VERIFY;
                 (fresh || hopeless).then(|| self.warmed(at, kind, &model, took))
             }

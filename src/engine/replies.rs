@@ -45,10 +45,11 @@ impl Manager {
                 };
                 (self.known.files, self.known.files_owner) = (found.files, found.owner);
                 self.due.pages = now;
-                // Who waits, waits for one model; the others have time until the next poll.
+                // The one that is looked at goes first; a command that waits for the others must not wait for a poll.
                 if let Some(model) = self.known.looked_at.clone() {
                     self.look_at(&model);
                 }
+                self.ask_pages(now);
             }
             Reply::Asked { id, pids } => self.asked(id, &pids),
             Reply::Evicted { id, answer } => self.evicted(id, &answer),

@@ -110,3 +110,26 @@ except ResidentError as error:
         serde_json::json!([[1, "no-such-model: not installed on this server", "review"], true, true, null]);
     assert_eq!(Value::from(said), expected);
 }
+
+#[test]
+fn no_name_is_taken_for_an_option() {
+    let home = Home::new();
+    let said = python(
+        &home,
+        r#"{"model": "openthinker3-7b"}"#,
+        r#"
+models.run = "--over"
+for task in ("--over", "--help", "-x"):
+    say(models.ensure_in_vram("openthinker3-7b", task))
+say(models.smart_load_for_phase("--json", next_phase="qwen2.5-coder:7b"))
+models.over()
+for call in (models.ensure_in_vram, models.refresh_keep_alive):
+    for wrong in ("--help", "-x"):
+        try:
+            call(wrong)
+        except ResidentError as error:
+            say("invalid value '{}'".format(wrong) in str(error))
+"#,
+    );
+    assert_eq!(said, vec![Value::Bool(true); 8]);
+}

@@ -34,17 +34,18 @@ type Line = [String; 5];
 
 const HEADS: [&str; 5] = ["WHEN", "TOOK", "RAM", "MODEL", "WHAT"];
 
-/// The records, newest first, for a terminal of `columns`; `None` cuts nothing.
-pub fn table(
-    records: &[Record],
-    server: &str,
-    now: Timestamp,
-    zone: &TimeZone,
-    columns: Option<usize>,
-) -> String {
-    if records.is_empty() {
-        return format!("nothing recorded of {} yet", printable(server));
+/// Said where there are no records; `is_narrowed`: others than those that were asked for may be there.
+pub fn nothing(server: &str, is_narrowed: bool) -> String {
+    let server = printable(server);
+    if is_narrowed {
+        format!("nothing recorded of {server} is what was asked for")
+    } else {
+        format!("nothing recorded of {server} yet")
     }
+}
+
+/// The records, newest first, for a terminal of `columns`; `None` cuts nothing.
+pub fn table(records: &[Record], now: Timestamp, zone: &TimeZone, columns: Option<usize>) -> String {
     let when = |at: Timestamp| when(at, now, zone);
     let swaps: Option<Vec<(Timestamp, &SwapRecord)>> = records
         .iter()

@@ -38,7 +38,7 @@ fn record(seconds_ago: i64, what: Happened) -> Record {
 }
 
 fn table_of(records: &[Record], columns: Option<usize>) -> String {
-    table(records, SERVER, now(), &TimeZone::UTC, columns)
+    table(records, now(), &TimeZone::UTC, columns)
 }
 
 fn some() -> Vec<Record> {
@@ -147,7 +147,18 @@ fn departures_uses_and_phases_have_their_words() {
 
 #[test]
 fn nothing_recorded_is_said() {
-    assert_eq!(table_of(&[], None), "nothing recorded of http://127.0.0.1:11434 yet");
+    let asked =
+        Asked { models: Vec::new(), since: None, limit: None, kind: Kind::All, today: false, csv: false };
+    let said = |asked: &Asked| nothing(SERVER, asked.is_narrowed());
+    assert_eq!(said(&asked), "nothing recorded of http://127.0.0.1:11434 yet");
+    let narrowed = "nothing recorded of http://127.0.0.1:11434 is what was asked for";
+    for asked in [
+        Asked { models: vec![model("a")], ..asked.clone() },
+        Asked { since: Some(Since::Ago(Duration::ZERO)), ..asked.clone() },
+        Asked { kind: Kind::Swaps, ..asked },
+    ] {
+        assert_eq!(said(&asked), narrowed);
+    }
 }
 
 #[test]

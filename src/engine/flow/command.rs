@@ -117,7 +117,7 @@ impl Group {
         while left && Instant::now() < until {
             // A child that has ended stays in its group until it is waited for.
             let _ = timeout_at(Instant::now() + LOOK, child.wait()).await;
-            left = test_kill_process_group(group).is_ok();
+            left = group_lives(group);
             if left {
                 sleep(LOOK).await;
             }
@@ -130,8 +130,31 @@ impl Group {
     }
 }
 
+/// Whether any process of a group has not ended. One that nobody has waited for yet has: whose parent ended before it
+/// is waited for by the system, some time.
+fn group_lives(group: Pid) -> bool {
+    test_kill_process_group(group).is_ok()
+        && of_group(group).is_none_or(|mut states| states.any(|state| state != 'Z'))
+}
+
+/// The states of a group's processes; `None` where the system does not list them.
+fn of_group(group: Pid) -> Option<impl Iterator<Item = char>> {
+    let processes = std::fs::read_dir("/proc").ok()?;
+    let stats = processes.flatten().filter_map(|process| std::fs::read(process.path().join("stat")).ok());
+    Some(stats.filter_map(move |stat| {
+        // The name before it may hold any bytes.
+        let end = stat.iter().rposition(|byte| *byte == b')')?;
+        let rest = String::from_utf8_lossy(&stat[end + 1..]);
+        let mut fields = rest.split_ascii_whitespace();
+        let (state, _parent, of) = (fields.next()?, fields.next()?, fields.next()?);
+        (of.parse() == Ok(group.as_raw_nonzero().get())).then(|| state.chars().next()).flatten()
+    }))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::CommandExt;
+
     use super::*;
 
     fn argv(script: &str) -> Vec<String> {
@@ -210,6 +233,26 @@ mod tests {
         while lives(&said[0]) {
             std::thread::yield_now();
         }
+    }
+
+    #[tokio::test]
+    async fn a_group_of_which_only_zombies_are_left_has_ended() {
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "read line"])
+            .stdin(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let group = Pid::from_child(&child);
+        assert!(group_lives(group));
+        drop(child.stdin.take());
+        // Not waited for: it stays in its group.
+        while group_lives(group) {
+            std::thread::yield_now();
+        }
+        assert_eq!(test_kill_process_group(group), Ok(()));
+        child.wait().unwrap();
+        assert!(!group_lives(group));
     }
 
     #[tokio::test]
