@@ -225,7 +225,18 @@ async fn runs<F: Future<Output = ()>>(
         );
         let mut printer = Printer::new(request, request.config.tasks(workflow));
         let flow = follow(running, &mut printer, interrupt.as_mut(), out).await?;
-        let exit = printer.end(&flow, &handle.snapshot(), out)?;
+        let snapshot = if let FlowState::Failed { .. } = flow.state {
+            // Whether it failed because the server is gone, the next answer tells.
+            let ended = (request.clock)().mono;
+            let old = |snapshot: &Snapshot| {
+                let seen = snapshot.servers.first().and_then(|server| server.ps_at);
+                seen.is_none_or(|seen| seen.mono < ended)
+            };
+            ready::all(&mut handle, Instant::now() + FORESIGHT, old).await
+        } else {
+            handle.snapshot()
+        };
+        let exit = printer.end(&flow, &snapshot, out)?;
         if exit != Exit::Done || (!forever && number >= of) || out.is_closed() {
             return Ok(exit);
         }

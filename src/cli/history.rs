@@ -48,9 +48,16 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Whether it asks for less than all that is recorded.
-    fn is_narrowed(&self) -> bool {
-        !self.models.is_empty() || self.since.is_some() || self.kind != Kind::All
+    /// Said where there is nothing.
+    fn nothing(&self, server: &str) -> String {
+        let what = match self.kind {
+            Kind::Swaps => "swaps",
+            Kind::Left => "departures",
+            Kind::Used => "uses",
+            Kind::Phases => "phases",
+            Kind::All => "events",
+        };
+        nothing(what, server, &self.models, self.since.is_some())
     }
 }
 
@@ -167,7 +174,7 @@ async fn records(asked: &Asked, flags: &Flags, place: Place<'_>) -> Result<Strin
     Ok(match () {
         () if flags.json => super::status::pretty(&json(place.server, &records)),
         () if asked.csv => csv(&records),
-        () if records.is_empty() => nothing(place.server, asked.is_narrowed()),
+        () if records.is_empty() => asked.nothing(place.server),
         () => table(&records, place.now, place.zone, place.columns),
     })
 }

@@ -122,19 +122,23 @@ pub async fn run(
         swap_in::make_ready(&mut handle, &wanted, &request, &mut limits, out).await
     };
     out_of(&ready, &wanted, flags.json, out)?;
-    if ready.ending.exit() == Exit::Done
-        && let Err(why) = teller.tell(wanted.record(&ready)).await
-    {
-        out.remark(&format!("dashboards are not told of it: {why}"));
+    if ready.ending.exit() == Exit::Done {
+        match teller.tell(wanted.record(&ready)).await {
+            Ok(anew) => anew.iter().for_each(|anew| out.remark(anew)),
+            Err(why) => out.remark(&format!("dashboards are not told of it: {why}")),
+        }
     }
     Ok(ready.ending.exit())
 }
 
 /// The run has ended: nothing is asked of the server.
 async fn over(asked: &Phase, flags: &Flags, world: &World, out: &mut Out<'_>) -> anyhow::Result<Exit> {
-    if let Err(why) = Teller::open(world).tell(wanted::over(&asked.run)).await {
-        out.remark(&format!("dashboards are not told that the run is over: {why}"));
-        return Ok(Exit::Failed);
+    match Teller::open(world).tell(wanted::over(&asked.run)).await {
+        Ok(anew) => anew.iter().for_each(|anew| out.remark(anew)),
+        Err(why) => {
+            out.remark(&format!("dashboards are not told that the run is over: {why}"));
+            return Ok(Exit::Failed);
+        }
     }
     out.result(&report::over(&asked.run, flags.json))?;
     Ok(Exit::Done)

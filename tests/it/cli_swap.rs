@@ -124,7 +124,10 @@ async fn the_plan_is_said_before_and_the_stages_after() {
     assert_eq!(ran.remarks, "swap to DeepSeek-R1:14b: qwen2.5-coder:7b goes, 100 % in RAM\n");
     assert_eq!(
         (ran.exit, ran.results.as_str()),
-        (Exit::Done, "DeepSeek-R1:14b ready in 0.82 s   unload 0.14   card free ?   read 0   load 0.38\n")
+        (
+            Exit::Done,
+            "DeepSeek-R1:14b ready in 0.82 s   unload 0.14   card free ?   read ahead 0   load 0.38\n"
+        )
     );
 }
 

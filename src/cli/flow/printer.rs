@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Request, document};
 use crate::cli::Exit;
 use crate::cli::out::Out;
+use crate::cli::ready::down;
 use crate::config::{Work, Workflow};
 use crate::engine::flow::Output;
 use crate::residency::flow::{Ahead, AheadDid, Flow, FlowState, FlowStep, Manner, StepState};
@@ -68,6 +69,8 @@ impl Printer<'_> {
         for (at, step) in flow.steps.iter().enumerate() {
             let now = match step.state {
                 StepState::Waiting => Told::Nothing,
+                // Whether there is anything to make ready is known with the plan.
+                StepState::Swapping(_) if step.swapping.is_none() => Told::Nothing,
                 StepState::Swapping(_) => Told::Swapping,
                 StepState::Working(_) => Told::Working,
                 StepState::Done | StepState::Failed { .. } | StepState::Skipped => Told::Ended,
@@ -75,12 +78,14 @@ impl Printer<'_> {
             if self.told[at] == now {
                 continue;
             }
-            let began = self.told[at] < Told::Working && step.work.is_some();
-            self.told[at] = now;
-            if began || now == Told::Working {
-                self.remark(&works(step, &self.tasks[at], flow.scale), out);
-            } else if now == Told::Swapping {
+            let before = std::mem::replace(&mut self.told[at], now);
+            // What came and went between two looks is said all the same.
+            let is_away = step.swapping.as_ref().is_some_and(|swapping| !swapping.plan.before.in_vram);
+            if before < Told::Swapping && is_away {
                 self.remark(&format!("{}: makes {} ready", printable(&step.phase), step.model), out);
+            }
+            if now == Told::Working || (before < Told::Working && step.work.is_some()) {
+                self.remark(&works(step, &self.tasks[at], flow.scale), out);
             }
             // One that was not needed has nothing to say.
             if now == Told::Ended && step.state != StepState::Skipped {
@@ -108,6 +113,7 @@ impl Printer<'_> {
     pub(super) fn end(&self, flow: &Flow, snapshot: &Snapshot, out: &mut Out<'_>) -> io::Result<Exit> {
         let exit = match flow.state {
             FlowState::Done { .. } => Exit::Done,
+            FlowState::Failed { .. } if down(snapshot).is_some() => Exit::NoServer,
             _ => Exit::Failed,
         };
         if self.request.json {

@@ -34,14 +34,12 @@ type Line = [String; 5];
 
 const HEADS: [&str; 5] = ["WHEN", "TOOK", "RAM", "MODEL", "WHAT"];
 
-/// Said where there are no records; `is_narrowed`: others than those that were asked for may be there.
-pub fn nothing(server: &str, is_narrowed: bool) -> String {
-    let server = printable(server);
-    if is_narrowed {
-        format!("nothing recorded of {server} is what was asked for")
-    } else {
-        format!("nothing recorded of {server} yet")
-    }
+/// Said where there is no `what` (swaps, phases) of these models since then.
+pub fn nothing(what: &str, server: &str, models: &[ModelName], is_since: bool) -> String {
+    let names: Vec<String> = models.iter().map(name).collect();
+    let of = if names.is_empty() { String::new() } else { format!(" of {}", names.join(", ")) };
+    let when = if is_since { "since then" } else { "yet" };
+    format!("no {what}{of} recorded of {} {when}", printable(server))
 }
 
 /// The records, newest first, for a terminal of `columns`; `None` cuts nothing.

@@ -146,19 +146,15 @@ fn departures_uses_and_phases_have_their_words() {
 }
 
 #[test]
-fn nothing_recorded_is_said() {
-    let asked =
-        Asked { models: Vec::new(), since: None, limit: None, kind: Kind::All, today: false, csv: false };
-    let said = |asked: &Asked| nothing(SERVER, asked.is_narrowed());
-    assert_eq!(said(&asked), "nothing recorded of http://127.0.0.1:11434 yet");
-    let narrowed = "nothing recorded of http://127.0.0.1:11434 is what was asked for";
-    for asked in [
-        Asked { models: vec![model("a")], ..asked.clone() },
-        Asked { since: Some(Since::Ago(Duration::ZERO)), ..asked.clone() },
-        Asked { kind: Kind::Swaps, ..asked },
-    ] {
-        assert_eq!(said(&asked), narrowed);
-    }
+fn where_there_is_nothing_it_is_said_of_what() {
+    let all =
+        Asked { models: Vec::new(), since: None, limit: None, kind: Kind::Swaps, today: false, csv: false };
+    let said = |asked: Asked| asked.nothing(SERVER);
+    assert_eq!(said(all.clone()), "no swaps recorded of http://127.0.0.1:11434 yet");
+    let of_one = Asked { models: vec![model("a")], kind: Kind::Phases, ..all.clone() };
+    assert_eq!(said(of_one), "no phases of a recorded of http://127.0.0.1:11434 yet");
+    let lately = Asked { since: Some(Since::Ago(Duration::ZERO)), ..all };
+    assert_eq!(said(lately), "no swaps recorded of http://127.0.0.1:11434 since then");
 }
 
 #[test]

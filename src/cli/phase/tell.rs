@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cli::state::journal_path;
 use crate::cli::wire::World;
-use crate::journal::Journal;
+use crate::journal::{Journal, Opened};
 use crate::residency::record::{Happened, PhaseRecord, Record, server_name};
 use crate::sim::Sim;
 
@@ -28,8 +28,8 @@ impl Teller<'_> {
         Teller { journal, world }
     }
 
-    /// Writes a phase down, or says why it could not be.
-    pub(super) async fn tell(self, phase: PhaseRecord) -> Result<(), String> {
+    /// Writes a phase down, or says why it could not be. What is given back is to be said: the journal began anew.
+    pub(super) async fn tell(self, phase: PhaseRecord) -> Result<Option<String>, String> {
         let at = (self.world.clock)().wall;
         let server = server_name(&self.world.config.url, self.world.sim.as_ref().map(Sim::scale));
         let record = Record { at, server, what: Happened::Phase(phase) };
@@ -39,15 +39,22 @@ impl Teller<'_> {
 }
 
 /// Waits until the row is in the file. Nobody waits for the file to be closed: it survives any end.
-async fn write(mut journal: Journal, record: Record) -> Result<(), String> {
+async fn write(mut journal: Journal, record: Record) -> Result<Option<String>, String> {
     let gone = || "the journal's thread has ended".to_owned();
-    if let Ok(state) = journal.state.wait_for(|state| state.opened.is_some()).await
-        && let Some(Err(why)) = &state.opened
-    {
-        return Err(why.clone());
-    }
+    let opened = match journal.state.wait_for(|state| state.opened.is_some()).await {
+        Ok(state) => state.opened.clone(),
+        Err(_) => None,
+    };
+    let anew = match opened {
+        Some(Err(why)) => return Err(why),
+        Some(Ok(Opened::MovedAside { to, why })) => {
+            Some(format!("the journal was unusable ({why}) and lies at {} now", to.display()))
+        }
+        Some(Ok(Opened::Fresh | Opened::Existing)) | None => None,
+    };
     journal.record(vec![record]).map_err(|(why, _)| why.to_string())?;
     // Whose answer comes, nobody has to let go of anything for it: what was told before it is written then.
     let written = journal.ask_release(Vec::new()).map_err(|why| why.to_string())?;
-    written.await.map_err(|_| gone())?.map(drop)
+    written.await.map_err(|_| gone())??;
+    Ok(anew)
 }

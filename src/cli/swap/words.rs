@@ -8,7 +8,7 @@ use crate::cli::act::ending::Ending;
 use crate::cli::status::{script_name, seconds};
 use crate::residency::act::ActKind;
 use crate::residency::name::ModelName;
-use crate::residency::swap::{Stages, Swapping};
+use crate::residency::swap::{Stages, Swapping, Way};
 
 /// The line for a person: the whole time, then what each stage took; `?` is one that was not seen.
 pub(super) fn line(model: &ModelName, took: Duration, swap: Option<&Swapping>) -> String {
@@ -21,9 +21,16 @@ pub(super) fn line(model: &ModelName, took: Duration, swap: Option<&Swapping>) -
         words.push(format!("unload {}", seconds(unload)));
         words.push(format!("card free {}", card_free.map_or_else(|| "?".to_owned(), seconds)));
     }
+    // What was not in RAM came from there during the load, our own reading included.
+    if let (Some(disk), Some(load)) =
+        (swap.plan.before.disk().filter(|disk| disk.0 > 0 && swap.plan.way != Way::First), load)
+    {
+        let rate = disk.gb() / load.as_secs_f64();
+        words.push(format!("from disk ~{disk} at ~{rate:.1} GB/s"));
+    }
     words.push(match (read, read_took) {
-        (Some(read), Some(took)) if read.0 > 0 => format!("read {read} in {}", seconds(took)),
-        _ => "read 0".to_owned(),
+        (Some(read), Some(took)) if read.0 > 0 => format!("read ahead {read} in {}", seconds(took)),
+        _ => "read ahead 0".to_owned(),
     });
     words.extend(load.map(|load| format!("load {}", seconds(load))));
     words.extend(server_load.map(|load| format!("by the server's clock {}", seconds(load))));
@@ -99,14 +106,15 @@ mod tests {
         });
         assert_eq!(
             line(&qwen(), took, Some(&swap)),
-            "qwen2.5-coder:7b ready in 0.82 s   unload 0.14   card free 0.21   read 0   load 0.38   first token 0.09"
+            "qwen2.5-coder:7b ready in 0.82 s   unload 0.14   card free 0.21   \
+             from disk ~4.0 GB at ~10.5 GB/s   read ahead 0   load 0.38   first token 0.09"
         );
         let read = (Some(Bytes(4 * GB)), Some(ms(2000)));
         let unseen =
             swapping(Stages { unload: Some(ms(140)), read: read.0, read_took: read.1, ..Stages::default() });
         assert_eq!(
             line(&qwen(), took, Some(&unseen)),
-            "qwen2.5-coder:7b ready in 0.82 s   unload 0.14   card free ?   read 4.0 GB in 2.00"
+            "qwen2.5-coder:7b ready in 0.82 s   unload 0.14   card free ?   read ahead 4.0 GB in 2.00"
         );
         assert_eq!(line(&qwen(), took, None), "qwen2.5-coder:7b is in VRAM already   touched in 0.82 s");
     }

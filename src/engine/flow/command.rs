@@ -146,8 +146,8 @@ fn of_group(group: Pid) -> Option<impl Iterator<Item = char>> {
         let end = stat.iter().rposition(|byte| *byte == b')')?;
         let rest = String::from_utf8_lossy(&stat[end + 1..]);
         let mut fields = rest.split_ascii_whitespace();
-        let (state, _parent, of) = (fields.next()?, fields.next()?, fields.next()?);
-        (of.parse() == Ok(group.as_raw_nonzero().get())).then(|| state.chars().next()).flatten()
+        let (kind, _parent, of) = (fields.next()?, fields.next()?, fields.next()?);
+        (of.parse() == Ok(group.as_raw_nonzero().get())).then(|| kind.chars().next()).flatten()
     }))
 }
 

@@ -13,6 +13,9 @@ const LINES: usize = 200;
 /// Bytes of one line; a longer one is cut into several.
 const LINE: usize = 2048;
 
+/// Bytes that are read at once: what a pipe holds.
+const CHUNK: usize = 64 * 1024;
+
 /// The last lines of a command.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Output {
@@ -30,6 +33,18 @@ impl Output {
         Output { command: self.command + 1, ..Output::default() }
     }
 
+    /// Takes many lines; only those that stay are looked at.
+    fn extend(&mut self, lines: &[&[u8]]) {
+        let passed = lines.len().saturating_sub(LINES);
+        if passed > 0 {
+            self.gone += (self.lines.len() + passed) as u64;
+            self.lines.clear();
+        }
+        for line in &lines[passed..] {
+            self.push(line);
+        }
+    }
+
     fn push(&mut self, line: &[u8]) {
         if self.lines.len() >= LINES {
             self.lines.pop_front();
@@ -43,26 +58,22 @@ impl Output {
 /// Reads until the other end is closed by all who have it.
 pub(super) async fn follow(mut from: impl AsyncRead + Unpin, tell: &watch::Sender<Arc<Output>>) {
     let mut pending: Vec<u8> = Vec::new();
-    let mut chunk = [0; 4096];
+    let mut chunk = vec![0; CHUNK];
     loop {
         // A pipe that cannot be read has nothing more to say.
         let count = from.read(&mut chunk).await.unwrap_or(0);
         pending.extend_from_slice(&chunk[..count]);
-        let mut lines: Vec<Vec<u8>> = Vec::new();
-        while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
-            lines.push(pending.drain(..=end).collect());
-        }
-        if pending.len() > LINE || (count == 0 && !pending.is_empty()) {
-            lines.push(std::mem::take(&mut pending));
+        let whole = pending.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let rest = pending.split_off(whole);
+        let is_cut = rest.len() > LINE || (count == 0 && !rest.is_empty());
+        let mut lines: Vec<&[u8]> = pending.split_inclusive(|byte| *byte == b'\n').collect();
+        if is_cut {
+            lines.extend(rest.chunks(LINE));
         }
         if !lines.is_empty() {
-            tell.send_modify(|output| {
-                let output = Arc::make_mut(output);
-                for line in &lines {
-                    output.push(line);
-                }
-            });
+            tell.send_modify(|output| Arc::make_mut(output).extend(&lines));
         }
+        pending = if is_cut { Vec::new() } else { rest };
         if count == 0 {
             return;
         }
@@ -88,7 +99,7 @@ mod tests {
     async fn a_line_without_an_end_does_not_grow_for_ever() {
         let (tell, said) = watch::channel(Arc::default());
         follow(vec![b'x'; 100_000].as_slice(), &tell).await;
-        assert!(said.borrow().lines.iter().all(|line| line.len() <= LINE + 4096));
+        assert!(said.borrow().lines.iter().all(|line| line.len() <= LINE));
         assert_eq!(said.borrow().lines.iter().map(String::len).sum::<usize>(), 100_000);
     }
 }
