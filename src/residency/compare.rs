@@ -47,6 +47,9 @@ pub const NO_TWO_LOADS: &str = "no model has a valid cold and a valid warm run: 
 /// What is said where no manner may be compared with another.
 pub const NO_TWO_MANNERS: &str = "there is no valid run of two manners: nothing can be claimed";
 
+/// From as many measurements on it is known how far they scatter.
+const SCATTER: usize = 3;
+
 /// Several measurements of one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spread {
@@ -76,6 +79,13 @@ impl Spread {
     pub fn rate(&self, bytes: Bytes) -> Option<f64> {
         let seconds = self.median.as_secs_f64();
         (seconds > 0.0 && bytes > Bytes::ZERO).then(|| bytes.gb() / seconds)
+    }
+
+    /// Whether no difference is measured: each middle lies within the other's ends. `None` where there are too few to
+    /// know how far they scatter.
+    pub fn is_within_noise_of(&self, other: &Spread) -> Option<bool> {
+        let holds = |one: &Spread, middle: Duration| one.least <= middle && middle <= one.most;
+        (self.runs.min(other.runs) >= SCATTER).then(|| holds(self, other.median) && holds(other, self.median))
     }
 
     /// How many times as long as `other`.
@@ -169,6 +179,8 @@ pub struct Comparison {
     pub rounds: u32,
     /// How far it is.
     pub state: BenchState,
+    /// How the runners read their files, as far as one was seen.
+    pub mode: LoadMode,
     /// The run under way.
     pub now: Option<Arc<Flow>>,
     /// The runs that are over, oldest first.
@@ -231,17 +243,33 @@ pub fn why_thrown(flow: &Flow) -> Option<String> {
 /// What one step took in each manner.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepTimes {
+    /// Its place among the workflow's steps, from 0.
+    pub at: usize,
     /// Its phase.
     pub phase: String,
     /// Its model.
     pub model: ModelName,
+    /// All its model's files.
+    pub size: Option<Bytes>,
     /// The wait for its model: cold, warm, with lookahead.
     pub swap: [Option<Spread>; 3],
+    /// What lookahead has to hide: what cold takes longer than warm; `None` where that is not clearly longer, and for
+    /// the first step.
+    pub read: Option<Duration>,
+    /// The work before it, in which that can be hidden.
+    pub room: Option<Duration>,
     /// Its work, over all runs.
     pub work: Option<Spread>,
     /// Of the wait for the disk, what lookahead hid: a share of 1; `None` where there was none, and for the first step,
     /// which has no work before it.
     pub hidden: Option<f64>,
+}
+
+impl StepTimes {
+    /// Whether the work before it is longer than the read that it has to hide.
+    pub fn has_room(&self) -> Option<bool> {
+        Some(self.room? > self.read?)
+    }
 }
 
 /// A workflow's manners beside each other.
@@ -259,8 +287,12 @@ pub struct FlowTimes {
     pub swap_times: Option<f64>,
     /// Of the wait for the disk after the first step, what lookahead hid: a share of 1.
     pub hidden: Option<f64>,
+    /// The same over those steps alone before which the work is longer than the read.
+    pub hidden_with_room: Option<f64>,
     /// The waiting with lookahead over the waiting warm, both after the first step.
     pub beside_warm: Option<f64>,
+    /// Whether these two are equal within noise; `None` with too few runs to say.
+    pub as_warm: Option<bool>,
 }
 
 impl FlowTimes {
@@ -278,16 +310,21 @@ impl FlowTimes {
                 "warm the whole is {whole:.1}× as fast as cold, and the waiting for models {swaps:.1}×"
             ));
         }
+        if let Some(hidden) = self.hidden_with_room {
+            claims.push(format!("where the work is longer than the read: {:.0} % hidden", hidden * 100.0));
+        } else if self.hidden.is_some() {
+            claims.push("no step's work before it is longer than its read".to_owned());
+        }
         if let Some(hidden) = self.hidden {
-            claims.push(format!(
-                "after the first step, which nothing runs before, lookahead hid {:.0} % of the wait for the disk",
-                hidden * 100.0
-            ));
+            claims.push(format!("over all steps after the first: {:.0} % hidden", hidden * 100.0));
         }
         if let Some(beside) = self.beside_warm {
-            claims.push(format!(
-                "after the first step the waits with lookahead are {beside:.2}× those of a warm run"
-            ));
+            let noise = match self.as_warm {
+                Some(true) => ", equal to warm within noise",
+                Some(false) => ", more than noise",
+                None => "",
+            };
+            claims.push(format!("after the first step: {beside:.2}× warm{noise}"));
         }
         if claims.is_empty() {
             claims.push(NO_TWO_MANNERS.to_owned());
@@ -306,18 +343,24 @@ pub fn flows(runs: &[FlowRun]) -> FlowTimes {
     };
     let shape = valid.iter().max_by_key(|run| run.steps.len()).map_or(&[][..], |run| &run.steps);
     let first = shape.iter().position(|step| !matches!(step.state, StepState::Skipped));
-    let steps = shape
+    let work =
+        |at: usize| Spread::of(valid.iter().filter_map(|run| run.steps.get(at)?.work.map(|(_, took)| took)));
+    let steps: Vec<StepTimes> = shape
         .iter()
         .enumerate()
         .map(|(at, step)| {
             let swap = by(&|run| run.steps.get(at)?.swap.map(|(_, took)| took));
-            let work = valid.iter().filter_map(|run| run.steps.get(at)?.work.map(|(_, took)| took));
+            let is_first = Some(at) == first;
             StepTimes {
+                at,
                 phase: step.phase.clone(),
                 model: step.model.clone(),
-                hidden: if Some(at) == first { None } else { hidden(&swap) },
+                size: step.swapping.as_ref().map(|swapping| swapping.plan.before.whole),
+                hidden: if is_first { None } else { hidden(&swap) },
+                read: if is_first { None } else { read(&swap) },
+                room: (0..at).rev().find_map(work).map(|work| work.median),
                 swap,
-                work: Spread::of(work),
+                work: work(at),
             }
         })
         .filter(|step| step.work.is_some() || step.swap.iter().any(Option::is_some))
@@ -337,18 +380,35 @@ pub fn flows(runs: &[FlowRun]) -> FlowTimes {
         times: ratio([totals[0], totals[2]]),
         swap_times: ratio([swaps[0], swaps[2]]),
         hidden: hidden(&later),
+        hidden_with_room: hidden_with_room(&steps),
         beside_warm: ratio([later[2], later[1]]),
+        as_warm: later[2].zip(later[1]).and_then(|(ahead, warm)| ahead.is_within_noise_of(&warm)),
         steps,
         swaps,
         totals,
     }
 }
 
-/// Of what cold takes longer than warm, what lookahead does not take; `None` where cold is not clearly longer.
+/// What cold takes longer than warm; `None` where it is not clearly longer.
+fn read(swap: &[Option<Spread>; 3]) -> Option<Duration> {
+    let (cold, warm) = (swap[0]?.median, swap[1]?.median);
+    let read = cold.saturating_sub(warm);
+    (read > cold / 20).then_some(read)
+}
+
+/// Of that what lookahead does not take.
 fn hidden(swap: &[Option<Spread>; 3]) -> Option<f64> {
-    let [cold, warm, ahead] = [swap[0]?, swap[1]?, swap[2]?].map(|spread| spread.median.as_secs_f64());
-    let disk = cold - warm;
-    (disk > 0.05 * cold).then(|| ((cold - ahead) / disk).clamp(0.0, 1.0))
+    let hid = swap[0]?.median.as_secs_f64() - swap[2]?.median.as_secs_f64();
+    Some((hid / read(swap)?.as_secs_f64()).clamp(0.0, 1.0))
+}
+
+/// The same of the steps before which the work is longer than the read, each as long as its read counts.
+fn hidden_with_room(steps: &[StepTimes]) -> Option<f64> {
+    let of = |step: &StepTimes| Some((step.read?.as_secs_f64(), step.hidden?));
+    let all: Vec<(f64, f64)> =
+        steps.iter().filter(|step| step.has_room() == Some(true)).filter_map(of).collect();
+    let reads: f64 = all.iter().map(|(read, _)| read).sum();
+    (reads > 0.0).then(|| all.iter().map(|(read, hidden)| read * hidden).sum::<f64>() / reads)
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ fn the_table_begins_with_what_it_was_measured_on() {
 
 #[test]
 fn each_run_is_one_csv_line_and_what_was_thrown_away_says_why() {
-    insta::assert_snapshot!(csv(&measured()), @r#"
+    insta::assert_snapshot!(csv(&measured(), &setting()), @r#"
     model,kind,round,valid,load_seconds,gb_per_second,size_bytes,ram_bytes_before,load_mode,reason
     qwen2.5-coder:7b,cold,1,true,6.4000,0.734,4700000000,0,buffered,
     qwen2.5-coder:7b,warm,1,true,1.6000,2.938,4700000000,4700000000,buffered,

@@ -8,6 +8,7 @@ use crate::residency::bytes::GIB;
 use crate::residency::compare::NO_TWO_MANNERS;
 use crate::residency::compare::{FlowRun, why_thrown};
 use crate::residency::flow::{Flow, FlowState, StepState};
+use crate::residency::host::LoadMode;
 use crate::residency::name::ModelName;
 use crate::residency::swap::{Before, Plan, Stages, Swapping, Way};
 use crate::residency::timing::Moment;
@@ -75,6 +76,7 @@ fn comparison(runs: Vec<FlowRun>) -> Comparison {
         name: "react-dashboard".to_owned(),
         rounds: 1,
         state: BenchState::Done,
+        mode: LoadMode::Buffered,
         now: None,
         runs,
         left: Vec::new(),
@@ -151,7 +153,7 @@ fn the_markdown_is_ready_to_paste() {
 
 #[test]
 fn each_step_of_each_run_is_one_csv_line_and_what_was_thrown_away_says_why() {
-    insta::assert_snapshot!(csv(&measured()), @r"
+    insta::assert_snapshot!(csv(&measured(), &setting()), @r"
     run,manner,valid,step,phase,model,swap_seconds,work_seconds,size_bytes,ram_bytes_before,reason
     1,cold,false,1,context,openthinker3-7b,1.6000,0.5000,293000000,0,execution (qwen2.5-coder:7b): 69 % of it was in RAM
     1,cold,false,2,execution,qwen2.5-coder:7b,1.4000,0.5000,293000000,200000000,execution (qwen2.5-coder:7b): 69 % of it was in RAM
