@@ -177,10 +177,10 @@ impl Comparing {
     /// How a runner that is there now reads its file.
     fn mode(&self) -> Option<LoadMode> {
         let snapshot = self.acts.handle.snapshot();
-        let models = &snapshot.servers.first()?.models;
-        let mut modes =
-            models.iter().filter_map(|model| Some(model.loaded.as_ref()?.runner.as_ref()?.load_mode));
-        modes.find(|mode| *mode != LoadMode::Unknown)
+        let server = snapshot.servers.first()?;
+        let mut seen =
+            server.models.iter().filter_map(|model| Some(model.loaded.as_ref()?.runner.as_ref()?.load_mode));
+        seen.find(|mode| *mode != LoadMode::Unknown)
     }
 
     fn beginning(&self, manner: Manner, round: u32) -> flow::Start {

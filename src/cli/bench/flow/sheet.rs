@@ -71,7 +71,7 @@ pub fn csv(comparison: &Comparison, setting: &Setting) -> String {
             };
             let (size, ram) = bytes(step);
             let rate = step.swap.zip(size).and_then(|((_, took), size)| Spread::of([took])?.rate(size));
-            let like = times.steps.iter().find(|like| like.at == at);
+            let medians = times.steps.iter().find(|step| step.at == at);
             let median = |time: Option<std::time::Duration>| {
                 time.map(|time| format!("{:.4}", time.as_secs_f64())).unwrap_or_default()
             };
@@ -85,9 +85,9 @@ pub fn csv(comparison: &Comparison, setting: &Setting) -> String {
                 took(step.work),
                 text(size),
                 text(ram),
-                median(like.and_then(|like| like.read)),
-                median(like.and_then(|like| like.room)),
-                like.and_then(StepTimes::has_room).map(|longer| longer.to_string()).unwrap_or_default(),
+                median(medians.and_then(|step| step.read)),
+                median(medians.and_then(|step| step.room)),
+                medians.and_then(StepTimes::has_room).map(|longer| longer.to_string()).unwrap_or_default(),
             ]);
         }
     }
