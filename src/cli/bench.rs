@@ -275,7 +275,7 @@ fn print(
     match form {
         Form::Table => out.result(&loads::table(bench, setting, cooldown)),
         Form::Markdown => out.result(&loads::markdown(bench, setting, cooldown)),
-        Form::Csv => out.result(&loads::csv(bench)),
+        Form::Csv => out.result(&loads::csv(bench, setting)),
         Form::Json => out.result(&super::status::pretty(&loads::json(bench, setting))),
     }
 }

@@ -29,6 +29,8 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// How long memory, cards and page cache may take once the models are known.
 const READINGS: Duration = Duration::from_secs(2);
+/// How long the journal's past may take on top of them.
+const PAST: Duration = Duration::from_millis(500);
 /// `--watch` prints at least this often: ages and countdowns move, and a reader that has gone is noticed.
 const AT_LEAST: Duration = Duration::from_secs(10);
 
@@ -39,6 +41,8 @@ pub struct Request {
     pub json: bool,
     /// Go on at every change; always JSON, one object a line.
     pub watch: bool,
+    /// The journal is asked for the past: the first answer waits a little for its predictions.
+    pub recalls: bool,
     /// The config's `keep_alive`, which the JSON carries.
     pub keep_alive: Option<KeepAlive>,
     /// Columns of the terminal; `None` if stdout is none: nothing is cut then.
@@ -80,7 +84,10 @@ async fn once(handle: &mut Handle, request: &Request, clock: &Clock, out: &mut O
         Ready::Ended => (Exit::Failed, Some("the engine has stopped".to_owned())),
     };
     // Also without a server: the machine's own memory is worth a look.
-    let snapshot = ready::readings(handle, Instant::now() + READINGS).await;
+    let mut snapshot = ready::readings(handle, Instant::now() + READINGS).await;
+    if request.recalls {
+        snapshot = ready::all(handle, Instant::now() + PAST, |snapshot| snapshot.past.swaps.is_empty()).await;
+    }
     let now = clock();
     if request.json {
         out.result(&pretty(&json(&snapshot, request.keep_alive, now)))?;

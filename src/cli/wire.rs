@@ -288,12 +288,12 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
     Ok(match &cli.command {
         Some(Sub::Status { watch }) => {
             // Who only looks makes no journal. A full queue leaves predictions unknown, as without one.
-            if state::journal_path(world.sim.is_some()).is_some_and(|path| path.exists()) {
-                let _ = handle.send(Command::Recall);
-            }
+            let recalls = state::journal_path(world.sim.is_some()).is_some_and(|path| path.exists())
+                && handle.send(Command::Recall).is_ok();
             let request = status::Request {
                 json: cli.flags.json,
                 watch: *watch,
+                recalls,
                 keep_alive: world.config.keep_alive,
                 columns: columns(),
             };

@@ -16,6 +16,7 @@ use crate::residency::act::{ActKind, ActState};
 use crate::residency::bench::BenchState;
 use crate::residency::compare::{Comparison, FlowRun, why_not_cold, why_thrown};
 use crate::residency::flow::{Flow, FlowState, Manner};
+use crate::residency::host::LoadMode;
 use crate::residency::name::ModelName;
 use crate::residency::timing::Clock;
 
@@ -58,6 +59,7 @@ pub fn start(handle: Handle, request: Request) -> Running {
         name: request.workflow.name.clone(),
         rounds: request.rounds,
         state: BenchState::Running,
+        mode: LoadMode::Unknown,
         now: None,
         runs: Vec::new(),
         left: Vec::new(),
@@ -154,7 +156,11 @@ impl Comparing {
                     _ => Ok(flow),
                 };
             }
-            self.tell(|comparison| comparison.now = Some(flow));
+            let mode = self.mode();
+            self.tell(|comparison| {
+                comparison.now = Some(flow);
+                comparison.mode = mode.unwrap_or(comparison.mode);
+            });
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => {
@@ -166,6 +172,15 @@ impl Comparing {
                 }
             }
         }
+    }
+
+    /// How a runner that is there now reads its file.
+    fn mode(&self) -> Option<LoadMode> {
+        let snapshot = self.acts.handle.snapshot();
+        let server = snapshot.servers.first()?;
+        let mut seen =
+            server.models.iter().filter_map(|model| Some(model.loaded.as_ref()?.runner.as_ref()?.load_mode));
+        seen.find(|mode| *mode != LoadMode::Unknown)
     }
 
     fn beginning(&self, manner: Manner, round: u32) -> flow::Start {

@@ -1,9 +1,11 @@
 //! Comparisons: which measured runs count, and what they say beside each other.
 
-use std::fmt;
+mod spread;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::spread::Spread;
 use super::bench::{BenchRun, BenchState, Kind, disturbs};
 use super::bytes::Bytes;
 use super::flow::{Flow, FlowState, Manner, StepState};
@@ -46,55 +48,6 @@ pub const NO_TWO_LOADS: &str = "no model has a valid cold and a valid warm run: 
 
 /// What is said where no manner may be compared with another.
 pub const NO_TWO_MANNERS: &str = "there is no valid run of two manners: nothing can be claimed";
-
-/// Several measurements of one thing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Spread {
-    /// The middle one.
-    pub median: Duration,
-    /// The shortest.
-    pub least: Duration,
-    /// The longest.
-    pub most: Duration,
-    /// How many there are.
-    pub runs: usize,
-}
-
-impl Spread {
-    /// Of these; `None` if there are none.
-    pub fn of(times: impl IntoIterator<Item = Duration>) -> Option<Spread> {
-        let mut times: Vec<Duration> = times.into_iter().collect();
-        times.sort();
-        let (least, most) = (*times.first()?, *times.last()?);
-        let middle = times.len() / 2;
-        let median =
-            if times.len() % 2 == 1 { times[middle] } else { (times[middle - 1] + times[middle]) / 2 };
-        Some(Spread { median, least, most, runs: times.len() })
-    }
-
-    /// How fast that many bytes came, in GB a second.
-    pub fn rate(&self, bytes: Bytes) -> Option<f64> {
-        let seconds = self.median.as_secs_f64();
-        (seconds > 0.0 && bytes > Bytes::ZERO).then(|| bytes.gb() / seconds)
-    }
-
-    /// How many times as long as `other`.
-    pub fn times(&self, other: &Spread) -> Option<f64> {
-        let other = other.median.as_secs_f64();
-        (other > 0.0).then(|| self.median.as_secs_f64() / other)
-    }
-}
-
-impl fmt::Display for Spread {
-    /// `4.21 s (4.02 to 4.60)`; of one run there is no spread.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [median, least, most] = [self.median, self.least, self.most].map(|time| time.as_secs_f64());
-        match self.runs {
-            1 => write!(f, "{median:.2} s"),
-            _ => write!(f, "{median:.2} s ({least:.2} to {most:.2})"),
-        }
-    }
-}
 
 /// One model's loads.
 #[derive(Debug, Clone, PartialEq)]
@@ -169,6 +122,8 @@ pub struct Comparison {
     pub rounds: u32,
     /// How far it is.
     pub state: BenchState,
+    /// How the runners read their files, as far as one was seen.
+    pub mode: LoadMode,
     /// The run under way.
     pub now: Option<Arc<Flow>>,
     /// The runs that are over, oldest first.
@@ -231,17 +186,33 @@ pub fn why_thrown(flow: &Flow) -> Option<String> {
 /// What one step took in each manner.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepTimes {
+    /// Its place among the workflow's steps, from 0.
+    pub at: usize,
     /// Its phase.
     pub phase: String,
     /// Its model.
     pub model: ModelName,
+    /// All its model's files.
+    pub size: Option<Bytes>,
     /// The wait for its model: cold, warm, with lookahead.
     pub swap: [Option<Spread>; 3],
+    /// What lookahead has to hide: what cold takes longer than warm; `None` where that is not clearly longer, and for
+    /// the first step.
+    pub read: Option<Duration>,
+    /// The work before it, in which that can be hidden.
+    pub room: Option<Duration>,
     /// Its work, over all runs.
     pub work: Option<Spread>,
     /// Of the wait for the disk, what lookahead hid: a share of 1; `None` where there was none, and for the first step,
     /// which has no work before it.
     pub hidden: Option<f64>,
+}
+
+impl StepTimes {
+    /// Whether the work before it is longer than the read that it has to hide.
+    pub fn has_room(&self) -> Option<bool> {
+        Some(self.room? > self.read?)
+    }
 }
 
 /// A workflow's manners beside each other.
@@ -259,10 +230,12 @@ pub struct FlowTimes {
     pub swap_times: Option<f64>,
     /// Of the wait for the disk after the first step, what lookahead hid: a share of 1.
     pub hidden: Option<f64>,
-    /// The same, of the steps before which work took longer than the read that was to be hidden.
-    pub hidden_in_time: Option<f64>,
+    /// The same over those steps alone before which the work is longer than the read.
+    pub hidden_with_room: Option<f64>,
     /// The waiting with lookahead over the waiting warm, both after the first step.
     pub beside_warm: Option<f64>,
+    /// Whether these two are equal within noise; `None` with too few runs to say.
+    pub as_warm: Option<bool>,
 }
 
 impl FlowTimes {
@@ -280,26 +253,21 @@ impl FlowTimes {
                 "warm the whole is {whole:.1}× as fast as cold, and the waiting for models {swaps:.1}×"
             ));
         }
-        if let Some(hidden) = self.hidden {
-            claims.push(format!(
-                "after the first step, which nothing runs before, lookahead hid {:.0} % of the wait for the disk",
-                hidden * 100.0
-            ));
+        if let Some(hidden) = self.hidden_with_room {
+            claims.push(format!("where the work is longer than the read: {:.0} % hidden", hidden * 100.0));
+        } else if self.hidden.is_some() {
+            claims.push("no step's work before it is longer than its read".to_owned());
         }
-        match self.hidden_in_time {
-            Some(hidden) => claims.push(format!(
-                "where the work before is longer than the read, lookahead hid {:.0} % of it",
-                hidden * 100.0
-            )),
-            None if self.hidden.is_some() => {
-                claims.push("no work was longer than the read of the model after it".to_owned());
-            }
-            None => {}
+        if let Some(hidden) = self.hidden {
+            claims.push(format!("over all steps after the first: {:.0} % hidden", hidden * 100.0));
         }
         if let Some(beside) = self.beside_warm {
-            claims.push(format!(
-                "after the first step the waits with lookahead are {beside:.2}× those of a warm run"
-            ));
+            let noise = match self.as_warm {
+                Some(true) => ", equal to warm within noise",
+                Some(false) => ", more than noise",
+                None => "",
+            };
+            claims.push(format!("after the first step: {beside:.2}× warm{noise}"));
         }
         if claims.is_empty() {
             claims.push(NO_TWO_MANNERS.to_owned());
@@ -318,18 +286,24 @@ pub fn flows(runs: &[FlowRun]) -> FlowTimes {
     };
     let shape = valid.iter().max_by_key(|run| run.steps.len()).map_or(&[][..], |run| &run.steps);
     let first = shape.iter().position(|step| !matches!(step.state, StepState::Skipped));
+    let work =
+        |at: usize| Spread::of(valid.iter().filter_map(|run| run.steps.get(at)?.work.map(|(_, took)| took)));
     let steps: Vec<StepTimes> = shape
         .iter()
         .enumerate()
         .map(|(at, step)| {
             let swap = by(&|run| run.steps.get(at)?.swap.map(|(_, took)| took));
-            let work = valid.iter().filter_map(|run| run.steps.get(at)?.work.map(|(_, took)| took));
+            let is_first = Some(at) == first;
             StepTimes {
+                at,
                 phase: step.phase.clone(),
                 model: step.model.clone(),
-                hidden: if Some(at) == first { None } else { hidden(&swap) },
+                size: step.swapping.as_ref().map(|swapping| swapping.plan.before.whole),
+                hidden: if is_first { None } else { hidden(&swap) },
+                read: if is_first { None } else { read(&swap) },
+                room: (0..at).rev().find_map(work).map(|work| work.median),
                 swap,
-                work: Spread::of(work),
+                work: work(at),
             }
         })
         .filter(|step| step.work.is_some() || step.swap.iter().any(Option::is_some))
@@ -349,33 +323,35 @@ pub fn flows(runs: &[FlowRun]) -> FlowTimes {
         times: ratio([totals[0], totals[2]]),
         swap_times: ratio([swaps[0], swaps[2]]),
         hidden: hidden(&later),
-        hidden_in_time: hidden_in_time(&steps),
+        hidden_with_room: hidden_with_room(&steps),
         beside_warm: ratio([later[2], later[1]]),
+        as_warm: later[2].zip(later[1]).and_then(|(ahead, warm)| ahead.is_within_noise_of(&warm)),
         steps,
         swaps,
         totals,
     }
 }
 
-/// Of what cold takes longer than warm, what lookahead does not take; `None` where cold is not clearly longer.
-fn hidden(swap: &[Option<Spread>; 3]) -> Option<f64> {
-    let [cold, warm, ahead] = [swap[0]?, swap[1]?, swap[2]?].map(|spread| spread.median.as_secs_f64());
-    let disk = cold - warm;
-    (disk > 0.05 * cold).then(|| ((cold - ahead) / disk).clamp(0.0, 1.0))
+/// What cold takes longer than warm; `None` where it is not clearly longer.
+fn read(swap: &[Option<Spread>; 3]) -> Option<Duration> {
+    let (cold, warm) = (swap[0]?.median, swap[1]?.median);
+    let read = cold.saturating_sub(warm);
+    (read > cold / 20).then_some(read)
 }
 
-/// What was hidden of all reads that the work before them was long enough for, together.
-fn hidden_in_time(steps: &[StepTimes]) -> Option<f64> {
-    let seconds = |spread: Option<&Spread>| Some(spread?.median.as_secs_f64());
-    let in_time = steps.windows(2).filter_map(|pair| {
-        let [before, step] = pair else { return None };
-        step.hidden?;
-        let [cold, warm, ahead] = [0, 1, 2].map(|manner| seconds(step.swap[manner].as_ref()));
-        let disk = cold? - warm?;
-        (seconds(before.work.as_ref())? >= disk).then_some((disk, cold? - ahead?))
-    });
-    let (disk, hid) = in_time.fold((0.0, 0.0), |sum, step| (sum.0 + step.0, sum.1 + step.1));
-    (disk > 0.0).then(|| (hid / disk).clamp(0.0, 1.0))
+/// Of that what lookahead does not take.
+fn hidden(swap: &[Option<Spread>; 3]) -> Option<f64> {
+    let hid = swap[0]?.median.as_secs_f64() - swap[2]?.median.as_secs_f64();
+    Some((hid / read(swap)?.as_secs_f64()).clamp(0.0, 1.0))
+}
+
+/// The same of the steps before which the work is longer than the read, each as long as its read counts.
+fn hidden_with_room(steps: &[StepTimes]) -> Option<f64> {
+    let of = |step: &StepTimes| Some((step.read?.as_secs_f64(), step.hidden?));
+    let all: Vec<(f64, f64)> =
+        steps.iter().filter(|step| step.has_room() == Some(true)).filter_map(of).collect();
+    let reads: f64 = all.iter().map(|(read, _)| read).sum();
+    (reads > 0.0).then(|| all.iter().map(|(read, hidden)| read * hidden).sum::<f64>() / reads)
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::cli_fake::{after, engine, in_vram, name, noon, on_disk, snapshot, stopped};
 
-const ONCE: Request = Request { json: true, watch: false, keep_alive: None, columns: None };
+const ONCE: Request = Request { json: true, watch: false, recalls: false, keep_alive: None, columns: None };
 
 fn in_four_minutes() -> Expiry {
     Expiry::At("2026-11-23T12:04:07.5Z".parse().unwrap())

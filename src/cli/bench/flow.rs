@@ -95,7 +95,7 @@ pub async fn run(
     let printed = match form {
         Form::Table => out.result(&sheet::table(&comparison, &setting)),
         Form::Markdown => out.result(&sheet::markdown(&comparison, &setting)),
-        Form::Csv => out.result(&sheet::csv(&comparison)),
+        Form::Csv => out.result(&sheet::csv(&comparison, &setting)),
         Form::Json => out.result(&pretty(&sheet::json(&comparison, &setting))),
     };
     end(printed, &comparison, out)

@@ -45,10 +45,11 @@ pub fn markdown(bench: &Bench, setting: &Setting, cooldown: Duration) -> String 
 }
 
 /// One line a run, thrown away or not.
-pub fn csv(bench: &Bench) -> String {
-    let mut text =
-        "model,kind,round,valid,load_seconds,gb_per_second,size_bytes,ram_bytes_before,load_mode,reason\n"
-            .to_owned();
+pub fn csv(bench: &Bench, setting: &Setting) -> String {
+    let mut text = format!(
+        "model,kind,round,valid,load_seconds,gb_per_second,size_bytes,ram_bytes_before,load_mode,reason,{}\n",
+        Setting::COLUMNS
+    );
     for run in &bench.runs {
         let took = run.took.as_ref().ok();
         let cells = [
@@ -63,7 +64,16 @@ pub fn csv(bench: &Bench) -> String {
             mode(run.mode).to_owned(),
             run.took.as_ref().err().map(|why| printable(why).into_owned()).unwrap_or_default(),
         ];
-        let _ = writeln!(text, "{}", cells.map(|cell| csv_cell(&cell)).join(","));
+        let _ = writeln!(
+            text,
+            "{}",
+            cells
+                .into_iter()
+                .chain(setting.cells())
+                .map(|cell| csv_cell(&cell))
+                .collect::<Vec<_>>()
+                .join(",")
+        );
     }
     text
 }
@@ -123,6 +133,11 @@ pub fn spread_json(spread: &Spread, rate: Option<f64>) -> Value {
 fn heading(bench: &Bench, setting: &Setting, cooldown: Duration) -> Vec<(&'static str, String)> {
     let thrown = bench.runs.iter().filter(|run| run.took.is_err()).count();
     let mut lines = setting.lines();
+    let sizes: Vec<String> =
+        loads(&bench.runs).iter().map(|loads| format!("{} {}", loads.model, loads.size)).collect();
+    if !sizes.is_empty() {
+        lines.push(("models", sizes.join(", ")));
+    }
     lines.push((
         "runs",
         format!(
@@ -158,7 +173,7 @@ fn grid(bench: &Bench, all: &[ModelLoads]) -> Grid {
     grid
 }
 
-fn mode(mode: LoadMode) -> &'static str {
+pub(super) fn mode(mode: LoadMode) -> &'static str {
     match mode {
         LoadMode::Mmap => "mmap",
         LoadMode::Buffered => "buffered",

@@ -69,9 +69,8 @@ impl Setting {
             .iter()
             .map(|(name, total)| format!("{}, {:.1} GiB", printable(name), total.gib()))
             .collect();
-        let played = if self.demo_scale.is_some() { ", played by the demo" } else { "" };
-        let card =
-            if cards.is_empty() { "none seen".to_owned() } else { format!("{}{played}", cards.join("; ")) };
+        let played = if self.demo_scale.is_some() { " (played by the demo, no real card)" } else { "" };
+        let card = if cards.is_empty() { "none seen".to_owned() } else { cards.join("; ") + played };
         let version = self.version.as_deref().map_or_else(|| "?".to_owned(), |v| printable(v).into_owned());
         let server = match self.demo_scale {
             Some(scale) => format!("the demo's embedded server at 1:{scale}, as Ollama {version}"),
@@ -85,6 +84,29 @@ impl Setting {
         ]
     }
 
+    /// The columns that [`Setting::cells`] fill.
+    pub const COLUMNS: &str = "host,cpu,ram_bytes,disk,readahead_kib,card,version,demo_scale";
+
+    /// The same on every line of a CSV file.
+    pub fn cells(&self) -> [String; 8] {
+        let words = |words: &Option<String>| {
+            words.as_deref().map(|words| printable(words).into_owned()).unwrap_or_default()
+        };
+        let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+        let played = if self.demo_scale.is_some() { " (played)" } else { "" };
+        let cards = self.cards.iter().map(|(name, _)| format!("{}{played}", printable(name)));
+        [
+            printable(&self.host).into_owned(),
+            words(&self.cpu),
+            number(self.ram.map(|ram| ram.0)),
+            words(&self.disk),
+            number(self.readahead),
+            cards.collect::<Vec<_>>().join("; "),
+            words(&self.version),
+            number(self.demo_scale),
+        ]
+    }
+
     /// For scripts.
     pub fn json(&self) -> Value {
         json!({
@@ -95,6 +117,7 @@ impl Setting {
             "disk": self.disk,
             "readahead_kib": self.readahead,
             "cards": self.cards.iter().map(|(name, total)| json!({ "name": name, "total_bytes": total })).collect::<Vec<_>>(),
+            "cards_are_played": self.demo_scale.is_some(),
             "server": self.server,
             "version": self.version,
             "demo_scale": self.demo_scale,
@@ -176,5 +199,15 @@ mod tests {
         assert_eq!(lines[0].1, "box, processor ?, 2 threads, ? RAM");
         assert_eq!(lines[1].1, "?, readahead ?");
         assert_eq!((lines[2].1.as_str(), lines[3].1.as_str()), ("none seen", "Ollama ?"));
+    }
+
+    #[test]
+    fn the_cards_of_the_demo_are_said_to_be_played() {
+        let cards = vec![("RTX 2070".to_owned(), Bytes(8 << 30))];
+        let real = Setting { cards, ..Setting::default() };
+        assert_eq!(real.lines()[2].1, "RTX 2070, 8.0 GiB");
+        let demo = Setting { demo_scale: Some(16), ..real };
+        assert_eq!(demo.lines()[2].1, "RTX 2070, 8.0 GiB (played by the demo, no real card)");
+        assert_eq!(demo.cells()[5], "RTX 2070 (played)");
     }
 }

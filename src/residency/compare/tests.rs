@@ -99,7 +99,6 @@ fn flow(manner: Manner, steps: &[(u64, u64)]) -> Flow {
         swap: Some((Duration::ZERO, millis(swap))),
         swapping: Some(Arc::new(Swapping {
             plan: Plan {
-                server_chooses: false,
                 goes: Vec::new(),
                 stays: Vec::new(),
                 way: Way::Off,
@@ -166,13 +165,40 @@ fn the_manners_stand_beside_each_other_and_the_first_step_hides_nothing() {
     assert_eq!(medians(times.totals), [12_000, 4_000, 8_200]);
     assert_eq!(times.steps.iter().map(|step| step.hidden).collect::<Vec<_>>(), [None, Some(0.95)]);
     assert_eq!((times.hidden, times.beside_warm), (Some(0.95), Some(1.2)));
-    assert_eq!(times.hidden_in_time, None, "a second of work hides no four of reading");
-    let quick = flows(&counted(&[
-        flow(Manner::Cold, &[(1500, 0), (1500, 0)]),
-        flow(Manner::Warm, &[(1000, 1000), (1000, 1000)]),
-        flow(Manner::Lookahead, &[(1500, 0), (1050, 1000)]),
-    ]));
-    assert_eq!(quick.hidden_in_time.map(|share| (share * 100.0).round()), Some(90.0));
     let alone = flows(&counted(&[flow(Manner::Cold, &[(5000, 0)])]));
     assert_eq!((alone.times, alone.hidden, alone.beside_warm), (None, None, None));
+}
+
+#[test]
+fn steps_whose_work_before_them_is_longer_than_the_read_are_counted_apart() {
+    // The work before each step is 1 s; the reads take 0.8 s and 4 s.
+    let runs = |manner, waits: [u64; 3], ram: u64| {
+        let first = if manner == Manner::Warm { 1000 } else { 0 };
+        let flow = flow(manner, &[(waits[0], first), (waits[1], ram), (waits[2], ram)]);
+        (0..3).map(move |_| FlowRun { thrown: why_thrown(&flow), flow: Arc::new(flow.clone()) })
+    };
+    let all: Vec<FlowRun> = runs(Manner::Cold, [5000, 1000, 4200], 0)
+        .chain(runs(Manner::Warm, [200, 200, 200], 1000))
+        .chain(runs(Manner::Lookahead, [5000, 240, 3200], 1000))
+        .collect();
+    let times = flows(&all);
+    let rooms: Vec<_> = times.steps.iter().map(StepTimes::has_room).collect();
+    assert_eq!(rooms, [None, Some(true), Some(false)]);
+    let claims = times.claims();
+    for claim in [
+        "where the work is longer than the read: 95 % hidden",
+        "over all steps after the first: 37 % hidden",
+        "after the first step: 8.60× warm, more than noise",
+    ] {
+        assert!(claims.iter().any(|said| said == claim), "{claim} in {claims:?}");
+    }
+}
+
+#[test]
+fn equal_within_noise_is_what_the_spreads_say() {
+    let spread = |times: &[u64]| Spread::of(times.iter().copied().map(millis)).unwrap();
+    let warm = spread(&[190, 200, 230]);
+    assert_eq!(spread(&[195, 205, 260]).is_within_noise_of(&warm), Some(true));
+    assert_eq!(spread(&[225, 240, 250]).is_within_noise_of(&warm), Some(false));
+    assert_eq!(spread(&[195, 205]).is_within_noise_of(&warm), None, "two do not scatter");
 }

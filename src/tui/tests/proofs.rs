@@ -85,6 +85,7 @@ fn comparison() -> Comparison {
             ended(Manner::Lookahead, 1, [690, 500], None),
             ended(Manner::Warm, 2, [520, 500], None),
         ],
+        mode: crate::residency::host::LoadMode::Buffered,
         left: Vec::new(),
     }
 }

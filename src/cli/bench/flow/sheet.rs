@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::cli::bench::grid::{Grid, csv_cell};
-use crate::cli::bench::loads::spread_json;
+use crate::cli::bench::loads::{mode as mode_word, spread_json};
 use crate::cli::bench::setting::Setting;
 use crate::cli::status::{SCHEMA_VERSION, script_name, seconds, thousandths};
 use crate::residency::bench::BenchState;
 use crate::residency::bytes::Bytes;
-use crate::residency::compare::{Comparison, FlowTimes, Spread, flows};
+use crate::residency::compare::{Comparison, FlowTimes, Spread, StepTimes, flows};
 use crate::residency::flow::{FlowStep, Manner};
 use crate::residency::text::printable;
 
@@ -43,18 +43,23 @@ pub fn markdown(comparison: &Comparison, setting: &Setting) -> String {
 }
 
 /// One line a step and run, thrown away or not.
-pub fn csv(comparison: &Comparison) -> String {
-    let mut text =
-        "run,manner,valid,step,phase,model,swap_seconds,work_seconds,size_bytes,ram_bytes_before,reason\n"
-            .to_owned();
+pub fn csv(comparison: &Comparison, setting: &Setting) -> String {
+    let mut text = "run,manner,valid,step,phase,model,swap_seconds,gb_per_second,work_seconds,size_bytes,\
+                    ram_bytes_before,read_seconds,work_before_seconds,work_longer_than_read,reason,load_mode,"
+        .to_owned();
+    let _ = writeln!(text, "{}", Setting::COLUMNS);
+    let times = flows(&comparison.runs);
     for (number, run) in comparison.runs.iter().enumerate() {
         let reason = run.thrown.as_deref().map(printable).unwrap_or_default();
         let (number, manner) = ((number + 1).to_string(), run.flow.manner.word().to_owned());
         let valid = run.thrown.is_none().to_string();
-        let mut line = |cells: [String; 7]| {
+        let mut line = |cells: [String; 11]| {
             let all = [number.clone(), manner.clone(), valid.clone()].into_iter().chain(cells);
-            let cells: Vec<String> =
-                all.chain([reason.clone().into_owned()]).map(|cell| csv_cell(&cell)).collect();
+            let cells: Vec<String> = all
+                .chain([reason.clone().into_owned(), mode_word(comparison.mode).to_owned()])
+                .chain(setting.cells())
+                .map(|cell| csv_cell(&cell))
+                .collect();
             let _ = writeln!(text, "{}", cells.join(","));
         };
         if run.flow.steps.is_empty() {
@@ -65,15 +70,24 @@ pub fn csv(comparison: &Comparison) -> String {
                 time.map(|(_, took)| format!("{:.4}", took.as_secs_f64())).unwrap_or_default()
             };
             let (size, ram) = bytes(step);
+            let rate = step.swap.zip(size).and_then(|((_, took), size)| Spread::of([took])?.rate(size));
+            let medians = times.steps.iter().find(|step| step.at == at);
+            let median = |time: Option<std::time::Duration>| {
+                time.map(|time| format!("{:.4}", time.as_secs_f64())).unwrap_or_default()
+            };
             let text = |bytes: Option<Bytes>| bytes.map(|bytes| bytes.0.to_string()).unwrap_or_default();
             line([
                 (at + 1).to_string(),
                 printable(&step.phase).into_owned(),
                 script_name(&step.model).to_owned(),
                 took(step.swap),
+                rate.map(|rate| format!("{rate:.3}")).unwrap_or_default(),
                 took(step.work),
                 text(size),
                 text(ram),
+                median(medians.and_then(|step| step.read)),
+                median(medians.and_then(|step| step.room)),
+                medians.and_then(StepTimes::has_room).map(|longer| longer.to_string()).unwrap_or_default(),
             ]);
         }
     }
@@ -95,10 +109,13 @@ pub fn json(comparison: &Comparison, setting: &Setting) -> Value {
         BenchState::Cancelled => ("cancelled", None),
         BenchState::Running | BenchState::PuttingBack => ("running", None),
     };
-    let three = |three: &[Option<Spread>; 3]| -> Value {
+    let three = |three: &[Option<Spread>; 3], size: Option<Bytes>| -> Value {
         let named = Manner::ALL.iter().zip(three);
         named
-            .map(|(manner, one)| (manner.word().to_owned(), one.map(|one| spread_json(&one, None)).into()))
+            .map(|(manner, one)| {
+                let said = one.map(|one| spread_json(&one, size.and_then(|size| one.rate(size))));
+                (manner.word().to_owned(), said.into())
+            })
             .collect::<serde_json::Map<String, Value>>()
             .into()
     };
@@ -108,21 +125,27 @@ pub fn json(comparison: &Comparison, setting: &Setting) -> Value {
         "error": why,
         "workflow": comparison.name,
         "setting": setting.json(),
+        "load_mode": mode_word(comparison.mode),
         "work_scale": comparison.runs.first().map(|run| run.flow.scale),
         "runs_each": comparison.rounds,
         "steps": times.steps.iter().map(|step| json!({
             "phase": step.phase,
             "model": script_name(&step.model),
-            "swap": three(&step.swap),
+            "swap": three(&step.swap, step.size),
             "work": step.work.map(|work| spread_json(&work, None)),
+            "size_bytes": step.size,
+            "read_seconds": step.read.map(seconds),
+            "work_before_seconds": step.room.map(seconds),
+            "work_longer_than_read": step.has_room(),
             "hidden_share": step.hidden.map(thousandths),
         })).collect::<Vec<_>>(),
-        "swaps": three(&times.swaps),
-        "totals": three(&times.totals),
+        "swaps": three(&times.swaps, None),
+        "totals": three(&times.totals, None),
         "cold_over_lookahead": times.times.map(thousandths),
         "swaps_cold_over_lookahead": times.swap_times.map(thousandths),
         "hidden_share": times.hidden.map(thousandths),
-        "lookahead_hid_where_work_is_longer": times.hidden_in_time.map(thousandths),
+        "hidden_share_where_work_is_longer": times.hidden_with_room.map(thousandths),
+        "equal_to_warm_within_noise": times.as_warm,
         "lookahead_over_warm": times.beside_warm.map(thousandths),
         "runs": comparison.runs.iter().map(|run| json!({
             "manner": run.flow.manner.word(),
@@ -168,6 +191,7 @@ fn heading(comparison: &Comparison, setting: &Setting) -> Vec<(&'static str, Str
     if !models.is_empty() {
         lines.push(("models", models.join(", ")));
     }
+    lines.push(("load", format!("mode {}", mode_word(comparison.mode))));
     let thrown = comparison.runs.iter().filter(|run| run.thrown.is_some()).count();
     lines.push((
         "runs",
@@ -180,24 +204,51 @@ fn heading(comparison: &Comparison, setting: &Setting) -> Vec<(&'static str, Str
 }
 
 fn grid(times: &FlowTimes) -> Grid {
-    let mut grid =
-        Grid::new(["step", "model", "work", "swap cold", "swap warm", "swap lookahead", "disk hidden"]);
+    let mut grid = Grid::new([
+        "step",
+        "model",
+        "work",
+        "swap cold",
+        "swap warm",
+        "swap lookahead",
+        "GB/s cold, warm",
+        "work before, read",
+        "disk hidden",
+    ]);
     let cell = |one: &Option<Spread>| one.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
     let percent =
         |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0));
     for step in &times.steps {
         let mut cells = vec![printable(&step.phase).into_owned(), step.model.to_string(), cell(&step.work)];
         cells.extend(step.swap.iter().map(cell));
-        cells.push(percent(step.hidden));
+        cells.extend([rates(step), room(step), percent(step.hidden)]);
         grid.row(cells);
     }
     for (what, three, hidden) in [("all swaps", &times.swaps, times.hidden), ("total", &times.totals, None)] {
         let mut cells = vec![what.to_owned(), String::new(), String::new()];
         cells.extend(three.iter().map(cell));
-        cells.push(percent(hidden));
+        cells.extend([String::new(), String::new(), percent(hidden)]);
         grid.row(cells);
     }
     grid
+}
+
+/// How fast the model came, cold and warm.
+fn rates(step: &StepTimes) -> String {
+    let rate = |one: &Option<Spread>| {
+        let rate = one.as_ref().zip(step.size).and_then(|(one, size)| one.rate(size));
+        rate.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.2}"))
+    };
+    format!("{}, {}", rate(&step.swap[0]), rate(&step.swap[1]))
+}
+
+/// The work before a step beside the read that it has to hide: `0.75 s < 1.30 s`.
+fn room(step: &StepTimes) -> String {
+    let (Some(room), Some(read), Some(longer)) = (step.room, step.read, step.has_room()) else {
+        return "-".to_owned();
+    };
+    let sign = if longer { ">" } else { "<" };
+    format!("{:.2} s {sign} {:.2} s", room.as_secs_f64(), read.as_secs_f64())
 }
 
 #[cfg(test)]

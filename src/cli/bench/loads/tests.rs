@@ -70,6 +70,7 @@ fn the_markdown_is_ready_to_paste() {
     - disk: nvme0n1 (Fast 970), readahead 128 KiB
     - card: RTX 2070, 8.0 GiB
     - server: Ollama 0.32.15
+    - models: qwen2.5-coder:7b 4.7 GB
     - runs: 2 of each, interleaved, 1 s pause before each; median (least to most); thrown away: 1
     ");
 }
@@ -81,6 +82,7 @@ fn the_table_begins_with_what_it_was_measured_on() {
     disk     nvme0n1 (Fast 970), readahead 128 KiB
     card     RTX 2070, 8.0 GiB
     server   Ollama 0.32.15
+    models   qwen2.5-coder:7b 4.7 GB
     runs     2 of each, interleaved, 0.5 s pause before each; median (least to most); thrown away: 1
 
     model               size                   cold                   warm     ×  cold GB/s  warm GB/s  load mode
@@ -90,13 +92,13 @@ fn the_table_begins_with_what_it_was_measured_on() {
 
 #[test]
 fn each_run_is_one_csv_line_and_what_was_thrown_away_says_why() {
-    insta::assert_snapshot!(csv(&measured()), @r#"
-    model,kind,round,valid,load_seconds,gb_per_second,size_bytes,ram_bytes_before,load_mode,reason
-    qwen2.5-coder:7b,cold,1,true,6.4000,0.734,4700000000,0,buffered,
-    qwen2.5-coder:7b,warm,1,true,1.6000,2.938,4700000000,4700000000,buffered,
-    qwen2.5-coder:7b,warm,2,true,1.5000,3.133,4700000000,4700000000,buffered,
-    qwen2.5-coder:7b,cold,2,false,,,4700000000,3000000000,buffered,"64 % of it was in RAM, ""held"""
-    qwen2.5-coder:7b,cold,2,true,6.0000,0.783,4700000000,0,buffered,
+    insta::assert_snapshot!(csv(&measured(), &setting()), @r#"
+    model,kind,round,valid,load_seconds,gb_per_second,size_bytes,ram_bytes_before,load_mode,reason,host,cpu,ram_bytes,disk,readahead_kib,card,version,demo_scale
+    qwen2.5-coder:7b,cold,1,true,6.4000,0.734,4700000000,0,buffered,,box,Ryzen 7 5800X,34359738368,nvme0n1 (Fast 970),128,RTX 2070,0.32.15,
+    qwen2.5-coder:7b,warm,1,true,1.6000,2.938,4700000000,4700000000,buffered,,box,Ryzen 7 5800X,34359738368,nvme0n1 (Fast 970),128,RTX 2070,0.32.15,
+    qwen2.5-coder:7b,warm,2,true,1.5000,3.133,4700000000,4700000000,buffered,,box,Ryzen 7 5800X,34359738368,nvme0n1 (Fast 970),128,RTX 2070,0.32.15,
+    qwen2.5-coder:7b,cold,2,false,,,4700000000,3000000000,buffered,"64 % of it was in RAM, ""held""",box,Ryzen 7 5800X,34359738368,nvme0n1 (Fast 970),128,RTX 2070,0.32.15,
+    qwen2.5-coder:7b,cold,2,true,6.0000,0.783,4700000000,0,buffered,,box,Ryzen 7 5800X,34359738368,nvme0n1 (Fast 970),128,RTX 2070,0.32.15,
     "#);
 }
 

@@ -8,6 +8,7 @@ use crate::residency::bytes::GIB;
 use crate::residency::compare::NO_TWO_MANNERS;
 use crate::residency::compare::{FlowRun, why_thrown};
 use crate::residency::flow::{Flow, FlowState, StepState};
+use crate::residency::host::LoadMode;
 use crate::residency::name::ModelName;
 use crate::residency::swap::{Before, Plan, Stages, Swapping, Way};
 use crate::residency::timing::Moment;
@@ -29,7 +30,6 @@ fn run(manner: Manner, swaps: [(u64, u64); 2]) -> FlowRun {
         swap: Some((Duration::ZERO, Duration::from_millis(swaps[at].0))),
         swapping: Some(Arc::new(Swapping {
             plan: Plan {
-                server_chooses: false,
                 goes: Vec::new(),
                 stays: Vec::new(),
                 way: Way::Off,
@@ -76,6 +76,7 @@ fn comparison(runs: Vec<FlowRun>) -> Comparison {
         name: "react-dashboard".to_owned(),
         rounds: 1,
         state: BenchState::Done,
+        mode: LoadMode::Buffered,
         now: None,
         runs,
         left: Vec::new(),
@@ -111,59 +112,61 @@ fn the_table_of_the_idea_is_measured_and_says_how_work_was_scaled() {
     server   the demo's embedded server at 1:16, as Ollama 0.32.15
     workflow react-dashboard; fixed work is scaled like the models: 8.0 s at 1:16 = 0.50 s
     models   openthinker3-7b 293 MB, qwen2.5-coder:7b 293 MB
+    load     mode buffered
     runs     1 of each manner, interleaved; median (least to most); thrown away: 1
 
-    step                  model                   work  swap cold  swap warm  swap lookahead  disk hidden
-    context     openthinker3-7b  0.50 s (0.50 to 0.50)     1.60 s     0.40 s          1.60 s            -
-    execution  qwen2.5-coder:7b  0.50 s (0.50 to 0.50)     1.40 s     0.40 s          0.42 s         98 %
-    all swaps                                              3.00 s     0.80 s          2.02 s         98 %
-    total                                                  4.00 s     1.80 s          3.02 s            -
+    step                  model                   work  swap cold  swap warm  swap lookahead  GB/s cold, warm  work before, read  disk hidden
+    context     openthinker3-7b  0.50 s (0.50 to 0.50)     1.60 s     0.40 s          1.60 s       0.18, 0.73                  -            -
+    execution  qwen2.5-coder:7b  0.50 s (0.50 to 0.50)     1.40 s     0.40 s          0.42 s       0.21, 0.73    0.50 s < 1.00 s         98 %
+    all swaps                                              3.00 s     0.80 s          2.02 s                                             98 %
+    total                                                  4.00 s     1.80 s          3.02 s                                                -
 
     with lookahead the whole is 1.3× as fast as cold, and the waiting for models 1.5×
     warm the whole is 2.2× as fast as cold, and the waiting for models 3.8×
-    after the first step, which nothing runs before, lookahead hid 98 % of the wait for the disk
-    no work was longer than the read of the model after it
-    after the first step the waits with lookahead are 1.05× those of a warm run
+    no step's work before it is longer than its read
+    over all steps after the first: 98 % hidden
+    after the first step: 1.05× warm
     ");
 }
 
 #[test]
 fn the_markdown_is_ready_to_paste() {
     insta::assert_snapshot!(markdown(&measured(), &setting()), @r"
-    | step | model | work | swap cold | swap warm | swap lookahead | disk hidden |
-    | --- | ---: | ---: | ---: | ---: | ---: | ---: |
-    | context | openthinker3-7b | 0.50 s (0.50 to 0.50) | 1.60 s | 0.40 s | 1.60 s | - |
-    | execution | qwen2.5-coder:7b | 0.50 s (0.50 to 0.50) | 1.40 s | 0.40 s | 0.42 s | 98 % |
-    | all swaps |  |  | 3.00 s | 0.80 s | 2.02 s | 98 % |
-    | total |  |  | 4.00 s | 1.80 s | 3.02 s | - |
+    | step | model | work | swap cold | swap warm | swap lookahead | GB/s cold, warm | work before, read | disk hidden |
+    | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+    | context | openthinker3-7b | 0.50 s (0.50 to 0.50) | 1.60 s | 0.40 s | 1.60 s | 0.18, 0.73 | - | - |
+    | execution | qwen2.5-coder:7b | 0.50 s (0.50 to 0.50) | 1.40 s | 0.40 s | 0.42 s | 0.21, 0.73 | 0.50 s < 1.00 s | 98 % |
+    | all swaps |  |  | 3.00 s | 0.80 s | 2.02 s |  |  | 98 % |
+    | total |  |  | 4.00 s | 1.80 s | 3.02 s |  |  | - |
 
     - with lookahead the whole is 1.3× as fast as cold, and the waiting for models 1.5×
     - warm the whole is 2.2× as fast as cold, and the waiting for models 3.8×
-    - after the first step, which nothing runs before, lookahead hid 98 % of the wait for the disk
-    - no work was longer than the read of the model after it
-    - after the first step the waits with lookahead are 1.05× those of a warm run
+    - no step's work before it is longer than its read
+    - over all steps after the first: 98 % hidden
+    - after the first step: 1.05× warm
     - machine: box, processor ?, 16 threads, 32.0 GiB RAM
     - disk: ?, readahead ?
     - card: none seen
     - server: the demo's embedded server at 1:16, as Ollama 0.32.15
     - workflow: react-dashboard; fixed work is scaled like the models: 8.0 s at 1:16 = 0.50 s
     - models: openthinker3-7b 293 MB, qwen2.5-coder:7b 293 MB
+    - load: mode buffered
     - runs: 1 of each manner, interleaved; median (least to most); thrown away: 1
     ");
 }
 
 #[test]
 fn each_step_of_each_run_is_one_csv_line_and_what_was_thrown_away_says_why() {
-    insta::assert_snapshot!(csv(&measured()), @r"
-    run,manner,valid,step,phase,model,swap_seconds,work_seconds,size_bytes,ram_bytes_before,reason
-    1,cold,false,1,context,openthinker3-7b,1.6000,0.5000,293000000,0,execution (qwen2.5-coder:7b): 69 % of it was in RAM
-    1,cold,false,2,execution,qwen2.5-coder:7b,1.4000,0.5000,293000000,200000000,execution (qwen2.5-coder:7b): 69 % of it was in RAM
-    2,cold,true,1,context,openthinker3-7b,1.6000,0.5000,293000000,0,
-    2,cold,true,2,execution,qwen2.5-coder:7b,1.4000,0.5000,293000000,0,
-    3,warm,true,1,context,openthinker3-7b,0.4000,0.5000,293000000,293000000,
-    3,warm,true,2,execution,qwen2.5-coder:7b,0.4000,0.5000,293000000,293000000,
-    4,lookahead,true,1,context,openthinker3-7b,1.6000,0.5000,293000000,0,
-    4,lookahead,true,2,execution,qwen2.5-coder:7b,0.4200,0.5000,293000000,293000000,
+    insta::assert_snapshot!(csv(&measured(), &setting()), @r"
+    run,manner,valid,step,phase,model,swap_seconds,gb_per_second,work_seconds,size_bytes,ram_bytes_before,read_seconds,work_before_seconds,work_longer_than_read,reason,load_mode,host,cpu,ram_bytes,disk,readahead_kib,card,version,demo_scale
+    1,cold,false,1,context,openthinker3-7b,1.6000,0.183,0.5000,293000000,0,,,,execution (qwen2.5-coder:7b): 69 % of it was in RAM,buffered,box,,34359738368,,,,0.32.15,16
+    1,cold,false,2,execution,qwen2.5-coder:7b,1.4000,0.209,0.5000,293000000,200000000,1.0000,0.5000,false,execution (qwen2.5-coder:7b): 69 % of it was in RAM,buffered,box,,34359738368,,,,0.32.15,16
+    2,cold,true,1,context,openthinker3-7b,1.6000,0.183,0.5000,293000000,0,,,,,buffered,box,,34359738368,,,,0.32.15,16
+    2,cold,true,2,execution,qwen2.5-coder:7b,1.4000,0.209,0.5000,293000000,0,1.0000,0.5000,false,,buffered,box,,34359738368,,,,0.32.15,16
+    3,warm,true,1,context,openthinker3-7b,0.4000,0.732,0.5000,293000000,293000000,,,,,buffered,box,,34359738368,,,,0.32.15,16
+    3,warm,true,2,execution,qwen2.5-coder:7b,0.4000,0.732,0.5000,293000000,293000000,1.0000,0.5000,false,,buffered,box,,34359738368,,,,0.32.15,16
+    4,lookahead,true,1,context,openthinker3-7b,1.6000,0.183,0.5000,293000000,0,,,,,buffered,box,,34359738368,,,,0.32.15,16
+    4,lookahead,true,2,execution,qwen2.5-coder:7b,0.4200,0.698,0.5000,293000000,293000000,1.0000,0.5000,false,,buffered,box,,34359738368,,,,0.32.15,16
     ");
 }
 
