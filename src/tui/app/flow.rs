@@ -168,8 +168,14 @@ impl App {
         step.into_iter().chain(whole).map(tick).min()
     }
 
-    /// Takes the newest state of a workflow of ours.
+    /// Takes the newest state of a workflow of ours. Why one failed is said whole: its title has no room for that.
     pub(crate) fn see_flow(&mut self, flow: std::sync::Arc<Flow>) {
+        let ended_now = self.flow.as_ref().is_none_or(|before| !before.state.is_over());
+        if let FlowState::Failed { why } = &flow.state
+            && ended_now
+        {
+            self.notice = Some(format!("{} failed: {why}", flow.name));
+        }
         self.flow = Some(flow);
     }
 

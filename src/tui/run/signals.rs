@@ -1,11 +1,15 @@
 //! The signals that end, stop or continue the screen.
 
 use std::io;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::signal::unix::{Signal as Arrivals, SignalKind, signal};
 
 use crate::tui::terminal::give_back;
+
+/// How long what runs may take to end once the terminal is gone; a command that stays is killed after three seconds.
+const HANGUP: Duration = Duration::from_secs(5);
 
 /// Each as it arrives.
 pub(super) struct Signals {
@@ -14,6 +18,7 @@ pub(super) struct Signals {
     quit: Arrivals,
     stop: Arrivals,
     cont: Arrivals,
+    hup: Arrivals,
     hangup: tokio::task::JoinHandle<()>,
 }
 
@@ -21,9 +26,10 @@ impl Signals {
     pub(super) fn new() -> io::Result<Signals> {
         let of = |number: Signal| signal(SignalKind::from_raw(number.as_raw()));
         let mut hup = of(Signal::HUP)?;
-        // On a task of its own: the loop may be writing to a terminal that takes nothing any more.
+        // The loop ends by itself. On a task of its own: it may be writing to a terminal that takes nothing any more.
         let hangup = tokio::spawn(async move {
             if hup.recv().await.is_some() {
+                tokio::time::sleep(HANGUP).await;
                 give_back();
                 std::process::exit(129);
             }
@@ -34,6 +40,7 @@ impl Signals {
             quit: of(Signal::QUIT)?,
             stop: of(Signal::TSTP)?,
             cont: of(Signal::CONT)?,
+            hup: of(Signal::HUP)?,
             hangup,
         })
     }
@@ -45,12 +52,13 @@ impl Signals {
             _ = self.quit.recv() => Signal::QUIT,
             _ = self.stop.recv() => Signal::TSTP,
             _ = self.cont.recv() => Signal::CONT,
+            _ = self.hup.recv() => Signal::HUP,
         }
     }
 
-    /// Waits for one that ends us.
+    /// Waits for one that ends us at once: a terminal that closes says so twice, as an error and as a signal.
     pub(super) async fn end_us(&mut self) {
-        while matches!(self.next().await, Signal::TSTP | Signal::CONT) {}
+        while matches!(self.next().await, Signal::TSTP | Signal::CONT | Signal::HUP) {}
     }
 }
 
