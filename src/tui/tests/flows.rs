@@ -194,7 +194,7 @@ fn with_the_keys_the_panel_of_a_workflow_has_room_for_what_lookahead_did() {
     verificat…       ▚╸         0.48    1.0
     debugging   ▒▒▒▒▒▒▒ 71 %
     execution   unload 0.14 │ card free 0.…
-    work 9.00 s   swaps 1.00 s   disk time…
+    work 9.00 s   swaps 1.00 s   hidden 4.…
     12:04:31  qwen2.5-coder…  loaded in 0.…
     space pause   n skip   ? help
     ");
@@ -242,8 +242,7 @@ fn how_a_workflow_and_its_steps_ended_is_said() {
         flow.scale = 16;
     });
     let shown = picture(&app, 160, 50);
-    for words in ["failed: exit 1", "not needed", "skipped", "212 tokens, first after 0.09 s", "work at 1:16"]
-    {
+    for words in ["failed: exit 1", "not needed", "skipped", "212 tokens, first after 0.09 s", " at 1:16"] {
         assert!(shown.contains(words), "{words}\n{shown}");
     }
 }
@@ -308,6 +307,39 @@ fn the_keys_of_a_workflow_steer_it_while_its_panel_has_them() {
     assert_eq!((app.context(), press(&mut app, "space")), (Context::Main, None));
     press(&mut app, "esc esc");
     assert!(app.flow.is_none(), "an ended one is put away");
+}
+
+#[test]
+fn on_a_small_screen_a_workflow_has_what_the_table_leaves_free_or_one_row() {
+    let shown = picture(&flowing(|_| ()), 60, 12);
+    assert!(shown.contains("react-dashboard   verification works   10 s"), "{shown}");
+    let shown = picture(&flowing(|_| ()), 40, 10);
+    assert!(shown.contains("react-dashb…   verification works   10 s"), "{shown}");
+    let shown = picture(&flowing(|flow| flow.state = FlowState::Paused), 60, 15);
+    assert!(shown.contains("react-dashboard   paused"), "{shown}");
+}
+
+#[test]
+fn why_a_workflow_failed_is_said_whole_once_and_not_again_after_a_key() {
+    let mut app = flowing(|_| ());
+    let failed = Flow { state: FlowState::Failed { why: "verification: exit status 3".into() }, ..flow() };
+    app.see_flow(Arc::new(failed.clone()));
+    assert_eq!(app.notice.as_deref(), Some("react-dashboard failed: verification: exit status 3"));
+    press(&mut app, "j");
+    app.see_flow(Arc::new(failed));
+    assert_eq!(app.notice, None);
+}
+
+#[test]
+fn a_workflow_that_begins_takes_the_keys_and_who_leaves_it_is_told_what_is_waited_for() {
+    let mut app = flowing(|_| ());
+    app.begin_job();
+    app.see_flow(Arc::new(flow()));
+    assert_eq!(app.context(), Context::Flow);
+    app.leave_once_over();
+    assert!(picture(&app, 80, 24).contains("its command is told to end, and killed after 3 s"));
+    assert_eq!(press(&mut app, "q"), None);
+    assert!(picture(&app, 80, 24).contains("is cancelled"), "a second q asks nothing");
 }
 
 #[test]

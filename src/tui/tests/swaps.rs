@@ -246,7 +246,7 @@ fn the_log_folds_swaps_to_and_fro_and_tells_the_last_one_whole() {
     12:04:11  openthinker3-7b ⇄ qwen2.5-coder:7b ×14   median 0.81 s
     12:04:21  qwen2.5-coder:7b    unloaded   by another client
     12:04:21  openthinker3-7b     loading   by another client
-    12:04:21  openthinker3-7b     loaded in 0.81 s   from RAM 100 %   5.8 GB/s   b…
+    12:04:21  openthinker3-7b     loaded in ~0.81 s   by another client   from RAM…
     ");
     press(&mut app, "tab tab");
     assert!(

@@ -23,6 +23,7 @@ pub(super) fn words(event: &Event, app: &App) -> (String, Style) {
                 Some(took) => format!("loaded in {about}{}", format::took(*took)),
                 None => "loaded".to_owned(),
             };
+            words += whose(*ours);
             if let Some(percent) = from_ram {
                 words = format!("{words}   from RAM {about}{percent} %");
             }
@@ -33,7 +34,7 @@ pub(super) fn words(event: &Event, app: &App) -> (String, Style) {
             {
                 words = format!("{words}   {rate}");
             }
-            (words + whose(*ours), theme.good)
+            (words, theme.good)
         }
         What::Unloaded { took: Some(took) } => (format!("unloaded in {}", format::took(*took)), theme.text),
         What::Unloaded { took: None } => ("unloaded   by another client".into(), theme.text),
