@@ -90,6 +90,8 @@ pub struct App {
     pub(crate) flow: Option<Arc<Flow>>,
     /// The measurement of ours that runs, or ran last and is still shown; then no workflow is.
     pub(crate) proof: Option<Proof>,
+    /// When the last run that was put away ended.
+    pub(crate) put_away: Option<jiff::Timestamp>,
     /// The screen ends once what runs is over.
     pub(crate) leaving: bool,
     /// Lines that the workflow's panel is scrolled down.
@@ -139,6 +141,7 @@ impl App {
             ended: None,
             flow: None,
             proof: None,
+            put_away: None,
             leaving: false,
             flow_down: 0,
             details_down: 0,

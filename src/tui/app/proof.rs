@@ -145,9 +145,7 @@ impl App {
         self.notice = Some(match self.running_flow() {
             Some(flow) => {
                 let name = printable(&flow.name);
-                format!(
-                    "{name} is cancelled: its command is told to end, and killed after 3 s; then it leaves"
-                )
+                format!("{name}: leaving once what it began has ended, 3 s at most")
             }
             None => "putting back what was loaded; then it leaves".to_owned(),
         });

@@ -149,7 +149,7 @@ fn title_words(shown: &Shown, theme: &Theme, now: Moment) -> Vec<(String, Style)
     if flow.of > 1 {
         words.push((format!("run {} of {}", flow.run, flow.of), theme.text));
     }
-    let how = if shown.is_agent { "an agent's run" } else { flow.manner.word() };
+    let how = shown.whose.unwrap_or(flow.manner.word());
     words.push((how.to_owned(), theme.text));
     if let Some(last) = flow.last {
         words.push((format!("last {}", format::took(last)), theme.faint));

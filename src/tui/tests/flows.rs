@@ -314,7 +314,7 @@ fn on_a_small_screen_a_workflow_has_what_the_table_leaves_free_or_one_row() {
     let shown = picture(&flowing(|_| ()), 60, 12);
     assert!(shown.contains("react-dashboard   verification works   10 s"), "{shown}");
     let shown = picture(&flowing(|_| ()), 40, 10);
-    assert!(shown.contains("react-dashb…   verification works   10 s"), "{shown}");
+    assert!(shown.contains("react-dash…   verification works   10 s"), "{shown}");
     let shown = picture(&flowing(|flow| flow.state = FlowState::Paused), 60, 15);
     assert!(shown.contains("react-dashboard   paused"), "{shown}");
 }
@@ -337,9 +337,9 @@ fn a_workflow_that_begins_takes_the_keys_and_who_leaves_it_is_told_what_is_waite
     app.see_flow(Arc::new(flow()));
     assert_eq!(app.context(), Context::Flow);
     app.leave_once_over();
-    assert!(picture(&app, 80, 24).contains("its command is told to end, and killed after 3 s"));
+    assert!(picture(&app, 80, 24).contains("react-dashboard: leaving once what it began has ended, 3 s"));
     assert_eq!(press(&mut app, "q"), None);
-    assert!(picture(&app, 80, 24).contains("is cancelled"), "a second q asks nothing");
+    assert!(picture(&app, 80, 24).contains("leaving once"), "a second q asks nothing");
 }
 
 #[test]
@@ -399,7 +399,21 @@ fn an_agents_run_is_shown_live_until_it_is_over_or_forgotten() {
 
      enter swap   l load   tab panel   / filter   q quit   o sort   b bench   ? help
     ");
-    assert!(!picture(&app(agent(3, "")), 80, 24).contains("ticket-17"), "it is over");
+    let mut over = app(agent(3, ""));
+    let shown = picture(&over, 80, 24);
+    assert!(shown.contains("ticket-17   done in 12.0 s   an agent's run"), "{shown}");
+    press(&mut over, "esc");
+    assert!(!picture(&over, 80, 24).contains("ticket-17"), "put away");
+    assert!(!picture(&app(agent(11, "")), 80, 24).contains("ticket-17"), "it is over");
+    let titled = |run: &str| {
+        let mut snapshot = agent(3, "verification");
+        let mut past = (*snapshot.past).clone();
+        past.runs[0].run = run.into();
+        snapshot.past = Arc::new(past);
+        picture(&app(snapshot), 80, 24)
+    };
+    assert!(titled("7").contains(" run 7   15 s   an agent's run"));
+    assert!(titled("cmd-flow-1795570211949").contains(" cmd-flow   15 s   another instance's run"));
     assert!(!picture(&app(agent(700, "verification")), 80, 24).contains("ticket-17"), "nothing more came");
     let mut looked = app(agent(3, "verification"));
     press(&mut looked, "tab tab");
