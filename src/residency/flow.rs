@@ -29,7 +29,7 @@ pub struct Flow {
     pub work: Duration,
     /// Time spent waiting for models so far.
     pub swaps: Duration,
-    /// What lookahead read from the disk while work ran: how much, and how long that would have been waited for.
+    /// What lookahead read while work ran for loads that came: how much, and how long they would have waited for it.
     pub hidden: (Bytes, Duration),
     /// What lookahead did, step by step, newest last: for the table.
     pub ahead: Vec<Ahead>,

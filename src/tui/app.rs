@@ -90,7 +90,9 @@ pub struct App {
     pub(crate) flow: Option<Arc<Flow>>,
     /// The measurement of ours that runs, or ran last and is still shown; then no workflow is.
     pub(crate) proof: Option<Proof>,
-    /// The screen ends once what a measurement found is back.
+    /// When the last run that was put away ended.
+    pub(crate) put_away: Option<jiff::Timestamp>,
+    /// The screen ends once what runs is over.
     pub(crate) leaving: bool,
     /// Lines that the workflow's panel is scrolled down.
     pub(crate) flow_down: usize,
@@ -139,6 +141,7 @@ impl App {
             ended: None,
             flow: None,
             proof: None,
+            put_away: None,
             leaving: false,
             flow_down: 0,
             details_down: 0,
@@ -180,9 +183,14 @@ impl App {
     fn say_what_failed(&mut self, seen: u64) {
         let failed =
             self.snapshot.events.iter().rev().take_while(|event| event.number > seen).find_map(|event| {
-                let What::Failed { verb, why } = &event.what else { return None };
                 let model = event.model.as_ref()?;
-                Some(format!("{verb} {model} failed: {why}"))
+                match &event.what {
+                    What::Failed { verb, why } => Some(format!("{verb} {model} failed: {why}")),
+                    What::Cancelled { verb, left: Some(left) } => {
+                        Some(format!("{verb} {model} cancelled {left}"))
+                    }
+                    _ => None,
+                }
             });
         if let Some(failed) = failed {
             self.notice = Some(failed);

@@ -78,6 +78,10 @@ pub(crate) fn areas(screen: Rect, wants: Wants) -> Areas {
     if !airy {
         if wants.panel == Panel::Flow && wants.flow > 0 {
             areas.flow = std::mem::take(&mut areas.table);
+        } else if wants.flow > 0 {
+            // What the table leaves free, and one row in any case.
+            let free = rest.height.saturating_sub(wants.models.saturating_add(1)).max(1);
+            areas.flow = bottom(&mut areas.table, free.min(wants.flow));
         }
         return areas;
     }

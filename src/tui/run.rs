@@ -135,7 +135,7 @@ struct Session {
     config: Arc<Config>,
     /// The workflow or measurement that runs or ran last.
     job: Option<Job>,
-    /// How the screen ends once what a measurement found is back.
+    /// How the screen ends once what runs has ended, and what a measurement found is back.
     leaving: Option<Outcome>,
 }
 
@@ -197,7 +197,7 @@ impl Session {
                     if let Some(job) = self.job.as_mut().filter(|job| job.is_shown(&self.app)) {
                         job.show(&mut self.app);
                     }
-                    if !self.is_measuring()
+                    if !self.is_running()
                         && let Some(outcome) = self.leaving.take()
                     {
                         self.app.see(Arc::clone(&snapshots.borrow_and_update()));
@@ -300,31 +300,25 @@ impl Session {
     /// Shows what was started, in the place of what was shown before.
     fn begin(&mut self, running: Running) {
         self.app.proof = None;
-        if !matches!(running, Running::Flow(_)) {
-            self.app.begin_proof();
-        }
+        self.app.begin_job();
         self.job.insert(Job::new(running)).show(&mut self.app);
     }
 
-    fn is_measuring(&self) -> bool {
-        self.job.as_ref().is_some_and(Job::is_measuring)
+    fn is_running(&self) -> bool {
+        self.job.as_ref().is_some_and(Job::is_running)
     }
 
-    /// Ends the screen; while something is measured only once all is put back, unless the user asks again.
+    /// Ends the screen; while something runs only once that has ended. A user who asks again does not wait for a
+    /// measurement to put back what was loaded, but no command of a workflow is left behind.
     fn leave(&mut self, outcome: Outcome) -> Option<Outcome> {
-        if !self.is_measuring() {
-            return Some(outcome);
-        }
-        if self.leaving.is_some() {
+        let Some(job) = self.job.as_ref().filter(|job| job.is_running()) else { return Some(outcome) };
+        if self.leaving.is_some() && !job.is_flow() {
             self.job = None;
             return Some(outcome);
         }
-        if let Some(job) = &self.job {
-            let _ = job.control(Control::Cancel);
-        }
+        let _ = job.control(Control::Cancel);
         self.leaving = Some(outcome);
-        self.app.leaving = true;
-        self.app.notice = Some("putting back what was loaded; then it leaves".to_owned());
+        self.app.leave_once_over();
         None
     }
 

@@ -1,6 +1,7 @@
 //! What the screen shows and does, at every size and with every kind of model.
 
 mod acts;
+mod agents;
 mod calm;
 mod figures;
 mod flows;

@@ -95,7 +95,6 @@ impl Lookahead {
         self.moves.clear();
         course.warming(None);
         if let Some(going) = self.going.take() {
-            course.hid(going.read.0, going.read.1);
             // A queue that is full leaves it reading, which harms nobody.
             let _ = handle.send(Command::Cancel { model: going.model });
         }
@@ -131,14 +130,14 @@ impl Going {
         let (read, took) = warmed.unwrap_or_default();
         // Where work ran from its beginning to its end, the reader's own figures are exact.
         let (hidden, hidden_took) = if self.hidden { (read, took) } else { self.read };
-        course.hid(hidden, hidden_took);
+        course.read_ahead(&self.model, hidden, hidden_took);
         let did = if read > Bytes::ZERO { AheadDid::Warmed { read, took } } else { AheadDid::Kept };
         course.ahead(Ahead { during: self.during, model: self.model, did });
     }
 
     fn refused(self, course: &mut Course, why: &str) {
         course.warming(None);
-        course.hid(self.read.0, self.read.1);
+        course.read_ahead(&self.model, self.read.0, self.read.1);
         let why = format!("{}: {why}", self.kind.verb());
         course.ahead(Ahead { during: self.during, model: self.model, did: AheadDid::Refused { why } });
     }

@@ -32,6 +32,8 @@ pub struct Course {
     /// Time that is no part of the run: pauses, and making it cold.
     aside: Duration,
     aside_since: Option<Moment>,
+    /// What was read while work ran for loads that are still to come.
+    read_ahead: Vec<(ModelName, Bytes, Duration)>,
 }
 
 impl Course {
@@ -71,8 +73,9 @@ impl Course {
             scale,
         };
         let aside = Duration::ZERO;
+        let (at, read_ahead) = (At::Held(0), Vec::new());
         let mut course =
-            Course { tasks, repeat, flow, at: At::Held(0), paused: false, aside, aside_since: None };
+            Course { tasks, repeat, flow, at, paused: false, aside, aside_since: None, read_ahead };
         course.compare(last);
         course
     }
@@ -132,10 +135,24 @@ impl Course {
         self.flow.ahead.push(ahead);
     }
 
-    /// So much was read while work ran.
-    pub fn hid(&mut self, read: Bytes, took: Duration) {
-        self.flow.hidden.0 += read;
-        self.flow.hidden.1 += took;
+    /// So much of a model was read while work ran. It hides disk time once a load uses it.
+    pub fn read_ahead(&mut self, model: &ModelName, read: Bytes, took: Duration) {
+        self.read_ahead.push((model.clone(), read, took));
+    }
+
+    /// The load of that step used what was read ahead for it, as far as that was still in RAM.
+    fn use_read_ahead(&mut self, step: usize) {
+        let step = &self.flow.steps[step];
+        let plan = step.swapping.as_ref().map(|swapping| &swapping.plan);
+        if plan.is_some_and(|plan| plan.before.in_vram) {
+            return;
+        }
+        let in_ram = plan.and_then(|plan| plan.before.ram).unwrap_or(Bytes(u64::MAX));
+        for (_, read, took) in self.read_ahead.extract_if(.., |(model, ..)| *model == step.model) {
+            let used = read.min(in_ram);
+            self.flow.hidden.0 += used;
+            self.flow.hidden.1 += took * u32::from(used.percent_of(read)) / 100;
+        }
     }
 
     /// How much of a model is read, while it is read for the steps that wait for it.
@@ -188,6 +205,7 @@ impl Course {
             }
             (Input::Ready, At::Swapping(step)) => {
                 self.flow(now);
+                self.use_read_ahead(step);
                 let since = self.since(now);
                 self.flow.steps[step].work = Some((since, Duration::ZERO));
                 self.flow.steps[step].state = StepState::Working(now);
@@ -315,9 +333,9 @@ impl Course {
             last: Some(last),
         };
         let state = self.flow.state.clone();
-        let paused = self.paused;
+        let (paused, read_ahead) = (self.paused, std::mem::take(&mut self.read_ahead));
         *self = Course::new(beginning, now);
-        (self.flow.state, self.paused) = (state, paused);
+        (self.flow.state, self.paused, self.read_ahead) = (state, paused, read_ahead);
         self.go(0, now, outputs);
     }
 
@@ -604,6 +622,23 @@ mod tests {
         // Of eight seconds one passed before each swap and one in the pause behind the first step.
         assert_eq!(flow.state, FlowState::Done { took: Duration::from_secs(5) });
         assert_eq!(flow.work + flow.swaps, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn what_is_read_ahead_hides_disk_time_once_a_load_uses_it() {
+        let now = zero();
+        let mut course = course("a b c", Manner::Lookahead, false, now);
+        let (b, c) = (ModelName::from_server("b"), ModelName::from_server("c"));
+        course.begin(now);
+        course.take(input("ready"), now);
+        course.read_ahead(&b, Bytes(1000), Duration::from_secs(4));
+        course.read_ahead(&c, Bytes(500), Duration::from_secs(2));
+        assert_eq!(course.flow(now).hidden, (Bytes::ZERO, Duration::ZERO));
+        course.take(input("worked"), now);
+        course.take(input("ready"), now);
+        assert_eq!(course.flow(now).hidden, (Bytes(1000), Duration::from_secs(4)));
+        course.take(input("cancel"), now);
+        assert_eq!(course.flow(now).hidden, (Bytes(1000), Duration::from_secs(4)), "c was never loaded");
     }
 
     #[test]

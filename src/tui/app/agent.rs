@@ -13,16 +13,49 @@ use crate::residency::timing::Moment;
 /// A run whose last phase is older is shown no longer: its agent has gone without a word.
 const FORGOTTEN: Duration = Duration::from_secs(600);
 
+/// A run that is over is shown for so long, that its end is seen.
+const OVER: Duration = Duration::from_secs(10);
+
 /// Phases that are shown, the latest: an agent may go on for hours.
 const SHOWN: usize = 8;
 
-/// The newest run that is not over.
-pub(super) fn live(past: &Past, now: Moment) -> Option<&Run> {
+/// The newest run that is not over, or only just; none that ended before what was put away.
+pub(super) fn live(past: &Past, put_away: Option<Timestamp>, now: Moment) -> Option<&Run> {
     past.runs.iter().find(|run| {
         run.phases.last().is_some_and(|(at, phase)| {
-            !phase.phase.is_empty() && between(*at, now.wall).saturating_sub(phase.swap) < FORGOTTEN
+            let age = between(*at, now.wall).saturating_sub(phase.swap);
+            if phase.phase.is_empty() {
+                age < OVER && run.phases.len() > 1 && put_away.is_none_or(|put_away| *at > put_away)
+            } else {
+                age < FORGOTTEN
+            }
         })
     })
+}
+
+/// When the last of the runs that are over ended.
+pub(super) fn last_end(past: &Past) -> Option<Timestamp> {
+    let last = past.runs.iter().filter_map(|run| run.phases.last());
+    last.filter(|(_, phase)| phase.phase.is_empty()).map(|(at, _)| *at).max()
+}
+
+/// What a run is called, and whose it is: a workflow's is its name and when it began.
+fn named(run: &str) -> (String, &'static str) {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match run.rsplit_once('-') {
+        Some((name, began)) if began.len() >= 13 && is_number(began) && !name.is_empty() => {
+            (name.to_owned(), "another instance's run")
+        }
+        _ if is_number(run) => (format!("run {run}"), AGENT),
+        _ => (run.to_owned(), AGENT),
+    }
+}
+
+const AGENT: &str = "an agent's run";
+
+/// Whose run that is.
+pub(super) fn whose(run: &Run) -> &'static str {
+    named(&run.run).1
 }
 
 /// From one moment on the wall to another; nothing if it lies ahead.
@@ -66,13 +99,17 @@ pub(super) fn as_flow(run: &Run, now: Moment) -> Flow {
     let total = |part: fn(&FlowStep) -> Option<(Duration, Duration)>| {
         steps.iter().filter_map(part).map(|(_, took)| took).sum()
     };
+    let state = match run.phases.last() {
+        Some((at, phase)) if phase.phase.is_empty() => FlowState::Done { took: between(first, *at) },
+        _ => FlowState::Running,
+    };
     Flow {
-        name: run.run.clone(),
+        name: named(&run.run).0,
         run: 1,
         of: 1,
         manner: Manner::Lookahead,
         began: moment(first),
-        state: FlowState::Running,
+        state,
         work: total(|step| step.work),
         swaps: total(|step| step.swap),
         steps: steps.split_off(steps.len().saturating_sub(SHOWN)),

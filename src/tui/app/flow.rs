@@ -18,8 +18,8 @@ use crate::residency::timing::Moment;
 /// What the panel of a workflow shows.
 pub(crate) struct Shown<'a> {
     pub(crate) flow: Cow<'a, Flow>,
-    /// It is an agent's run, as its phases were told: only to be looked at.
-    pub(crate) is_agent: bool,
+    /// Whose run it is, if not ours: as its phases were told, only to be looked at.
+    pub(crate) whose: Option<&'static str>,
 }
 
 impl App {
@@ -144,10 +144,10 @@ impl App {
             return None;
         }
         if let Some(flow) = &self.flow {
-            return Some(Shown { flow: Cow::Borrowed(flow), is_agent: false });
+            return Some(Shown { flow: Cow::Borrowed(flow), whose: None });
         }
-        let run = agent::live(&self.snapshot.past, now)?;
-        Some(Shown { flow: Cow::Owned(agent::as_flow(run, now)), is_agent: true })
+        let run = agent::live(&self.snapshot.past, self.put_away, now)?;
+        Some(Shown { flow: Cow::Owned(agent::as_flow(run, now)), whose: Some(agent::whose(run)) })
     }
 
     /// How soon the panel's clocks show another figure; `None` where none runs.
@@ -168,8 +168,14 @@ impl App {
         step.into_iter().chain(whole).map(tick).min()
     }
 
-    /// Takes the newest state of a workflow of ours.
+    /// Takes the newest state of a workflow of ours. Why one failed is said whole: its title has no room for that.
     pub(crate) fn see_flow(&mut self, flow: std::sync::Arc<Flow>) {
+        let ended_now = self.flow.as_ref().is_none_or(|before| !before.state.is_over());
+        if let FlowState::Failed { why } = &flow.state
+            && ended_now
+        {
+            self.notice = Some(format!("{} failed: {why}", flow.name));
+        }
         self.flow = Some(flow);
     }
 
@@ -177,6 +183,7 @@ impl App {
     pub(super) fn close_flow(&mut self) {
         if !self.is_running() {
             (self.flow, self.proof) = (None, None);
+            self.put_away = agent::last_end(&self.snapshot.past);
             self.flow_down = 0;
         }
     }
@@ -185,7 +192,7 @@ impl App {
     pub(super) fn has_flow(&self) -> bool {
         self.flow.is_some()
             || self.proof.is_some()
-            || agent::live(&self.snapshot.past, self.snapshot.at).is_some()
+            || agent::live(&self.snapshot.past, self.put_away, self.snapshot.at).is_some()
     }
 
     /// Whether that panel has the keys, and they steer a workflow or a measurement of ours.

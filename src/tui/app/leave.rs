@@ -68,6 +68,10 @@ impl App {
             self.layer = Layer::Ask(Ask { question, then: leave });
             return None;
         }
+        if self.leaving && self.running_flow().is_some() {
+            self.leave_once_over();
+            return None;
+        }
         if let Some(flow) = self.running_flow() {
             let question = format!("{} is under way; leaving cancels it. leave?", printable(&flow.name));
             self.layer = Layer::Ask(Ask { question, then: leave });

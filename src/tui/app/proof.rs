@@ -124,8 +124,8 @@ impl App {
         self.proof.as_ref().filter(|proof| !proof.state().is_over())
     }
 
-    /// Shows a measurement that begins, and gives its panel the keys.
-    pub(crate) fn begin_proof(&mut self) {
+    /// Shows a workflow or a measurement that begins, and gives its panel the keys.
+    pub(crate) fn begin_job(&mut self) {
         self.flow = None;
         self.flow_down = 0;
         self.panel = Panel::Flow;
@@ -137,6 +137,18 @@ impl App {
             Outcome::Quit { .. } => Outcome::Quit { message: self.what_stays() },
             outcome => outcome,
         }
+    }
+
+    /// The screen ends once what runs is over: says what is waited for.
+    pub(crate) fn leave_once_over(&mut self) {
+        self.leaving = true;
+        self.notice = Some(match self.running_flow() {
+            Some(flow) => {
+                let name = printable(&flow.name);
+                format!("{name}: leaving once what it began has ended, 3 s at most")
+            }
+            None => "putting back what was loaded; then it leaves".to_owned(),
+        });
     }
 
     /// The question before leaving while something is measured.

@@ -35,10 +35,13 @@ pub(crate) fn rows(app: &App, height: u16, now: Moment) -> u16 {
 
 /// Draws it.
 pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
-    let Some(shown) = app.shown_flow(now).filter(|_| area.height > 1) else { return };
+    let Some(shown) = app.shown_flow(now).filter(|_| area.height > 0) else { return };
     let theme = &app.settings.theme;
     let flow = &*shown.flow;
     let has_keys = app.panel == Panel::Flow;
+    if area.height == 1 {
+        return in_a_line(&mut Strip::new(buffer, area), flow, theme, now);
+    }
     let columns = Columns::new(flow, area.width);
     let timeline = Timeline::new(flow, columns, now);
     title(&mut Strip::new(buffer, area), &shown, columns, has_keys, theme, now);
@@ -109,21 +112,44 @@ fn title(strip: &mut Strip, shown: &Shown, columns: Columns, has_keys: bool, the
     columns.head(strip, theme);
 }
 
-/// What stands after the name.
-fn title_words(shown: &Shown, theme: &Theme, now: Moment) -> Vec<(String, Style)> {
-    let flow = &*shown.flow;
-    let mut words = Vec::new();
-    words.push(match &flow.state {
+/// All that one row says: how far it is, the step that it is at, and its name as far as there is room.
+fn in_a_line(strip: &mut Strip, flow: &Flow, theme: &Theme, now: Moment) {
+    let (state, style) = state(flow, theme, now);
+    let at = flow.steps.iter().find_map(|step| match step.state {
+        StepState::Swapping(_) => Some(format!("{} swaps", step.phase)),
+        StepState::Working(_) => Some(format!("{} works", step.phase)),
+        _ => None,
+    });
+    let at = at.unwrap_or_default();
+    strip.skip(1);
+    let rest = format::columns(&at) + format::columns(&state) + 6;
+    let name = format::columns(&flow.name).min(strip.left().saturating_sub(rest).max(8));
+    strip.cell(&flow.name, name, theme.selected).skip(3);
+    if !at.is_empty() {
+        strip.cell(&at, format::columns(&at), theme.text).skip(3);
+    }
+    strip.put(&state, style);
+}
+
+/// How far the whole of it is.
+fn state(flow: &Flow, theme: &Theme, now: Moment) -> (String, Style) {
+    match &flow.state {
         FlowState::Running => (format::running(now.since(flow.began.mono)), theme.work),
         FlowState::Paused => ("paused".to_owned(), theme.warn),
         FlowState::Done { took } => (format!("done in {}", format::took(*took)), theme.good),
         FlowState::Failed { why } => (format!("failed: {}", printable(why)), theme.bad),
         FlowState::Cancelled => ("cancelled".to_owned(), theme.warn),
-    });
+    }
+}
+
+/// What stands after the name.
+fn title_words(shown: &Shown, theme: &Theme, now: Moment) -> Vec<(String, Style)> {
+    let flow = &*shown.flow;
+    let mut words = vec![state(flow, theme, now)];
     if flow.of > 1 {
         words.push((format!("run {} of {}", flow.run, flow.of), theme.text));
     }
-    let how = if shown.is_agent { "an agent's run" } else { flow.manner.word() };
+    let how = shown.whose.unwrap_or(flow.manner.word());
     words.push((how.to_owned(), theme.text));
     if let Some(last) = flow.last {
         words.push((format!("last {}", format::took(last)), theme.faint));
@@ -132,13 +158,14 @@ fn title_words(shown: &Shown, theme: &Theme, now: Moment) -> Vec<(String, Style)
 }
 
 fn totals(strip: &mut Strip, flow: &Flow, theme: &Theme) {
-    let mut words = format!("work {}   swaps {}", format::took(flow.work), format::took(flow.swaps));
+    let scale = if flow.scale > 1 { format!(" at 1:{}", flow.scale) } else { String::new() };
+    let mut words = format!("work {}{scale}   swaps {}", format::took(flow.work), format::took(flow.swaps));
     let (read, hidden) = flow.hidden;
     if read.0 > 0 {
-        words = format!("{words}   disk time hidden by lookahead {}", format::took(hidden));
-    }
-    if flow.scale > 1 {
-        words = format!("{words}   work at 1:{}", flow.scale);
+        let hidden = format::took(hidden);
+        let long = format!("{words}   disk time hidden by lookahead {hidden}");
+        let short = format!("{words}   hidden {hidden}");
+        words = if format::columns(&long) < strip.left() { long } else { short };
     }
     strip.skip(1).put(&words, theme.text);
 }

@@ -201,14 +201,24 @@ pub(crate) fn newest(buffer: &mut Buffer, area: Rect, app: &App) {
 fn stages_of(event: &Event, app: &App) -> Option<String> {
     let What::Loaded { ours: true, .. } = event.what else { return None };
     let model = event.model.as_ref()?;
-    let apart = |at: Moment| at.mono.max(event.at.mono) - at.mono.min(event.at.mono);
-    // Of several swaps of a model the nearest is meant: what a line says never changes afterwards.
-    let near = app.snapshot.acts.iter().filter(|act| act.model == *model).filter_map(|act| {
+    let ends = app.snapshot.acts.iter().filter(|act| act.model == *model).filter_map(|act| {
         let ActState::Done { at, .. } = act.state else { return None };
-        Some((apart(at), act.swap.as_ref()?))
+        Some((at, act.swap.as_ref()?))
     });
-    let (_, swapping) = near.min_by_key(|(apart, _)| *apart).filter(|(apart, _)| *apart < NEAR)?;
-    Some(stages::line(&swapping.stages, &swapping.plan.before)).filter(|line| line.contains('│'))
+    let (at, swapping) = ends.min_by_key(|(at, _)| apart(*at, event.at))?;
+    // It ended with the event that is nearest to it: each is told once.
+    let others = app.snapshot.events.iter().filter(|other| {
+        other.model.as_ref() == Some(model) && matches!(other.what, What::Loaded { ours: true, .. })
+    });
+    let its_own = others.min_by_key(|other| apart(at, other.at))?;
+    (its_own.number == event.number && apart(at, event.at) < NEAR)
+        .then(|| stages::line(&swapping.stages, &swapping.plan.before))
+        .filter(|line| line.contains('│'))
+}
+
+/// The time between two moments, whichever is the earlier.
+fn apart(one: Moment, other: Moment) -> Duration {
+    one.mono.max(other.mono) - one.mono.min(other.mono)
 }
 
 /// An act's end and its event are seen by the same look at the server, or the next one.

@@ -83,7 +83,7 @@ fn words(app: &App, now: Moment) -> Option<(String, Style)> {
     if let Some(act) = act {
         let (verb, model) = (act.kind.verb(), &act.model);
         if let Some(progress) = act.progress.filter(|_| act.is_running()) {
-            return Some((reading(act, &progress, app), theme.work));
+            return Some((reading(act, &progress, app, now), theme.work));
         }
         let words = match &act.state {
             ActState::Queued { why, .. } => format!("{verb} {model}   queued: {}", printable(why)),
@@ -120,7 +120,7 @@ fn ended(app: &App) -> Option<(String, Style)> {
 }
 
 /// How far a reading is; with several, also how far all are.
-fn reading(act: &Act, progress: &Progress, app: &App) -> String {
+fn reading(act: &Act, progress: &Progress, app: &App, now: Moment) -> String {
     let unit = |bytes: Bytes| bytes.to_string();
     let mut words = format!(
         "{} {}   {} of {}   {} %",
@@ -130,6 +130,9 @@ fn reading(act: &Act, progress: &Progress, app: &App) -> String {
         unit(progress.total),
         progress.percent()
     );
+    if let Some(stages) = stages::running(act, now) {
+        return format!("{words}   {stages}");
+    }
     if let ActState::Running { stage, .. } = &act.state
         && *stage != "reading"
     {

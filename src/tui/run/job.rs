@@ -72,14 +72,19 @@ impl Job {
         Ok(())
     }
 
-    /// Whether it measures, or puts back what it found.
-    pub(super) fn is_measuring(&self) -> bool {
-        let state = |state: &BenchState| self.more && !state.is_over();
-        match &self.running {
-            Running::Flow(_) => false,
-            Running::Bench(bench) => state(&bench.state.borrow().state),
-            Running::Comparison(comparison) => state(&comparison.state.borrow().state),
-        }
+    /// Whether it is not over yet; a measurement is once what it found is back.
+    pub(super) fn is_running(&self) -> bool {
+        let is_over = match &self.running {
+            Running::Flow(flow) => flow.state.borrow().state.is_over(),
+            Running::Bench(bench) => bench.state.borrow().state.is_over(),
+            Running::Comparison(comparison) => comparison.state.borrow().state.is_over(),
+        };
+        self.more && !is_over
+    }
+
+    /// Whether it is a workflow, which ends within seconds when it is told to.
+    pub(super) fn is_flow(&self) -> bool {
+        matches!(self.running, Running::Flow(_))
     }
 
     /// Cancels it and waits until it is over: no command of a workflow outlives us, and what a measurement found is back.

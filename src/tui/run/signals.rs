@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::signal::unix::{Signal as Arrivals, SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 use crate::tui::terminal::give_back;
 
-/// How long after the terminal's end all else may take to end: a command has three seconds before it is killed.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long what runs may take to end once the terminal is gone; a command that stays is killed after three seconds.
+const HANGUP: Duration = Duration::from_secs(5);
 
 /// Each as it arrives.
 pub(super) struct Signals {
@@ -19,7 +18,7 @@ pub(super) struct Signals {
     quit: Arrivals,
     stop: Arrivals,
     cont: Arrivals,
-    hung_up: CancellationToken,
+    hup: Arrivals,
     hangup: tokio::task::JoinHandle<()>,
 }
 
@@ -27,15 +26,11 @@ impl Signals {
     pub(super) fn new() -> io::Result<Signals> {
         let of = |number: Signal| signal(SignalKind::from_raw(number.as_raw()));
         let mut hup = of(Signal::HUP)?;
-        let hung_up = CancellationToken::new();
-        let tell = hung_up.clone();
-        // On a task of its own: the loop may be writing to a terminal that takes nothing any more.
+        // The loop ends by itself. On a task of its own: it may be writing to a terminal that takes nothing any more.
         let hangup = tokio::spawn(async move {
             if hup.recv().await.is_some() {
+                tokio::time::sleep(HANGUP).await;
                 give_back();
-                tell.cancel();
-                // A workflow's command is ended meanwhile, and what a measurement found is put back.
-                tokio::time::sleep(PATIENCE).await;
                 std::process::exit(129);
             }
         });
@@ -45,7 +40,7 @@ impl Signals {
             quit: of(Signal::QUIT)?,
             stop: of(Signal::TSTP)?,
             cont: of(Signal::CONT)?,
-            hung_up,
+            hup: of(Signal::HUP)?,
             hangup,
         })
     }
@@ -57,22 +52,13 @@ impl Signals {
             _ = self.quit.recv() => Signal::QUIT,
             _ = self.stop.recv() => Signal::TSTP,
             _ = self.cont.recv() => Signal::CONT,
-            () = self.hung_up.cancelled() => Signal::HUP,
+            _ = self.hup.recv() => Signal::HUP,
         }
     }
 
-    /// Waits for one that ends us; the terminal's end was one already.
+    /// Waits for one that ends us at once: a terminal that closes says so twice, as an error and as a signal.
     pub(super) async fn end_us(&mut self) {
-        while matches!(self.next().await, Signal::TSTP | Signal::CONT | Signal::HUP) {
-            if self.has_hung_up() {
-                return std::future::pending().await;
-            }
-        }
-    }
-
-    /// Whether the terminal has ended.
-    pub(super) fn has_hung_up(&self) -> bool {
-        self.hung_up.is_cancelled()
+        while matches!(self.next().await, Signal::TSTP | Signal::CONT | Signal::HUP) {}
     }
 }
 

@@ -12,7 +12,7 @@ use crate::residency::snapshot::Snapshot;
 use crate::residency::swap::{Before, Plan, Stages, Swapping};
 use crate::tui::action::Context;
 use crate::tui::app::{App, Effect};
-use crate::tui::fixture::{after, app, drawn, name, now, picture, press, usual, wall};
+use crate::tui::fixture::{after, drawn, name, now, picture, press, usual, wall};
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -194,7 +194,7 @@ fn with_the_keys_the_panel_of_a_workflow_has_room_for_what_lookahead_did() {
     verificat…       ▚╸         0.48    1.0
     debugging   ▒▒▒▒▒▒▒ 71 %
     execution   unload 0.14 │ card free 0.…
-    work 9.00 s   swaps 1.00 s   disk time…
+    work 9.00 s   swaps 1.00 s   hidden 4.…
     12:04:31  qwen2.5-coder…  loaded in 0.…
     space pause   n skip   ? help
     ");
@@ -242,8 +242,7 @@ fn how_a_workflow_and_its_steps_ended_is_said() {
         flow.scale = 16;
     });
     let shown = picture(&app, 160, 50);
-    for words in ["failed: exit 1", "not needed", "skipped", "212 tokens, first after 0.09 s", "work at 1:16"]
-    {
+    for words in ["failed: exit 1", "not needed", "skipped", "212 tokens, first after 0.09 s", " at 1:16"] {
         assert!(shown.contains(words), "{words}\n{shown}");
     }
 }
@@ -311,6 +310,39 @@ fn the_keys_of_a_workflow_steer_it_while_its_panel_has_them() {
 }
 
 #[test]
+fn on_a_small_screen_a_workflow_has_what_the_table_leaves_free_or_one_row() {
+    let shown = picture(&flowing(|_| ()), 60, 12);
+    assert!(shown.contains("react-dashboard   verification works   10 s"), "{shown}");
+    let shown = picture(&flowing(|_| ()), 40, 10);
+    assert!(shown.contains("react-dash…   verification works   10 s"), "{shown}");
+    let shown = picture(&flowing(|flow| flow.state = FlowState::Paused), 60, 15);
+    assert!(shown.contains("react-dashboard   paused"), "{shown}");
+}
+
+#[test]
+fn why_a_workflow_failed_is_said_whole_once_and_not_again_after_a_key() {
+    let mut app = flowing(|_| ());
+    let failed = Flow { state: FlowState::Failed { why: "verification: exit status 3".into() }, ..flow() };
+    app.see_flow(Arc::new(failed.clone()));
+    assert_eq!(app.notice.as_deref(), Some("react-dashboard failed: verification: exit status 3"));
+    press(&mut app, "j");
+    app.see_flow(Arc::new(failed));
+    assert_eq!(app.notice, None);
+}
+
+#[test]
+fn a_workflow_that_begins_takes_the_keys_and_who_leaves_it_is_told_what_is_waited_for() {
+    let mut app = flowing(|_| ());
+    app.begin_job();
+    app.see_flow(Arc::new(flow()));
+    assert_eq!(app.context(), Context::Flow);
+    app.leave_once_over();
+    assert!(picture(&app, 80, 24).contains("react-dashboard: leaving once what it began has ended, 3 s"));
+    assert_eq!(press(&mut app, "q"), None);
+    assert!(picture(&app, 80, 24).contains("leaving once"), "a second q asks nothing");
+}
+
+#[test]
 fn leaving_while_a_workflow_runs_asks_once() {
     let mut app = flowing(|_| ());
     assert_eq!(press(&mut app, "q"), None);
@@ -321,62 +353,17 @@ fn leaving_while_a_workflow_runs_asks_once() {
 }
 
 #[test]
-fn of_a_long_run_of_an_agent_the_latest_phases_are_shown_and_all_are_summed() {
-    let mut snapshot = agent(3, "verification");
-    let mut past = (*snapshot.past).clone();
-    let phases = &mut past.runs[0].phases;
-    let last = phases.pop().unwrap();
-    phases.truncate(1);
-    phases[0].0 = wall(-300);
-    for i in 0..20 {
-        phases.push((wall(-200 + 5 * i), PhaseRecord { phase: format!("step-{i}"), ..last.1.clone() }));
-    }
-    phases.push(last);
-    snapshot.past = Arc::new(past);
-    let shown = picture(&app(snapshot), 120, 40);
-    assert!(!shown.contains("step-12") && shown.contains("step-13"), "{shown}");
-    assert!(shown.contains("ticket-17   5:00   an agent's run"), "{shown}");
-    assert!(shown.contains("swaps 10.5 s"), "{shown}");
-}
-
-#[test]
-fn an_agents_run_is_shown_live_until_it_is_over_or_forgotten() {
-    insta::assert_snapshot!(picture(&app(agent(3, "verification")), 80, 24), @r"
-     127.0.0.1:11434   ollama 0.32.15   ● 2 ms           preload 2/3 in RAM   12:04
-     VRAM RTX 2070  ██████ qwen 4.4+0.5 ██████▓▓▓█▓▚▚▚                  5.7/8.0 GiB
-     RAM            ▓▓▓▓▓▓▓▚▒▒▒▒▒▒ ▒▒▒▒▒ ▒▒▒▒▒▒▒ ▒·cache·             19.2/31.0 GiB
-
-       MODEL               SIZE  █VRAM▒RAM░disk    KEEP-ALIVE  STATE         TO VRAM
-    ▸* openthinker3-7b   4.7 GB  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒                in RAM         ~0.6 s
-     * qwen2.5-coder:7b  4.7 GB  ██████████████  ━━━─   42:10  idle             here
-     * deepseek-r1:14b   9.0 GB  ▒▒▒▒▒▒▒▒▒░░░░░                in RAM 62%     ~2.3 s
-       llama3.1:8b       4.9 GB  ░░░░░░░░░░░░░░                on disk        ~5.4 s
-       mistral:7b        4.1 GB  ??????????????                not loaded          ?
-       nomic-embed-text  274 MB  ██████████████        pinned  idle             here
-
-     ticket-17   15 s   an agent's run                                   swap   work
-     context       openthinker3-7b   ━━━━━━━━                                   5.00
-     execution     qwen2.5-coder:7b          ▚━━━━━━━━━━━                0.60   6.40
-     verification  openthinker3-7b                       ▚━━━╸           0.50    2.5
-     work 13.9 s   swaps 1.10 s
-
-     12:03:03  nomic-embed-text    pinned
-     12:04:27  openthinker3-7b     evicted: made room for qwen2.5-coder:7b
-     12:04:27  qwen2.5-coder:7b    loading
-     12:04:31  qwen2.5-coder:7b    loaded in 0.61 s   from RAM 100 %   7.7 GB/s
-
-     enter swap   l load   tab panel   / filter   q quit   o sort   b bench   ? help
-    ");
-    assert!(!picture(&app(agent(3, "")), 80, 24).contains("ticket-17"), "it is over");
-    assert!(!picture(&app(agent(700, "verification")), 80, 24).contains("ticket-17"), "nothing more came");
-    let mut looked = app(agent(3, "verification"));
-    press(&mut looked, "tab tab");
-    assert_eq!(looked.context(), Context::Main, "it is only looked at");
-    assert_eq!(looked.next_tick(now()), Some(ms(100)));
-    looked.see(Arc::new(usual()));
-    assert_eq!(looked.panel, crate::tui::app::Panel::Models);
-    looked.see(Arc::new(agent(3, "verification")));
-    looked.see_flow(Arc::new(flow()));
-    let shown = picture(&looked, 80, 24);
-    assert!(shown.contains("react-dashboard") && !shown.contains("ticket-17"), "ours comes first\n{shown}");
+fn a_work_that_took_no_time_after_a_swap_that_fills_the_line_leaves_the_figures_in_their_place() {
+    let shown = picture(
+        &flowing(|flow| {
+            flow.steps.truncate(1);
+            flow.state = FlowState::Failed { why: "context: no such file".into() };
+            flow.steps[0].state = StepState::Failed { why: "no such file".into() };
+            flow.steps[0].swap = Some((Duration::ZERO, ms(120)));
+            flow.steps[0].work = Some((ms(120), ms(1)));
+        }),
+        80,
+        24,
+    );
+    assert!(shown.lines().any(|line| line.contains("context ") && line.contains("0.12   0.00")), "{shown}");
 }

@@ -104,7 +104,7 @@ fn comparing(change: impl Fn(&mut Comparison)) -> App {
 
 fn showing(proof: Proof) -> App {
     let mut app = with_phases(|_| ());
-    app.begin_proof();
+    app.begin_job();
     app.proof = Some(proof);
     app
 }

@@ -10,6 +10,8 @@ use crate::residency::host::LoadMode;
 use crate::residency::record::{Day, Past, SwapRecord};
 use crate::residency::snapshot::Snapshot;
 use crate::residency::swap::{Before, Ended, Plan, Stage, Stages, Swapping, Way};
+use crate::residency::timing::Moment;
+use crate::residency::warm::Progress;
 use crate::tui::app::App;
 use crate::tui::fixture::{after, app, drawn, name, now, on, picture, press, text, usual, wall};
 
@@ -225,6 +227,50 @@ fn the_day_s_sum_stands_above_the_log() {
 }
 
 #[test]
+fn a_swap_that_reads_says_its_stage_and_its_plan_beside_how_far_it_is() {
+    let running = ActState::Running { stage: "loading", since: after(-2) };
+    let stages = Stages { unload: Some(ms(140)), ..Stages::default() };
+    let progress = Progress {
+        total: Bytes(4 * GB),
+        there: Bytes::ZERO,
+        read: Bytes(GB),
+        readers: 1,
+        rate: None,
+        paused: false,
+    };
+    let act = Act { progress: Some(progress), ..swap(running, stages, Some(Stage::Load)) };
+    let shown = picture(&with(|snapshot| snapshot.acts = vec![act.clone()]), 100, 30);
+    assert!(shown.contains("25 %   unload 0.14 │ load"), "{shown}");
+    assert!(
+        shown.contains("qwen2.5-coder:7b goes,\n nomic-embed-text stays, read beside the load"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_stages_in_the_log_are_those_of_the_act_that_ended_then() {
+    let mut snapshot = usual();
+    snapshot.events.clear();
+    for (number, millis) in [(1, 0), (2, 900), (3, 1800)] {
+        let what = What::Loaded { took: Some(ms(80)), from_ram: Some(100), ours: true };
+        let at = Moment { mono: now().mono + ms(millis), ..now() };
+        let event = Event { number, at, model: Some(name("openthinker3-7b")), what };
+        snapshot.events.push_back(Arc::new(event));
+        if number > 1 {
+            let stages = Stages { load: Some(ms(80 * number)), first_token: Some(ms(1)), ..warm() };
+            let at = Moment { mono: at.mono + ms(30), ..at };
+            let state = ActState::Done { took: ms(80), at };
+            snapshot.acts.push(Act { id: ActId(number), ..swap(state, stages, None) });
+        }
+    }
+    let shown = picture(&app(snapshot), 139, 40);
+    let loads: Vec<_> = shown.lines().filter(|line| line.contains("openthinker3-7b  ")).collect();
+    let log: Vec<_> = loads.iter().rev().take(3).rev().collect();
+    assert!(log[0].contains("loaded in 0.08 s"), "its act is forgotten\n{shown}");
+    assert!(log[1].contains("load 0.16") && log[2].contains("load 0.24"), "{shown}");
+}
+
+#[test]
 fn the_log_folds_swaps_to_and_fro_and_tells_the_last_one_whole() {
     let mut snapshot = usual();
     snapshot.events.clear();
@@ -247,7 +293,7 @@ fn the_log_folds_swaps_to_and_fro_and_tells_the_last_one_whole() {
     12:04:11  openthinker3-7b ⇄ qwen2.5-coder:7b ×14   median 0.81 s
     12:04:21  qwen2.5-coder:7b    unloaded   by another client
     12:04:21  openthinker3-7b     loading   by another client
-    12:04:21  openthinker3-7b     loaded in 0.81 s   from RAM 100 %   5.8 GB/s   b…
+    12:04:21  openthinker3-7b     loaded in ~0.81 s   by another client   from RAM…
     ");
     press(&mut app, "tab tab");
     assert!(

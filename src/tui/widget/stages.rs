@@ -23,8 +23,10 @@ fn known(stages: &Stages, before: &Before) -> Vec<String> {
         |word: &str, took: Option<Duration>| took.map(|took| format!("{word} {}", format::seconds(took)));
     // Where the driver tells when the memory is back, "gone" says nothing more.
     let free = timed("card free", stages.card_free).or_else(|| timed("gone", stages.gone));
+    // What the list shows gone ends the unload for the log too, not the server's answer before it.
+    let unload = stages.unload.filter(|_| stages.card_free.is_some() || stages.gone.is_none());
     let all = [
-        timed("unload", stages.unload),
+        timed("unload", unload),
         free,
         read(stages, before),
         timed("load", stages.load),
@@ -140,6 +142,8 @@ mod tests {
             line(&Stages { gone: Some(ms(180)), ..Stages::default() }, &Before::default()),
             "gone 0.18"
         );
+        let both = Stages { unload: Some(ms(1)), gone: Some(ms(250)), ..Stages::default() };
+        assert_eq!(line(&both, &Before::default()), "gone 0.25");
         assert_eq!(line(&Stages { total: Some(ms(900)), ..Stages::default() }, &Before::default()), "0.90 s");
     }
 }

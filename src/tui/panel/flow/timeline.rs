@@ -116,10 +116,10 @@ impl<'a> Timeline<'a> {
             [(swap(step, self.now), theme::OTHER, theme.warn), (work(step, self.now), "━", work_style)]
         {
             let Some((began, took, lives)) = stretch.filter(|(_, took, _)| !took.is_zero()) else { continue };
-            let from = self.column(began).max(at).min(self.columns.bar.saturating_sub(1));
+            let from = self.column(began).min(self.columns.bar.saturating_sub(1)).max(at);
             // What is there at all is seen.
             let to = self.column(began + took).max(from + 1).min(self.columns.bar);
-            let head = u16::from(lives && glyph == "━");
+            let head = u16::from(lives && glyph == "━" && to > from);
             strip.skip(from - at).fill(glyph, to.saturating_sub(from + head), style);
             strip.fill("╸", head, style);
             at = to.max(from);

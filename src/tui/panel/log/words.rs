@@ -17,21 +17,24 @@ pub(super) fn words(event: &Event, app: &App) -> (String, Style) {
         What::Removed => ("removed from the server".into(), theme.text),
         What::Loading { ours } => (format!("loading{}", whose(*ours)), theme.work),
         What::Loaded { took, from_ram, ours } => {
+            // Another client's load is only watched: its beginning and its end are seen late.
+            let about = if *ours { "" } else { "~" };
             let mut words = match took {
-                Some(took) => format!("loaded in {}", format::took(*took)),
+                Some(took) => format!("loaded in {about}{}", format::took(*took)),
                 None => "loaded".to_owned(),
             };
+            words += whose(*ours);
             if let Some(percent) = from_ram {
-                words = format!("{words}   from RAM {percent} %");
+                words = format!("{words}   from RAM {about}{percent} %");
             }
             let size =
                 event.model.as_ref().and_then(|name| app.server()?.model(name)).map(|model| model.size);
-            if let (Some(took), Some(size)) = (took, size)
+            if let (true, Some(took), Some(size)) = (*ours, took, size)
                 && let Some(rate) = format::rate(size, took.as_secs_f64())
             {
                 words = format!("{words}   {rate}");
             }
-            (words + whose(*ours), theme.good)
+            (words, theme.good)
         }
         What::Unloaded { took: Some(took) } => (format!("unloaded in {}", format::took(*took)), theme.text),
         What::Unloaded { took: None } => ("unloaded   by another client".into(), theme.text),
