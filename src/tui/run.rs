@@ -84,10 +84,6 @@ pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
             () = signals.end_us() => {}
         }
     }
-    if signals.has_hung_up() {
-        // Whatever else failed then, failed for that.
-        return Ok(Outcome::Signal { number: Signal::HUP.as_raw() });
-    }
     ended
 }
 

@@ -100,6 +100,7 @@ fn flow(manner: Manner, steps: &[(u64, u64)]) -> Flow {
         swapping: Some(Arc::new(Swapping {
             plan: Plan {
                 goes: Vec::new(),
+                server_chooses: false,
                 stays: Vec::new(),
                 way: Way::Off,
                 before: before(ram),

@@ -31,6 +31,7 @@ fn run(manner: Manner, swaps: [(u64, u64); 2]) -> FlowRun {
         swapping: Some(Arc::new(Swapping {
             plan: Plan {
                 goes: Vec::new(),
+                server_chooses: false,
                 stays: Vec::new(),
                 way: Way::Off,
                 before: Before {
