@@ -29,7 +29,7 @@ use crate::residency::tier::Cached;
 const RESIDENCY: Duration = Duration::from_millis(100);
 /// How long the engine may take to keep the record.
 const RECORD: Duration = Duration::from_millis(500);
-/// How long the next look at the server is waited for: it shows what went, or that nobody is there.
+/// How long the next look at the server is waited for: it shows that nobody is there.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// What one call asks for.
@@ -148,7 +148,7 @@ async fn swap<F: Future<Output = ()>>(
     let mut said = request.act.json;
     let (stop, otherwise) = tokio::select! {
         biased;
-        ended = end_of(handle, id, request, &mut said, out) => return look_after(handle, id, ended).await,
+        ended = end_of(handle, id, request, &mut said, out) => return look_after(handle, ended).await,
         () = limits.interrupt.as_mut() => (Command::CancelAll, Ending::Interrupted),
         () = too_late => {
             let why = format!("not done after {:.1} s, cancelled", asked.elapsed().as_secs_f64());
@@ -194,20 +194,13 @@ fn found(snapshot: &Snapshot, id: ActId) -> Option<&Act> {
     snapshot.acts.iter().find(|act| act.id == id)
 }
 
-/// Waits a little for what only the next look at the server shows: what it threw out, or that it is gone.
+/// After a failure waits a little for what only the next look at the server shows: that it is gone. Whoever has its
+/// model waits for nothing more.
 async fn look_after(
     handle: &mut Handle,
-    id: ActId,
     (ending, swap): (Ending, Option<Arc<Swapping>>),
 ) -> (Ending, Option<Arc<Swapping>>) {
-    let chose = swap.as_ref().is_some_and(|swap| swap.plan.server_chooses);
     match &ending {
-        Ending::Done { .. } if chose => {
-            let went = |s: &Snapshot| found(s, id)?.swap.clone().filter(|swap| !swap.plan.goes.is_empty());
-            let went = timeout(LOOK, handle.snapshots.wait_for(|snapshot| went(snapshot).is_some())).await;
-            let seen = went.ok().and_then(Result::ok).and_then(|s| found(&s, id)?.swap.clone());
-            (ending, seen.or(swap))
-        }
         Ending::Failed { cancelled: false, .. } => {
             let is_down = |snapshot: &Arc<Snapshot>| ready::down(snapshot).is_some();
             let down = timeout(LOOK, handle.snapshots.wait_for(is_down)).await;
