@@ -7,8 +7,9 @@
 //! | `lease`, `process` | who holds which blob in RAM |
 //! | `keep`, `row` | what happened, written down |
 //! | `past` | the summary of it that the screen shows |
+//! | `pin` | which models are to stay in VRAM |
 //! | `history` | questions about it, answered beside all else |
-//! | `keeper` | which instance writes down what others did |
+//! | `keeper` | which instance acts by itself, and writes down what others did |
 //!
 //! One thread owns the connection and everything in the file (`clerk`); a [`Journal`] only hands it commands, never
 //! waits, and reads what the thread says from a `watch`. Without a journal all else works. The engine and `cli` call
@@ -21,6 +22,7 @@ mod keep;
 mod keeper;
 mod lease;
 mod past;
+mod pin;
 mod process;
 mod row;
 
@@ -30,10 +32,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::residency::name::ModelName;
+use crate::residency::pin::{Change, Pin};
 use crate::residency::record::{Past, Record};
 use crate::residency::timing::Clock;
 use clerk::{Clerk, Command};
@@ -66,8 +71,10 @@ pub struct State {
     pub opened: Option<Result<Opened, String>>,
     /// Why the file cannot be read or written right now; tried again until it can.
     pub trouble: Option<String>,
-    /// This process is the keeper: it writes down what others did.
+    /// This process is the keeper: it acts by itself, and writes down what others did.
     pub keeps: bool,
+    /// The keeper's pid, of a server that this process would keep; another's as it wrote it down.
+    pub keeper: Option<u32>,
     /// So many records were given up because the file could not be written for too long.
     pub lost: u64,
 }
@@ -98,6 +105,8 @@ pub struct Journal {
     /// What is known of the server that is [recalled](Journal::recall). Fresh within half a second while this process
     /// is [watching](Journal::watch).
     pub past: watch::Receiver<Arc<Past>>,
+    /// All pins of that server; `None` until they are read. As fresh as `past`.
+    pub pins: watch::Receiver<Option<Arc<Vec<Pin>>>>,
     commands: SyncSender<Command>,
     stop: CancellationToken,
     _last: Arc<DropGuard>,
@@ -121,6 +130,7 @@ impl Journal {
         let (state, states) = watch::channel(State::default());
         let (publish, leases) = watch::channel(Arc::default());
         let (tell, past) = watch::channel(Arc::default());
+        let (tell_pins, pins) = watch::channel(None);
         let stop = stop.child_token();
         let clerk = Clerk {
             path: path.to_owned(),
@@ -131,10 +141,11 @@ impl Journal {
             state,
             leases: publish,
             past: tell,
+            pins: tell_pins,
         };
         thread::Builder::new().name("journal".to_owned()).spawn(move || clerk.run(me))?;
         let last = Arc::new(stop.clone().drop_guard());
-        Ok(Journal { state: states, leases, past, commands, stop, _last: last })
+        Ok(Journal { state: states, leases, past, pins, commands, stop, _last: last })
     }
 
     /// Says that this process holds these blobs in RAM; those it is known to hold stay as they are.
@@ -174,6 +185,11 @@ impl Journal {
     /// Publishes the past of a server from now on, its days by this time zone.
     pub fn recall(&self, server: &str, zone: TimeZone) -> Result<(), NotTaken> {
         self.send(Command::Recall(server.to_owned(), zone))
+    }
+
+    /// Remembers this of a model's pin, from the moment `at` on.
+    pub fn pin(&self, server: &str, model: ModelName, change: Change, at: Timestamp) -> Result<(), NotTaken> {
+        self.send(Command::Pin(pin::Note { server: server.to_owned(), model, at, change }))
     }
 
     /// From now on this process is the keeper of a server whenever no other one is; `state` says whether it is.

@@ -18,6 +18,7 @@ pub mod keep_alive;
 pub mod lookahead;
 pub mod map;
 pub mod name;
+pub mod pin;
 pub mod predict;
 pub mod record;
 pub mod snapshot;

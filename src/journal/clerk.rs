@@ -18,8 +18,10 @@ use super::keep::{self, Pruned};
 use super::keeper::Keeper;
 use super::lease::{self, Found, Held, Lease};
 use super::past::Recall;
+use super::pin::{Note, Pins};
 use super::process::Process;
 use super::{Opened, QUEUE, State};
+use crate::residency::pin::Pin;
 use crate::residency::record::{Past, Record};
 use crate::residency::timing::Clock;
 
@@ -40,6 +42,8 @@ pub(super) enum Command {
     Record(Vec<Record>),
     /// Publish the past of this server, and its days by this zone.
     Recall(String, TimeZone),
+    /// Remember this of a pin.
+    Pin(Note),
     /// Become the keeper of this server, when nobody else is.
     Keep(String),
     /// Only to wake it: the program stops.
@@ -57,6 +61,7 @@ pub(super) struct Clerk {
     pub state: watch::Sender<State>,
     pub leases: watch::Sender<Arc<Vec<Lease>>>,
     pub past: watch::Sender<Arc<Past>>,
+    pub pins: watch::Sender<Option<Arc<Vec<Pin>>>>,
 }
 
 /// Wakes the thread when the program stops. With a full queue it is awake anyway.
@@ -109,6 +114,7 @@ struct Work<'a> {
     pruned: Pruned,
     /// Somebody wants the past.
     recall: Option<Recall>,
+    pins: Pins,
     /// This process would keep a server.
     keeper: Option<Keeper>,
 }
@@ -127,6 +133,7 @@ impl Work<'_> {
             records: VecDeque::new(),
             pruned: Pruned::default(),
             recall: None,
+            pins: Pins::default(),
             keeper: None,
         };
         let mut opened = work.open(false)?;
@@ -141,7 +148,8 @@ impl Work<'_> {
     fn go_on(&mut self) -> Result<(), String> {
         while !self.clerk.stop.is_cancelled() {
             let is_alert = self.watching || self.keeper.is_some();
-            let first = if is_alert || self.behind || !self.held.is_empty() || !self.records.is_empty() {
+            let is_behind = self.behind || !self.records.is_empty() || self.pins.waits();
+            let first = if is_alert || is_behind || !self.held.is_empty() {
                 self.clerk.commands.recv_timeout(PERIOD)
             } else {
                 self.clerk.commands.recv().map_err(|_| RecvTimeoutError::Disconnected)
@@ -180,9 +188,11 @@ impl Work<'_> {
             Command::Ask(digests, answer) => asks.push(Ask { digests, answer }),
             Command::Watch(on) => self.watching = on,
             Command::Record(records) => self.records.extend(records),
+            Command::Pin(note) => self.pins.note(note),
             Command::Recall(server, zone) => {
                 if !self.recall.as_ref().is_some_and(|recall| recall.is_of(&server)) {
                     self.recall = Some(Recall::new(server, zone));
+                    self.pins.is_stale();
                 }
             }
             Command::Keep(server) => self.keeper = Some(Keeper::new(&self.clerk.path, &server)),
@@ -192,8 +202,14 @@ impl Work<'_> {
 
     /// Becomes the keeper, if nobody else is, and says so.
     fn attempt_to_keep(&mut self) {
-        let keeps = self.keeper.as_mut().is_some_and(Keeper::attempt);
-        self.clerk.state.send_if_modified(|state| std::mem::replace(&mut state.keeps, keeps) != keeps);
+        let Some(keeper) = &mut self.keeper else { return };
+        let keeps = keeper.attempt(self.me.pid);
+        let pid = if keeps { Some(self.me.pid) } else { keeper.pid() };
+        self.clerk.state.send_if_modified(|state| {
+            let is_news = (state.keeps, state.keeper) != (keeps, pid);
+            (state.keeps, state.keeper) = (keeps, pid);
+            is_news
+        });
     }
 
     /// One turn, and the answers to those who asked.
@@ -264,6 +280,7 @@ impl Work<'_> {
         self.behind = !self.held.is_empty();
         self.version = None;
         self.recall.iter_mut().for_each(Recall::is_stale);
+        self.pins.is_stale();
         Ok(opened)
     }
 
@@ -284,6 +301,7 @@ impl Work<'_> {
             self.records.clear();
             self.recall.iter_mut().for_each(Recall::is_stale);
         }
+        self.pins.write(&mut book.connection)?;
         // Before the reading: what is written meanwhile shows at the next look.
         let version = book.version()?;
         let is_same = self.version == Some(version);
@@ -307,6 +325,17 @@ impl Work<'_> {
         {
             self.clerk.past.send_replace(Arc::new(past));
         }
+        if let Some(recall) = &self.recall
+            && let Some(pins) = self.pins.read(&book.connection, recall.server(), version)?
+        {
+            self.clerk.pins.send_if_modified(|known| {
+                let is_news = known.as_ref().is_none_or(|known| **known != pins);
+                if is_news {
+                    *known = Some(Arc::new(pins));
+                }
+                is_news
+            });
+        }
         Ok(())
     }
 
@@ -314,8 +343,10 @@ impl Work<'_> {
     /// not count.
     fn end(&mut self) {
         for command in self.clerk.commands.try_iter().take(QUEUE) {
-            if let Command::Record(records) = command {
-                self.records.extend(records);
+            match command {
+                Command::Record(records) => self.records.extend(records),
+                Command::Pin(note) => self.pins.note(note),
+                _ => {}
             }
         }
         if let Some(book) = self.book.as_mut() {
@@ -324,6 +355,7 @@ impl Work<'_> {
                 let records = self.records.make_contiguous();
                 let _ = keep::write(&mut book.connection, records, &mut self.pruned, now);
             }
+            let _ = self.pins.write(&mut book.connection);
             if self.behind || !self.held.is_empty() {
                 let _ = lease::write(&mut book.connection, &self.me, &Held::new());
             }

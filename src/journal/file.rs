@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The steps that lead from an empty file to this version; a file of version n has gone the first n of them. Never
 /// change one that was released: add another.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
     CREATE TABLE process (
         id INTEGER PRIMARY KEY,
@@ -100,6 +100,21 @@ const STEPS: [&str; 2] = [
     ) STRICT;
     CREATE INDEX phase_at ON phase (server, at);
     CREATE INDEX phase_run ON phase (server, run);
+",
+    "
+    CREATE TABLE pin (
+        server INTEGER NOT NULL,
+        model INTEGER NOT NULL,
+        since INTEGER NOT NULL,
+        whose TEXT NOT NULL, -- user; other: of the config or another client; released: against the config
+        before INTEGER, -- keep_alive before the pin; -1 is for ever
+        suspended_by INTEGER, -- the model whose swap displaced it
+        suspended INTEGER,
+        tries INTEGER NOT NULL, -- how often it was brought back lately
+        gave_up INTEGER,
+        gave_up_by INTEGER,
+        PRIMARY KEY (server, model)
+    ) STRICT, WITHOUT ROWID;
 ",
 ];
 

@@ -2,7 +2,8 @@
 //! which; it ends with its process.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -30,7 +31,7 @@ impl Keeper {
     }
 
     /// Tries to become the keeper, and says whether this is the one. A file system that has no locks has no keeper.
-    pub(super) fn attempt(&mut self) -> bool {
+    pub(super) fn attempt(&mut self, pid: u32) -> bool {
         if self.keeps {
             return true;
         }
@@ -38,6 +39,15 @@ impl Keeper {
             self.file = owner_only().create(true).truncate(false).open(&self.path).ok();
         }
         self.keeps = self.file.as_ref().is_some_and(|file| file.try_lock().is_ok());
+        if let Some(file) = self.file.as_mut().filter(|_| self.keeps) {
+            // Only said to people: the lock is what counts.
+            let _ = file.set_len(0).and_then(|()| file.write_all(pid.to_string().as_bytes()));
+        }
         self.keeps
+    }
+
+    /// The pid of the keeper, as it wrote it down.
+    pub(super) fn pid(&self) -> Option<u32> {
+        fs::read_to_string(&self.path).ok()?.parse().ok()
     }
 }

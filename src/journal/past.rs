@@ -52,6 +52,11 @@ impl Recall {
         self.server == server
     }
 
+    /// Of which server.
+    pub(super) fn server(&self) -> &str {
+        &self.server
+    }
+
     /// Looks again in any case: something was written here, or the file is another one.
     pub(super) fn is_stale(&mut self) {
         self.version = None;
@@ -106,7 +111,8 @@ fn past(connection: &Connection, server: &str, today: Today, now: Timestamp) -> 
         ))?
         .query_map([server], row::swap)?
         .collect::<rusqlite::Result<_>>()?;
-    Ok(Past { today: day(connection, server, today)?, swaps, runs: runs(connection, server, now)? })
+    let (today, runs) = (day(connection, server, today)?, runs(connection, server, now)?);
+    Ok(Past { today, swaps, runs, used: used(connection, server, now)? })
 }
 
 /// The sum of the swaps that began within a day.
@@ -150,6 +156,25 @@ pub(super) fn day_of(
     now: Timestamp,
 ) -> rusqlite::Result<Day> {
     day(connection, server, today(now, zone))
+}
+
+/// When each model was used last, within a day.
+fn used(
+    connection: &Connection,
+    server: i64,
+    now: Timestamp,
+) -> rusqlite::Result<Vec<(ModelName, Timestamp)>> {
+    let since = now.as_microsecond().saturating_sub(row::micros(DAY));
+    connection
+        .prepare(
+            "SELECT (SELECT text FROM name WHERE name.id = used.model), max(at) FROM used \
+             WHERE server = ?1 AND at >= ?2 GROUP BY model",
+        )?
+        .query_map([server, since], |row| {
+            let at = Timestamp::from_microsecond(row.get(1)?).unwrap_or_default();
+            Ok((ModelName::from_server(&row.get::<_, String>(0)?), at))
+        })?
+        .collect()
 }
 
 /// The runs whose last phase is younger than a day, newest first.

@@ -136,6 +136,8 @@ pub struct Past {
     pub swaps: Vec<(Timestamp, SwapRecord)>,
     /// Runs whose last phase is younger than a day, newest first; each run's phases oldest first.
     pub runs: Vec<Run>,
+    /// When each model was last used by somebody else than us, within a day, as it was when the rest was read.
+    pub used: Vec<(ModelName, Timestamp)>,
 }
 
 impl Past {

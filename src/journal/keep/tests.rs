@@ -153,7 +153,9 @@ async fn who_asks_for_the_history_makes_no_file_and_changes_none() {
     // A file of the time before there were records.
     drop(open(&place));
     let raw = place.raw();
-    raw.execute_batch("DROP TABLE swap; DROP TABLE gone; DROP TABLE used; DROP TABLE phase; DROP TABLE name")
+    raw.execute_batch(
+        "DROP TABLE swap; DROP TABLE gone; DROP TABLE used; DROP TABLE phase; DROP TABLE name; DROP TABLE pin",
+    )
         .unwrap();
     raw.pragma_update(None, "user_version", 1).unwrap();
     assert_eq!(asked(&place, all()).await, []);
@@ -254,10 +256,11 @@ fn one_of_all_is_the_keeper_of_a_server_until_it_ends() {
     drop(open(&place));
     let keeper = |server| Keeper::new(&place.path(), server);
     let (mut first, mut second, mut other) = (keeper("a"), keeper("a"), keeper("b"));
-    assert_eq!((first.attempt(), second.attempt(), other.attempt()), (true, false, true));
-    assert_eq!((first.attempt(), second.attempt()), (true, false));
+    assert_eq!((first.attempt(7), second.attempt(42), other.attempt(7)), (true, false, true));
+    assert_eq!((first.attempt(7), second.attempt(42), second.pid()), (true, false, Some(7)));
     drop(first);
-    assert!(second.attempt());
+    assert!(second.attempt(42));
+    assert_eq!(second.pid(), Some(42));
     let names = place.names();
     assert_eq!(names.iter().filter(|name| name.starts_with("keeper-")).count(), 2, "{names:?}");
 }
