@@ -11,6 +11,7 @@ pub mod expiry;
 pub mod flow;
 pub mod fold;
 pub mod forecast;
+pub mod guard;
 pub mod history;
 pub mod hold;
 pub mod host;

@@ -1,0 +1,190 @@
+//! Pins that are enforced: when a keep_alive is set for ever again, when a model is brought back, and when that is given
+//! up, so that a client that insists, or two pins that cannot both fit, never make an eviction loop.
+
+use std::time::Duration;
+
+use crate::residency::name::ModelName;
+use crate::residency::timing::Moment;
+
+/// An overwritten keep_alive is set again after this long at first: an unpin by another instance is heard of by then.
+const ASSERT: Duration = Duration::from_secs(2);
+/// The longest pause before it is set again.
+const ASSERT_MOST: Duration = Duration::from_secs(64);
+/// A model is brought back after this long at first.
+const BACK: Duration = Duration::from_secs(5);
+/// So often it is brought back within [`WITHIN`]; then whoever insists wins.
+pub const TRIES: u32 = 4;
+/// The time within which tries count.
+pub const WITHIN: Duration = Duration::from_secs(3600);
+/// A keep_alive that was left alone for this long begins with the first pause again.
+const CALM: Duration = Duration::from_secs(600);
+/// With less time left than this a touch may come too late and load the model anew.
+pub const TOO_LATE: Duration = Duration::from_secs(2);
+
+/// What is known of one pin now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact {
+    /// Which model.
+    pub model: ModelName,
+    /// Where it is.
+    pub place: Place,
+    /// An act of ours runs or waits for it.
+    pub under_way: bool,
+    /// A swap of ours displaced it.
+    pub suspended: bool,
+    /// It was given up before this guard began.
+    pub gave_up: bool,
+    /// Its files are on the disk and can be read into RAM first.
+    pub cold: bool,
+}
+
+/// Where a pinned model is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In VRAM for ever.
+    Held,
+    /// In VRAM, and expires after so long; `None` where that cannot be said.
+    Expires(Option<Duration>),
+    /// Not in VRAM.
+    Away {
+        /// What it would displace.
+        displaces: Displaces,
+        /// What was loaded in its place, where that is known.
+        by: Option<ModelName>,
+        /// How long nobody has used what it would displace.
+        quiet: Duration,
+    },
+    /// It cannot be loaded: not installed, or it runs in the cloud.
+    Nowhere,
+}
+
+/// What bringing a model back would displace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Displaces {
+    /// Nothing.
+    Nothing,
+    /// Idle models that nobody pinned.
+    Idle,
+    /// A model at work, or pinned, whoever pinned it.
+    Precious,
+    /// Nobody can say, and models are loaded.
+    Unknown,
+}
+
+/// What is done for a pin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deed {
+    /// Its keep_alive is set for ever again.
+    Assert,
+    /// Its files are read into RAM, so that its way back is short.
+    Warm,
+    /// It is loaded again.
+    BringBack,
+    /// It is brought back no more; this model was loaded in its place.
+    GiveUp(Option<ModelName>),
+}
+
+/// What the guard remembers of one pin.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Memory {
+    /// When it was seen overwritten, and when it was set again last.
+    overwritten: Option<Moment>,
+    asserted: Option<Moment>,
+    asserts: u32,
+    /// Since when it is away.
+    away: Option<Moment>,
+    /// It was in VRAM while this guard looked.
+    seen: bool,
+    warmed: bool,
+    /// When it was brought back, within [`WITHIN`].
+    backs: Vec<Moment>,
+    gave_up: bool,
+}
+
+impl Memory {
+    /// How often it was brought back lately.
+    pub fn tries(&self) -> u32 {
+        u32::try_from(self.backs.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The user acted, or the server restarted: all begins anew.
+    pub fn forget(&mut self) {
+        *self = Memory { seen: self.seen, ..Memory::default() };
+    }
+
+    /// What is to be done now; what is done is remembered. While a load is pending nothing is begun.
+    pub fn turn(&mut self, fact: &Fact, load_pending: bool, now: Moment) -> Option<Deed> {
+        self.backs.retain(|back| now.since(back.mono) < WITHIN);
+        match &fact.place {
+            Place::Nowhere => None,
+            Place::Held => {
+                (self.seen, self.warmed) = (true, false);
+                (self.overwritten, self.away) = (None, None);
+                if self.asserted.is_some_and(|asserted| now.since(asserted.mono) >= CALM) {
+                    (self.asserts, self.asserted) = (0, None);
+                }
+                None
+            }
+            Place::Expires(left) => {
+                (self.seen, self.warmed, self.away) = (true, false, None);
+                let overwritten = *self.overwritten.get_or_insert(now);
+                let may = !fact.under_way && !fact.suspended && !load_pending;
+                let in_time = left.is_none_or(|left| left > TOO_LATE);
+                if !may || !in_time || now.since(overwritten.mono) < self.assert_pause(*left) {
+                    return None;
+                }
+                self.asserts += 1;
+                (self.asserted, self.overwritten) = (Some(now), None);
+                Some(Deed::Assert)
+            }
+            Place::Away { displaces, by, quiet } => {
+                let away = *self.away.get_or_insert(now);
+                self.overwritten = None;
+                let may = !fact.under_way && !fact.suspended && !load_pending;
+                if !may || self.gave_up || fact.gave_up {
+                    return None;
+                }
+                if self.tries() >= TRIES {
+                    self.gave_up = true;
+                    return Some(Deed::GiveUp(by.clone()));
+                }
+                self.bring_back(fact, *displaces, now.since(away.mono), *quiet, now)
+            }
+        }
+    }
+
+    fn bring_back(
+        &mut self,
+        fact: &Fact,
+        displaces: Displaces,
+        away: Duration,
+        quiet: Duration,
+        now: Moment,
+    ) -> Option<Deed> {
+        let pause = BACK * 2_u32.saturating_pow(self.tries());
+        let may = match displaces {
+            Displaces::Nothing => true,
+            Displaces::Precious => false,
+            // Nothing is thrown out for a model that this guard never saw in VRAM: starting the program evicts nobody.
+            Displaces::Idle | Displaces::Unknown => self.seen && quiet >= pause,
+        };
+        if away < pause || !may {
+            return None;
+        }
+        if fact.cold && !std::mem::replace(&mut self.warmed, true) {
+            return Some(Deed::Warm);
+        }
+        self.backs.push(now);
+        (self.away, self.warmed) = (None, false);
+        Some(Deed::BringBack)
+    }
+
+    /// Twice as long each time; never so long that the model expires meanwhile.
+    fn assert_pause(&self, left: Option<Duration>) -> Duration {
+        let pause = (ASSERT * 2_u32.saturating_pow(self.asserts)).min(ASSERT_MOST);
+        left.map_or(pause, |left| pause.min(left / 2))
+    }
+}
+
+#[cfg(test)]
+mod tests;
