@@ -16,6 +16,7 @@ pub mod flow;
 mod hold;
 mod homing;
 mod journals;
+mod keep;
 mod known;
 mod manager;
 mod observe;
@@ -83,6 +84,10 @@ pub enum Command {
     },
     /// Cancel everything.
     CancelAll,
+    /// Nothing acts by itself here from now on, or what the config says does again.
+    HandsOff(bool),
+    /// Load the primary model and read the preload list now, as start-up does.
+    Preload,
     /// The preload list is these models from now on.
     List {
         /// In this order.
@@ -203,6 +208,7 @@ pub fn start(parts: Parts) -> Handle {
         tier: parts.tier,
         journals: parts.journal,
         chronicle: chronicle::Chronicle::default(),
+        keep: keep::Keep::default(),
         ram_acts: Vec::new(),
         paused: false,
         commands,

@@ -87,6 +87,11 @@ impl Acts {
         self.list.iter().any(|tracked| tracked.act.is_live())
     }
 
+    /// Whether anything runs or waits for a model.
+    pub fn is_live_for(&self, model: &ModelName) -> bool {
+        self.list.iter().any(|tracked| tracked.act.is_live() && tracked.act.model == *model)
+    }
+
     /// Whether an act that has ended is still to be seen: what had to go is not gone, or what was loaded is not listed.
     pub fn any_unseen(&self) -> bool {
         self.list.iter().any(|tracked| tracked.doubt.is_some() || tracked.looks_on())

@@ -43,9 +43,8 @@ impl Manager {
     }
 
     /// Whether this instance may act though nobody pressed a key; of several it is the keeper who does.
-    fn acts_by_itself(&self) -> bool {
-        let config = &self.known.config;
-        config.may_act && !config.ui.read_only && self.journals.keeps()
+    pub(super) fn acts_by_itself(&self) -> bool {
+        self.known.config.may_act && self.keeps_pins()
     }
 
     /// Once for each phase that is told: what its run needs next goes into RAM, behind all that a person asked for.

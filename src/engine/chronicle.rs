@@ -52,7 +52,7 @@ impl Manager {
     }
 
     /// What the journal calls this server.
-    fn journal_server(&self) -> String {
+    pub(super) fn journal_server(&self) -> String {
         server_name(&self.known.config.url, self.known.demo_scale)
     }
 
@@ -117,7 +117,9 @@ impl Manager {
         let is_new = !Arc::ptr_eq(&past, &self.known.past);
         self.known.past = past;
         let released = self.see_leases();
-        self.say_journal_trouble() || released || is_new
+        // Who keeps, and what is pinned, stands in the header.
+        let pins = self.see_pins();
+        self.say_journal_trouble() || released || is_new || pins
     }
 
     /// A journal that cannot be used is said once: then nobody knows what others hold, and nothing is kept.

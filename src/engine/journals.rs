@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 
 use crate::journal::Journal;
+use crate::residency::guard::Keeper;
 
 /// The way to the journal. It is opened when something happens that it keeps: who only looks writes no file.
 #[expect(clippy::struct_excessive_bools, reason = "one thing that the journal is told each")]
@@ -81,6 +82,16 @@ impl Journals {
     /// Whether this instance is the keeper now.
     pub(super) fn keeps(&self) -> bool {
         self.may_keep && self.journal.as_ref().is_some_and(|journal| journal.state.borrow().keeps)
+    }
+
+    /// The keeper of the server that this instance would keep, where it is known.
+    pub(super) fn keeper(&self) -> Option<Keeper> {
+        let state = self.journal.as_ref()?.state.borrow();
+        match state.keeper {
+            _ if state.keeps => Some(Keeper::This),
+            Some(pid) if pid != std::process::id() => Some(Keeper::Other(pid)),
+            _ => None,
+        }
     }
 
     /// The journal, if it has been opened.

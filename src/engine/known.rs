@@ -15,6 +15,7 @@ use crate::residency::host::{Cards, LoadMode, Ram, Runner};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::map::Pages;
 use crate::residency::name::ModelName;
+use crate::residency::pin::Pin;
 use crate::residency::predict::{Learned, Prediction, Where};
 use crate::residency::record::Past;
 use crate::residency::snapshot::{Blob, Details, Reach};
@@ -77,6 +78,8 @@ pub(crate) struct Known {
     pub before_pin: HashMap<ModelName, KeepAlive>,
     /// Pins that a swap of ours displaced: given back when it loads the model again.
     pub suspended_pins: BTreeSet<ModelName>,
+    /// Pins as the journal has them, once it was read.
+    pub pins: Option<Arc<Vec<Pin>>>,
     /// How runners of this server read their files, once one was seen.
     pub mode: Option<LoadMode>,
     /// The model that is asked about: what the server tells of it is asked first.
@@ -168,6 +171,7 @@ impl Known {
             ghosts: Vec::new(),
             before_pin: HashMap::new(),
             suspended_pins: BTreeSet::new(),
+            pins: None,
             mode: None,
             looked_at: None,
             last_use: HashMap::new(),

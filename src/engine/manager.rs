@@ -14,6 +14,7 @@ use super::chronicle::Chronicle;
 use super::due::Due;
 use super::facts::Loading;
 use super::journals::Journals;
+use super::keep::Keep;
 use super::known::{Known, PageReadings};
 use super::ram::{ASKED, RamAct};
 use super::readings::{changed, changed_in, changed_tier, journal_changed};
@@ -49,6 +50,7 @@ pub(crate) struct Manager {
     pub tier: Option<RamTier>,
     pub journals: Journals,
     pub chronicle: Chronicle,
+    pub keep: Keep,
     pub ram_acts: Vec<RamAct>,
     /// The reading of files waits for another model's load.
     pub paused: bool,
@@ -175,7 +177,8 @@ impl Manager {
         }
         self.follow_runs();
         self.turn_ram();
-        if !self.acts.any_live() {
+        self.start_up(now);
+        if !self.acts.any_live() || self.waits_for_pins(now) {
             return reach != std::mem::discriminant(&self.known.reach);
         }
         // A swap takes its victims from the forecast that is on the screen.
@@ -221,11 +224,11 @@ impl Manager {
     }
 
     pub(super) fn command(&mut self, command: Command) {
-        if let Command::Swap { .. } | Command::Act { kind: ActKind::Swap | ActKind::Load, .. } = command {
-            self.follow_journal();
-        }
+        self.note_what_is_asked(&command);
         match command {
             Command::Recall => self.follow_journal(),
+            Command::HandsOff(off) => self.hands_off(off),
+            Command::Preload => self.preload_now(),
             Command::Act { id, kind, model } if kind.is_of_ram() => self.take_ram_act(id, kind, model, ASKED),
             Command::Act { id, kind, model } => self.take_act(id, kind, model, Wish::default()),
             Command::Swap { id, model, wish } => self.take_act(id, ActKind::Swap, model, wish),
@@ -249,6 +252,7 @@ impl Manager {
 
     fn cancel(&mut self, model: Option<&ModelName>) {
         let now = self.now();
+        self.skip_startup(model, now);
         self.cancel_ram(model);
         for (id, model) in self.acts.cancel(model, &self.known, now) {
             self.read_no_more(id);
@@ -264,14 +268,18 @@ impl Manager {
     pub(super) fn end_acts(&mut self) {
         for (model, what) in self.acts.news() {
             self.known.loading.retain(|loading, load| !(load.ours && *loading == model));
-            self.tell(Some(model), what);
+            if !self.is_refresh(&model, &what) {
+                self.tell(Some(model), what);
+            }
         }
+        self.note_what_is_done();
         self.keep_records(false);
     }
 
     pub(super) fn tell(&mut self, model: Option<ModelName>, what: What) {
         let at = self.now();
         self.chronicle.others.see(model.as_ref(), &what, at);
+        self.keep.pins.see(model.as_ref(), &what);
         let number = self.due.next_event;
         self.due.next_event += 1;
         if self.events.len() >= RING {
@@ -285,7 +293,8 @@ impl Manager {
         let mut acts = self.acts.list();
         acts.extend(self.ram_acts.iter().map(|act| act.act.clone()));
         self.known.learn();
-        let fresh = poll::join(&self.known, &self.events, acts, self.now());
+        let mut fresh = poll::join(&self.known, &self.events, acts, self.now());
+        fresh.keeping = self.keeping();
         self.publish.send_if_modified(|current| {
             let changed = poll::differs(current, &fresh);
             *current = Arc::new(fresh);

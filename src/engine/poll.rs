@@ -11,6 +11,7 @@ use crate::residency::bytes::Bytes;
 use crate::residency::event::Event;
 use crate::residency::expiry::Expiry;
 use crate::residency::forecast::{Forecast, Resident, Room, Shape, forecast};
+use crate::residency::guard::Keeping;
 use crate::residency::history::History;
 use crate::residency::host::{Cards, Runner};
 use crate::residency::name::ModelName;
@@ -58,6 +59,7 @@ pub(crate) fn join(known: &Known, events: &VecDeque<Arc<Event>>, acts: Vec<Act>,
         events: events.clone(),
         acts,
         past: Arc::clone(&known.past),
+        keeping: Keeping::default(),
     }
 }
 
@@ -263,6 +265,7 @@ pub(crate) fn differs(old: &Snapshot, new: &Snapshot) -> bool {
     last(old) != last(new)
         || old.acts != new.acts
         || !Arc::ptr_eq(&old.past, &new.past)
+        || old.keeping != new.keeping
         || host_differs(&old.host, &new.host)
         || old.servers.len() != new.servers.len()
         || old.servers.iter().zip(&new.servers).any(|(old, new)| server_differs(old, new))

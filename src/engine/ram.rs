@@ -224,6 +224,11 @@ impl Manager {
         ActId(OWN + self.due.next_own)
     }
 
+    /// Whether nobody asked for that act by key.
+    pub(super) fn is_own(id: ActId) -> bool {
+        id.0 >= OWN
+    }
+
     fn release(&mut self, model: &ModelName) -> Next {
         if self.known.kept.contains_key(model) {
             self.let_go(model, None);

@@ -108,6 +108,7 @@ pub(super) async fn journal_changed(journal: Option<&mut Journal>) {
     tokio::select! {
         () = changed_in(Some(&mut journal.leases)) => {}
         () = changed_in(Some(&mut journal.past)) => {}
+        () = changed_in(Some(&mut journal.pins)) => {}
         () = changed_in(Some(&mut journal.state)) => {}
     }
 }

@@ -176,7 +176,6 @@ fn apply(connection: &Connection, note: &Note) -> rusqlite::Result<()> {
             pinned.make(at)?;
             pinned.set("tries = ?3, gave_up = ?4, gave_up_by = ?5", [Some(i64::from(*tries)), gave_up, by])
         }
-        Change::Before(before) => pinned.set("before = coalesce(before, ?3)", [Some(stored(*before))]),
         Change::Anew => pinned.forget("whose = 'released'"),
     }
 }

@@ -138,6 +138,52 @@ pub enum What {
         /// For so long nothing was used.
         after: Duration,
     },
+    /// It is brought back by itself: it is pinned, and left VRAM.
+    BringsBack {
+        /// What was loaded in its place, where that is known.
+        by: Option<ModelName>,
+        /// The how manieth time lately, from 1.
+        time: u32,
+        /// After so many it is given up.
+        of: u32,
+    },
+    /// It is pinned, and brought back no more.
+    PinGivenUp {
+        /// What was loaded in its place, where that is known.
+        by: Option<ModelName>,
+        /// How often.
+        times: u32,
+    },
+    /// It is in use: its countdown is restarted by itself from now on, until nobody has used it for so long.
+    Refreshes {
+        /// The config's `keep_alive`.
+        until: KeepAlive,
+    },
+    /// Start-up has it ready in VRAM.
+    Ready {
+        /// How long that took.
+        took: Duration,
+    },
+    /// Start-up found it where it is to be.
+    There,
+    /// Start-up did not find it.
+    NotInstalled,
+    /// Start-up does not move it yet.
+    StartupWaits {
+        /// What is in the way.
+        why: String,
+    },
+    /// Start-up is over.
+    StartupOver {
+        /// How long it took.
+        took: Duration,
+        /// So many models are where they are to be.
+        ready: usize,
+        /// Of so many.
+        all: usize,
+    },
+    /// What acts by itself was stopped here, or goes on.
+    HandsOff(bool),
     /// The server stopped answering.
     ServerGone {
         /// Why.

@@ -100,8 +100,6 @@ pub enum Change {
         /// It is brought back no more.
         gave_up: Option<GaveUp>,
     },
-    /// What its keep_alive was before the pin was learned elsewhere.
-    Before(KeepAlive),
     /// What the config wants holds again.
     Anew,
 }

@@ -9,6 +9,7 @@ use super::act::Act;
 use super::bytes::Bytes;
 use super::event::Event;
 use super::expiry::Expiry;
+use super::guard::Keeping;
 use super::hold::Held;
 use super::host::{Cards, Ram, Runner};
 use super::keep_alive::KeepAlive;
@@ -34,6 +35,8 @@ pub struct Snapshot {
     pub acts: Vec<Act>,
     /// What the journal knows; empty before it was read, and where there is none.
     pub past: Arc<Past>,
+    /// What acts by itself, and the pins.
+    pub keeping: Keeping,
 }
 
 /// The machine we run on.

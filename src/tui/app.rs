@@ -13,6 +13,7 @@ use crate::residency::bytes::Bytes;
 use crate::residency::event::What;
 use crate::residency::expiry::Expiry;
 use crate::residency::flow::Flow;
+use crate::residency::guard::Keeping;
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Host, Model, Reach, Server, Snapshot, State};
 use crate::residency::timing::Moment;
@@ -125,6 +126,7 @@ impl App {
             events: std::collections::VecDeque::new(),
             acts: Vec::new(),
             past: Arc::default(),
+            keeping: Keeping::default(),
         };
         App {
             snapshot: Arc::new(snapshot),

@@ -20,6 +20,7 @@ use crate::residency::bytes::{Bytes, GIB, MIB};
 use crate::residency::event::{Event, What};
 use crate::residency::expiry::Expiry;
 use crate::residency::forecast::Forecast;
+use crate::residency::guard::Keeping;
 use crate::residency::host::{Card, Cards, LoadMode, Ram, Runner};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::map::{CELLS, Map};
@@ -177,6 +178,7 @@ pub(crate) fn snapshot(server: Server) -> Snapshot {
         events: VecDeque::new(),
         acts: Vec::new(),
         past: Arc::default(),
+        keeping: Keeping::default(),
     }
 }
 

@@ -109,6 +109,7 @@ pub fn snapshot(at: Moment, models: Vec<Model>) -> Snapshot {
         events: VecDeque::new(),
         acts: Vec::new(),
         past: std::sync::Arc::default(),
+        keeping: resident::residency::guard::Keeping::default(),
     }
 }
 

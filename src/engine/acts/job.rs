@@ -103,7 +103,7 @@ pub(super) fn first(act: &Act, wish: &Wish, known: &mut Known) -> Result<First, 
             let configured = known.config.keep_alive.filter(|keep_alive| !keep_alive.is_forever());
             touch(Some(restored.or(configured).unwrap_or(SERVER_DEFAULT)))
         }
-        ActKind::Unpin if known.suspended_pins.remove(&model) => First::Nothing,
+        ActKind::Unpin if known.suspended_pins.remove(&model) || known.is_wished(&model) => First::Nothing,
         ActKind::KeepAlive(keep_alive) if is_loaded => touch(Some(keep_alive)),
         ActKind::Touch if is_loaded => touch(None),
         // Acts of the RAM tier ask nothing of the server.
@@ -123,8 +123,8 @@ fn wants_another(wish: &Wish, context: Option<u64>, details: &Details) -> bool {
 pub(super) fn load_job(kind: ActKind, model: &ModelName, num_ctx: Option<u64>, known: &Known) -> Job {
     let keep_alive = match kind {
         ActKind::Pin => Some(KeepAlive::Forever),
-        // Our own swap had displaced its pin.
-        _ if known.suspended_pins.contains(model) => Some(KeepAlive::Forever),
+        // Our own swap had displaced its pin, or it is to be brought back.
+        _ if known.suspended_pins.contains(model) || known.is_wished(model) => Some(KeepAlive::Forever),
         _ => known.config.keep_alive,
     };
     Job::Load {

@@ -88,7 +88,6 @@ async fn what_nobody_here_pinned_is_forgotten_with_its_rest() {
     tell(&journal, "a", 0, Change::Suspend { by: name("b") });
     let rests = Some(Suspended { by: name("b"), since: at(0) });
     seen(&journal, &[Pin { suspended: rests, ..other }]).await;
-    tell(&journal, "a", 5, Change::Before(KeepAlive::Forever));
     tell(&journal, "a", 5, Change::Resume);
     seen(&journal, &[]).await;
 }

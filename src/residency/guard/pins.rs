@@ -7,9 +7,9 @@ use crate::residency::name::ModelName;
 use crate::residency::timing::Moment;
 
 /// An overwritten keep_alive is set again after this long at first: an unpin by another instance is heard of by then.
-const ASSERT: Duration = Duration::from_secs(2);
+const ASSERT: Duration = Duration::from_secs(3);
 /// The longest pause before it is set again.
-const ASSERT_MOST: Duration = Duration::from_secs(64);
+const ASSERT_MOST: Duration = Duration::from_secs(60);
 /// A model is brought back after this long at first.
 const BACK: Duration = Duration::from_secs(5);
 /// So often it is brought back within [`WITHIN`]; then whoever insists wins.
@@ -105,6 +105,11 @@ impl Memory {
     /// How often it was brought back lately.
     pub fn tries(&self) -> u32 {
         u32::try_from(self.backs.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the model was away at the last look.
+    pub fn is_away(&self) -> bool {
+        self.away.is_some()
     }
 
     /// The user acted, or the server restarted: all begins anew.

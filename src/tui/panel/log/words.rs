@@ -4,7 +4,9 @@ use ratatui::style::Style;
 
 use crate::residency::event::{Event, What};
 use crate::residency::keep_alive::KeepAlive;
+use crate::residency::name::ModelName;
 use crate::residency::text::printable;
+use crate::tui::action::Action;
 use crate::tui::app::App;
 use crate::tui::format;
 
@@ -79,7 +81,43 @@ pub(super) fn words(event: &Event, app: &App) -> (String, Style) {
         What::Returns { after } => {
             (format!("returns to VRAM: nothing was used for {}", KeepAlive::For(*after)), theme.text)
         }
+        What::BringsBack { by, time, of } => {
+            let by = by.as_ref().map_or_else(String::new, |by| format!(": {by} was loaded in its place"));
+            (format!("pinned: is brought back{by}   {time} of {of}"), theme.text)
+        }
+        What::PinGivenUp { by, times } => (given_up(event, by.as_ref(), *times, app), theme.bad),
+        What::Refreshes { until: KeepAlive::Forever } => ("in use: stays in VRAM".into(), theme.text),
+        What::Refreshes { until } => {
+            (format!("in use: stays in VRAM until {until} after its last use"), theme.text)
+        }
+        What::Ready { took } => (format!("ready in {}", format::took(*took)), theme.good),
+        What::There => ("is there already".into(), theme.ram),
+        What::NotInstalled => {
+            let name = event.model.as_ref().map_or_else(String::new, ToString::to_string);
+            (format!("not installed; get it with: ollama pull {name}"), theme.warn)
+        }
+        What::StartupWaits { why } => (format!("start-up waits: {}", printable(why)), theme.warn),
+        What::StartupOver { took, ready, all } if ready == all => {
+            (format!("start-up: all {all} ready in {}", format::took(*took)), theme.good)
+        }
+        What::StartupOver { took, ready, all } => {
+            (format!("start-up: {ready} of {all} ready in {}", format::took(*took)), theme.warn)
+        }
+        What::HandsOff(true) => ("hands off: nothing acts by itself here".into(), theme.warn),
+        What::HandsOff(false) => ("hands on: what the config says acts again".into(), theme.text),
         What::ServerGone { why } => (format!("server gone: {}", printable(why)), theme.bad),
         What::ServerBack { after } => (format!("server back after {}", format::took(*after)), theme.good),
     }
+}
+
+/// Who wins over a pin, and how it is had again.
+fn given_up(event: &Event, by: Option<&ModelName>, times: u32, app: &App) -> String {
+    let name = event.model.as_ref().map_or_else(String::new, ToString::to_string);
+    let who = by.map_or_else(|| "it left VRAM".to_owned(), |by| format!("{by} was loaded"));
+    let how = if by.is_some() { " in its place" } else { "" };
+    let again = app
+        .keymap
+        .first(Action::Pin)
+        .map_or_else(String::new, |key| format!("; pin it again with {key} to go on"));
+    format!("gives up on {name}: {who} {times} times{how}{again}")
 }

@@ -1,0 +1,75 @@
+//! What the keeper does by itself: pins are enforced, models in use stay, start-up loads and reads; and what is said of it.
+//!
+//! Part of the manager. Decisions are made in `residency::guard`; here facts go in, and acts come out, through the same
+//! queue as the user's own: while a load is pending they wait like all others.
+
+mod pins;
+mod refresh;
+mod startup;
+
+use super::manager::Manager;
+use crate::residency::event::What;
+use crate::residency::guard::{Auto, Keeping};
+use crate::residency::timing::Moment;
+
+pub(crate) use pins::Pins;
+use refresh::Refresh;
+use startup::Course;
+
+/// What the guards remember.
+#[derive(Default)]
+pub(crate) struct Keep {
+    /// The user has stopped all of it here.
+    pub hands_off: bool,
+    /// What is known of pins beyond their rows.
+    pub pins: Pins,
+    refresh: Refresh,
+    startup: Course,
+}
+
+impl Manager {
+    /// Looks at what the server's latest answer shows; called once for each.
+    pub(super) fn keep_watch(&mut self, now: Moment) {
+        self.note_uses(now);
+        if self.known.tags_at.is_none() {
+            return;
+        }
+        self.guard_pins(now);
+        self.refresh_what_is_used(now);
+    }
+
+    /// Whether pins are enforced by this instance: the user's word for each was given as it was pinned.
+    pub(super) fn keeps_pins(&self) -> bool {
+        !self.known.config.ui.read_only && !self.keep.hands_off && self.journals.keeps()
+    }
+
+    pub(super) fn hands_off(&mut self, off: bool) {
+        if std::mem::replace(&mut self.keep.hands_off, off) != off {
+            self.tell(None, What::HandsOff(off));
+        }
+    }
+
+    /// What front ends show of it.
+    pub(super) fn keeping(&self) -> Keeping {
+        Keeping {
+            keeper: self.journals.keeper(),
+            hands_off: self.keep.hands_off,
+            auto: self.auto(),
+            pins: self.pins_shown(),
+            startup: self.keep.startup.shown(),
+        }
+    }
+
+    fn auto(&self) -> Vec<Auto> {
+        let config = &self.known.config;
+        let acts = self.acts_by_itself();
+        let all = [
+            (Auto::Startup, self.keep.startup.is_live()),
+            (Auto::Refresh, acts && config.preload.enabled && config.preload.auto_refresh),
+            (Auto::Pins, self.keeps_pins() && self.known.wished().next().is_some()),
+            (Auto::Agents, acts && !self.known.past.runs.is_empty()),
+            (Auto::Return, acts && config.return_to_primary.is_some() && config.primary.is_some()),
+        ];
+        all.into_iter().filter_map(|(auto, is_on)| is_on.then_some(auto)).collect()
+    }
+}
