@@ -67,7 +67,7 @@ fn a_workflow_is_chosen_from_a_page_and_run_or_compared() {
     ");
     assert_eq!(press(&mut app, "enter"), Some(Effect::Flow(workflow("react-dashboard"))));
     assert_eq!(press(&mut app, "f b"), None);
-    assert!(picture(&app, 120, 24).contains("runs react-dashboard 9 times with its work"));
+    assert!(picture(&app, 120, 24).contains("runs react-dashboard 12 times with its work"));
     assert_eq!(press(&mut app, "y"), Some(Effect::Compare(workflow("react-dashboard"))));
     assert_eq!(press(&mut app, "f esc"), None);
     assert_eq!(app.context(), Context::Main);

@@ -69,7 +69,7 @@ fn comparison() -> Comparison {
         flow.swaps = ms(swaps.iter().sum());
         flow.state = FlowState::Done { took: ms(10_000) + flow.swaps };
         flow.began.mono += ms(u64::from(round));
-        FlowRun { flow: Arc::new(flow), thrown: thrown.map(Into::into) }
+        FlowRun { flow: Arc::new(flow), thrown: thrown.map(Into::into), again: false }
     };
     let mut under_way = flow();
     under_way.began.mono += ms(50);
@@ -152,7 +152,7 @@ fn a_comparison_shows_the_run_under_way_below_its_table() {
        llama3.1:8b       4.9 GB  ░░░░░░░░░░░░░░                on disk        ~5.4 s
        … 2 below
 
-     compare react-dashboard   4 of 9 runs   lookahead 2: verification works
+     compare react-dashboard   4 of 12 runs   lookahead 2: verification works
      wait for                        cold  warm  lookahead  disk hidden  work
      context       openthinker3-7b      -     -          -               3.00
      execution     qwen2.5-coder:7b  4.20  0.51       0.69         95 %  5.00
@@ -175,7 +175,7 @@ fn a_comparison_shows_the_run_under_way_below_its_table() {
         .map(|line| line.chars().take(106).collect::<String>().trim_end().to_owned())
         .collect();
     insta::assert_snapshot!(panel.join("\n"), @r"
-    compare react-dashboard   4 of 9 runs   lookahead 2: verification works
+    compare react-dashboard   4 of 12 runs   lookahead 2: verification works
     wait for                        cold  warm  lookahead  disk hidden  work
     context       openthinker3-7b      -     -          -               3.00
     execution     qwen2.5-coder:7b  4.20  0.51       0.69         95 %  5.00
