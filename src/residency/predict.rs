@@ -42,6 +42,11 @@ const LATEST: usize = 60;
 const ENOUGH: usize = 3;
 /// As many of the latest loads say how far predictions were off.
 const CHECKED: usize = 20;
+/// As many of a model's own latest loads of a kind say how it differs from the prices: a disk that has changed is
+/// believed after a few.
+const OWN: usize = 5;
+/// What each load counts beside the next newer one, for the same reason.
+const FADES: f64 = 0.93;
 /// What others' loads count, timed by watching, beside our own.
 const WATCHED: f64 = 0.5;
 
@@ -90,7 +95,9 @@ impl Learned {
     fn of_loads(loads: &[Load]) -> Learned {
         let points = |mode: Option<LoadMode>| -> Vec<Point> {
             let of_mode = loads.iter().filter(|load| load.is_like(mode));
-            of_mode.filter_map(Load::point).take(LATEST).collect()
+            let points = of_mode.filter_map(Load::point).take(LATEST);
+            let fade = std::iter::successors(Some(1.0), |weight| Some(weight * FADES));
+            points.zip(fade).map(|(point, fade)| Point { weight: point.weight * fade, ..point }).collect()
         };
         let mut fits: Vec<(Option<LoadMode>, [f64; PRICES])> = Vec::new();
         for load in loads {
@@ -253,11 +260,12 @@ fn fastest(loads: &[&Load], prices: &[f64; PRICES]) -> Way {
     seen.min_by(|a, b| cost(a).total_cmp(&cost(b))).unwrap_or_default()
 }
 
-/// By how much to correct a price: the median of how much more was paid. Of one load half is believed, of many all.
+/// By how much to correct a price: the median of how much more was paid lately. Of one load half is believed, of
+/// several nearly all.
 fn correction(ratios: impl Iterator<Item = f64>) -> f64 {
-    let mut ratios: Vec<f64> =
-        ratios.filter(|ratio| ratio.is_finite()).map(|ratio| ratio.max(0.1).ln()).collect();
-    #[expect(clippy::cast_precision_loss, reason = "a count of at most sixty")]
+    let ratios = ratios.filter(|ratio| ratio.is_finite());
+    let mut ratios: Vec<f64> = ratios.take(OWN).map(|ratio| ratio.max(0.1).ln()).collect();
+    #[expect(clippy::cast_precision_loss, reason = "a count of at most five")]
     let trust = ratios.len() as f64 / (ratios.len() as f64 + 1.0);
     (median(&mut ratios).unwrap_or(0.0) * trust).exp()
 }

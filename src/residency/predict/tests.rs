@@ -74,6 +74,17 @@ fn after_five_loads_any_load_is_within_a_quarter() {
 }
 
 #[test]
+fn a_disk_that_became_faster_is_believed_after_three_loads() {
+    let cold = |seconds: f64| load("a", 4.0, 4.0, Way::Off, seconds);
+    let warm = || load("a", 4.0, 0.0, Way::Off, law(4.0, 0.0));
+    let before = (0..20).flat_map(|_| [cold(law(4.0, 4.0)), warm()]);
+    let quick = law(4.0, 4.0) / 2.0;
+    let after = (0..3).flat_map(|_| [cold(quick), warm()]);
+    let said = predict(&past(before.chain(after)), "a", 4.0, 4.0).unwrap();
+    assert!((said - quick).abs() <= 0.25 * quick, "{said} for {quick}");
+}
+
+#[test]
 fn nothing_is_said_of_what_was_never_seen() {
     let one = |disk: f64| past([load("a", 4.0, disk, Way::Off, 3.0)]);
     for (past, disk, is_said) in [
