@@ -188,7 +188,8 @@ pub(crate) fn runners(known: &mut Known, fresh: Reading<Vec<Runner>>, asked: &As
                 known.loading.insert(name.clone(), Loading { since: at, ours, answered: None, from_ram });
                 seen.push((Some(name), What::Loading { ours }));
             }
-            None if known.loading.get(&name).is_some_and(|load| !load.ours) => {
+            // One of ours that no act of ours waits for any more is nobody's.
+            None if known.loading.get(&name).is_some_and(|load| !(load.ours && ours)) => {
                 known.loading.remove(&name);
             }
             _ => {}
