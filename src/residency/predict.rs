@@ -47,6 +47,8 @@ const CHECKED: usize = 20;
 const OWN: usize = 5;
 /// What each load counts beside the next newer one, for the same reason.
 const FADES: f64 = 0.93;
+/// The same of a model's own.
+const SETTLES: f64 = 0.6;
 /// What others' loads count, timed by watching, beside our own.
 const WATCHED: f64 = 0.5;
 
@@ -260,14 +262,28 @@ fn fastest(loads: &[&Load], prices: &[f64; PRICES]) -> Way {
     seen.min_by(|a, b| cost(a).total_cmp(&cost(b))).unwrap_or_default()
 }
 
-/// By how much to correct a price: the median of how much more was paid lately. Of one load half is believed, of
+/// By how much to correct a price: how much more was paid lately, newest first. Of one load half is believed, of
 /// several nearly all.
 fn correction(ratios: impl Iterator<Item = f64>) -> f64 {
-    let ratios = ratios.filter(|ratio| ratio.is_finite());
-    let mut ratios: Vec<f64> = ratios.take(OWN).map(|ratio| ratio.max(0.1).ln()).collect();
+    let ratios = ratios.filter(|ratio| ratio.is_finite()).take(OWN);
+    let ratios: Vec<f64> = ratios.map(|ratio| ratio.max(0.1).ln()).collect();
     #[expect(clippy::cast_precision_loss, reason = "a count of at most five")]
     let trust = ratios.len() as f64 / (ratios.len() as f64 + 1.0);
-    (median(&mut ratios).unwrap_or(0.0) * trust).exp()
+    (lately(&ratios).unwrap_or(0.0) * trust).exp()
+}
+
+/// The middle one, where each value counts less than the newer one before it: one that is far off moves nothing, and
+/// two of three newest settle it.
+fn lately(values: &[f64]) -> Option<f64> {
+    let weights = std::iter::successors(Some(1.0), |weight| Some(weight * SETTLES));
+    let mut weighted: Vec<(f64, f64)> = values.iter().copied().zip(weights).collect();
+    weighted.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let half = weighted.iter().map(|(_, weight)| weight).sum::<f64>() / 2.0;
+    let mut sum = 0.0;
+    weighted.into_iter().find_map(|(value, weight)| {
+        sum += weight;
+        (sum >= half).then_some(value)
+    })
 }
 
 fn share(part: f64, whole: f64) -> f64 {

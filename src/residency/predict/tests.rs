@@ -74,12 +74,12 @@ fn after_five_loads_any_load_is_within_a_quarter() {
 }
 
 #[test]
-fn a_disk_that_became_faster_is_believed_after_three_loads() {
+fn a_disk_that_became_faster_is_believed_after_two_loads() {
     let cold = |seconds: f64| load("a", 4.0, 4.0, Way::Off, seconds);
     let warm = || load("a", 4.0, 0.0, Way::Off, law(4.0, 0.0));
     let before = (0..20).flat_map(|_| [cold(law(4.0, 4.0)), warm()]);
     let quick = law(4.0, 4.0) / 2.0;
-    let after = (0..3).flat_map(|_| [cold(quick), warm()]);
+    let after = (0..2).flat_map(|_| [cold(quick), warm()]);
     let said = predict(&past(before.chain(after)), "a", 4.0, 4.0).unwrap();
     assert!((said - quick).abs() <= 0.25 * quick, "{said} for {quick}");
 }
