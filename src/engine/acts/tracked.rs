@@ -1,20 +1,18 @@
 //! One act from the asking to its end, and on to when its record can be kept.
 
 mod ending;
+mod seen;
 
 use super::goal::Goal;
 use super::job::{First, first, load_job};
 use super::plan::{objection, plan, waits};
 use super::{Answer, Job, Order, Said, Stopwatch, Way};
 use crate::engine::known::Known;
-use crate::engine::observe::Asked;
 use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::bytes::Bytes;
-use crate::residency::event::What;
 use crate::residency::expiry::Expiry;
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
-use crate::residency::record::SwapRecord;
 use crate::residency::snapshot::Model;
 use crate::residency::swap::{Ended, Stage, Wish};
 use crate::residency::timing::Moment;
@@ -94,35 +92,8 @@ impl Tracked {
         self.watch.is_some()
     }
 
-    pub fn looks_on(&self) -> bool {
-        self.watch.as_ref().is_some_and(Stopwatch::looks_on)
-    }
-
-    /// Whether what has to go is to be looked for often: while it goes, and a little after the end.
-    pub fn is_watching(&self) -> bool {
-        self.watch.as_ref().is_some_and(Stopwatch::lacks) && (self.act.is_live() || self.looks_on())
-    }
-
     pub fn is_reading(&self) -> bool {
         self.watch.as_ref().is_some_and(Stopwatch::is_reading)
-    }
-
-    /// Says what of the server's doings is our own work.
-    pub fn tell_asked(&self, asked: &mut Asked) {
-        if self.act.is_running() || self.looks_on() {
-            asked.unloads.extend(self.displaced.iter().map(|victim| (victim.clone(), self.asked)));
-        }
-        if !self.act.is_running() {
-            return;
-        }
-        let model = self.act.model.clone();
-        match (self.act.kind, &self.step) {
-            (_, Step::Showing { goal: Goal::Gone, .. }) | (ActKind::Unload, _) => {
-                asked.unloads.insert(model, self.asked);
-            }
-            (ActKind::Unpin | ActKind::KeepAlive(_), _) => asked.unpins.push(model),
-            _ => asked.loads.push(model),
-        }
     }
 
     /// Starts it: nothing keeps it from being carried out now.
@@ -308,72 +279,6 @@ impl Tracked {
         let stage = if goal == Goal::Gone { "waiting until it is gone" } else { "waiting to see it" };
         self.act.state = ActState::Running { stage, since: self.asked };
         self.step = Step::Showing { goal, patience: PATIENCE };
-    }
-
-    /// Takes the latest `/api/ps`; says what it contradicts that was taken for done.
-    pub fn settle(&mut self, known: &mut Known, now: Moment) -> Option<(ModelName, What)> {
-        if let Some(watch) = &mut self.watch {
-            watch.tick();
-        }
-        self.see_what_went(known);
-        if let Step::Looking { ended, since } = self.step.clone()
-            && self.act.is_live()
-        {
-            if known.ps_asked.is_some_and(|asked| asked.mono >= since.mono) {
-                self.conclude(&ended, Some(known), now);
-            }
-            return None;
-        }
-        if self.doubt.is_some() {
-            return self.check(known);
-        }
-        let Step::Showing { goal, patience } = self.step else { return None };
-        if !self.act.is_live() {
-            return None;
-        }
-        let running = known.running_as(&self.act.model);
-        if goal.is_shown(running, now) {
-            self.done(now);
-        } else if goal == Goal::Gone {
-            // An unload ends when the model's work ends, however long that takes.
-        } else if patience == 0 {
-            let why = match running {
-                None => "the server answered, but does not list it",
-                Some(_) => {
-                    "the server answered, but its keep_alive did not change: another client may have set it"
-                }
-            };
-            self.fail(why.to_owned(), now);
-        } else {
-            self.step = Step::Showing { goal, patience: patience - 1 };
-        }
-        None
-    }
-
-    pub fn look(&mut self, known: &Known) {
-        if let Some(watch) = self.watch.as_mut().filter(|watch| watch.looks_on() || self.act.is_live()) {
-            watch.look(known);
-        }
-    }
-
-    pub fn record(&mut self, known: &Known, now_or_never: bool) -> Option<SwapRecord> {
-        let is_unseen = self.act.is_live() || !self.at_stake.is_empty();
-        if is_unseen && !now_or_never {
-            return None;
-        }
-        let mut displaced = self.displaced.clone();
-        let watch = self.watch.as_mut()?;
-        if self.act.kind == ActKind::Load && !watch.plan.server_chooses {
-            // What the server threw out for it.
-            displaced.extend(watch.plan.goes.iter().filter(|m| !known.running.contains_key(m)).cloned());
-        }
-        let mut record = watch.record(&self.act.model, &displaced, known.load_mode(), now_or_never)?;
-        if self.waits {
-            // How long the load took by itself could not be seen: it teaches nothing.
-            let stages = &mut record.stages;
-            (stages.load, stages.server_load, stages.total) = (None, None, None);
-        }
-        Some(record)
     }
 
     fn done(&mut self, now: Moment) {

@@ -1,0 +1,149 @@
+//! What snapshots and readings show of an act: that it is done, what went for it, and when its record can be kept.
+
+use super::super::goal::Goal;
+use super::{Step, Stopwatch, Tracked};
+use crate::engine::known::Known;
+use crate::engine::observe::Asked;
+use crate::residency::act::ActKind;
+use crate::residency::event::What;
+use crate::residency::expiry::Expiry;
+use crate::residency::name::ModelName;
+use crate::residency::record::SwapRecord;
+use crate::residency::timing::Moment;
+
+impl Tracked {
+    pub fn looks_on(&self) -> bool {
+        self.watch.as_ref().is_some_and(Stopwatch::looks_on)
+    }
+
+    /// Whether what has to go is to be looked for often: while it goes, and a little after the end.
+    pub fn is_watching(&self) -> bool {
+        self.watch.as_ref().is_some_and(Stopwatch::lacks) && (self.act.is_live() || self.looks_on())
+    }
+
+    /// Says what of the server's doings is our own work.
+    pub fn tell_asked(&self, asked: &mut Asked) {
+        if self.act.is_running() || self.looks_on() {
+            asked.unloads.extend(self.displaced.iter().map(|victim| (victim.clone(), self.asked)));
+        }
+        if !self.act.is_running() {
+            return;
+        }
+        let model = self.act.model.clone();
+        match (self.act.kind, &self.step) {
+            (_, Step::Showing { goal: Goal::Gone, .. }) | (ActKind::Unload, _) => {
+                asked.unloads.insert(model, self.asked);
+            }
+            (ActKind::Unpin | ActKind::KeepAlive(_), _) => asked.unpins.push(model),
+            _ => asked.loads.push(model),
+        }
+    }
+
+    /// Takes the latest `/api/ps`; says what it contradicts that was taken for done.
+    pub fn settle(&mut self, known: &mut Known, now: Moment) -> Option<(ModelName, What)> {
+        if let Some(watch) = &mut self.watch {
+            watch.tick();
+        }
+        self.see_what_went(known);
+        if let Step::Looking { ended, since } = self.step.clone()
+            && self.act.is_live()
+        {
+            if known.ps_asked.is_some_and(|asked| asked.mono >= since.mono) {
+                self.conclude(&ended, Some(known), now);
+            }
+            return None;
+        }
+        if self.doubt.is_some() {
+            return self.check(known);
+        }
+        let Step::Showing { goal, patience } = self.step else { return None };
+        if !self.act.is_live() {
+            return None;
+        }
+        let running = known.running_as(&self.act.model);
+        if goal.is_shown(running, now) {
+            self.done(now);
+        } else if goal == Goal::Gone {
+            // An unload ends when the model's work ends, however long that takes.
+        } else if patience == 0 {
+            let why = match running {
+                None => "the server answered, but does not list it",
+                Some(_) => {
+                    "the server answered, but its keep_alive did not change: another client may have set it"
+                }
+            };
+            self.fail(why.to_owned(), now);
+        } else {
+            self.step = Step::Showing { goal, patience: patience - 1 };
+        }
+        None
+    }
+
+    pub fn look(&mut self, known: &Known) {
+        if let Some(watch) = self.watch.as_mut().filter(|watch| watch.looks_on() || self.act.is_live()) {
+            watch.look(known);
+        }
+    }
+
+    pub fn record(&mut self, known: &Known, now_or_never: bool) -> Option<SwapRecord> {
+        let is_unseen = self.act.is_live() || !self.at_stake.is_empty();
+        if is_unseen && !now_or_never {
+            return None;
+        }
+        let mut displaced = self.displaced.clone();
+        let watch = self.watch.as_mut()?;
+        if self.act.kind == ActKind::Load && !watch.plan.server_chooses {
+            // What the server threw out for it.
+            displaced.extend(watch.plan.goes.iter().filter(|m| !known.running.contains_key(m)).cloned());
+        }
+        let mut record = watch.record(&self.act.model, &displaced, known.load_mode(), now_or_never)?;
+        if self.waits {
+            // How long the load took by itself could not be seen: it teaches nothing.
+            let stages = &mut record.stages;
+            (stages.load, stages.server_load, stages.total) = (None, None, None);
+        }
+        Some(record)
+    }
+
+    /// Where the server chooses, what it no longer lists after the load was asked for went for it, unless its time was
+    /// up.
+    pub(super) fn see_what_went(&mut self, known: &mut Known) {
+        let Some(listed) = known.ps_at.filter(|_| !self.at_stake.is_empty()) else { return };
+        if known.ps_asked.is_none_or(|asked| asked.mono < self.loads_since.mono) {
+            return;
+        }
+        let is_there = |(model, _): &(ModelName, Expiry)| known.running.contains_key(model);
+        let (there, gone) = std::mem::take(&mut self.at_stake).into_iter().partition(is_there);
+        self.at_stake = there;
+        for (model, expiry) in gone {
+            if matches!(expiry, Expiry::At(at) if at <= listed.wall) {
+                continue;
+            }
+            if expiry == Expiry::Never {
+                known.suspended_pins.insert(model.clone());
+            }
+            if let Some(watch) = &mut self.watch {
+                watch.went(&model, listed.since(self.loads_since.mono));
+            }
+            self.displaced.push(model);
+        }
+    }
+
+    /// Whether `/api/ps` lists what the server said is loaded.
+    pub(super) fn check(&mut self, known: &mut Known) -> Option<(ModelName, What)> {
+        let left = self.doubt.take()?;
+        if known.running_as(&self.act.model).is_some() {
+            self.at_stake.clear();
+            return None;
+        }
+        if left > 0 {
+            self.doubt = Some(left - 1);
+            return None;
+        }
+        let model = self.act.model.clone();
+        known.loading.remove(&model);
+        self.at_stake.clear();
+        let why = "the server said it is loaded, but does not list it".to_owned();
+        Some((model, What::Failed { verb: self.act.kind.verb(), why }))
+    }
+}
