@@ -741,6 +741,58 @@ mod tests {
         assert!(matches!(&again[..], [(_, Job::Load { embed: true, .. })]));
     }
 
+    /// What the next `/api/ps` says, which lists these.
+    fn look(acts: &Acts, known: &mut Known, lists: &[&str]) -> Vec<What> {
+        let mut listed = self::known(&[]);
+        lists.iter().for_each(|text| run(&mut listed, text, 4096, soon()));
+        let seen = crate::engine::observe::ps(known, listed.running, &acts.asked(), false, now());
+        seen.into_iter().map(|(_, what)| what).collect()
+    }
+
+    fn is_ours(what: &What) -> bool {
+        matches!(what, What::Unloaded { took: Some(_) })
+    }
+
+    #[test]
+    fn what_a_swap_unloaded_is_its_own_work_though_the_list_shows_it_after_the_end() {
+        let (mut acts, mut known, _) = swap(&["c"], |_| {});
+        (known.ps_at, known.ps_asked) = (Some(now()), Some(now()));
+        acts.answered(ActId(1), ok(), &mut known, now());
+        acts.answered(ActId(1), ok(), &mut known, now());
+        assert_eq!(acts.records(&known, true).len(), 1, "nothing more is to be seen for its record");
+        // One answer may still be from before it went.
+        assert!(!look(&acts, &mut known, &["b", "c"]).iter().any(is_ours));
+        acts.settle(&mut known, now());
+        let told = look(&acts, &mut known, &["a", "b"]);
+        assert!(told.iter().any(is_ours), "{told:?}");
+        acts.settle(&mut known, now());
+        assert!(acts.asked().unloads.is_empty(), "it is gone: whatever comes next is another's");
+    }
+
+    #[test]
+    fn what_a_cancelled_act_asked_to_go_is_its_own_work_unless_somebody_keeps_it() {
+        let (mut acts, mut known) = (Acts::default(), known(&["b"]));
+        run(&mut known, "b", 4096, soon());
+        (known.ps_at, known.ps_asked) = (Some(now()), Some(now()));
+        begin(&mut acts, &mut known, ActKind::Unload, "b");
+        acts.cancel(None, &known, now());
+        assert!(acts.asked().unloads.contains_key(&name("b")), "the server may carry it out");
+        (0..PATIENCE).for_each(|_| drop(acts.settle(&mut known, now())));
+        assert!(acts.asked().unloads.is_empty(), "it stays: its next unload is another's");
+    }
+
+    #[test]
+    fn what_the_server_throws_out_for_our_load_is_told_to_go_for_it() {
+        let (mut acts, mut known) = (Acts::default(), known(&["a", "b", "c"]));
+        run(&mut known, "b", 4096, soon());
+        (known.ps_at, known.ps_asked) = (Some(now()), Some(now()));
+        begin(&mut acts, &mut known, ActKind::Load, "a");
+        known.loading.insert(name("a"), pending());
+        acts.answered(ActId(1), ok(), &mut known, now());
+        let told = look(&acts, &mut known, &["C", "a"]);
+        assert!(told.contains(&What::Evicted { by: Some(name("a")) }), "another came too: {told:?}");
+    }
+
     #[test]
     fn cloud_models_and_unknown_names_are_refused_with_words() {
         let (mut acts, mut known) = (Acts::default(), known(&["a"]));

@@ -36,6 +36,21 @@ pub(super) enum Step {
     },
 }
 
+/// A model that was asked to be unloaded and is not seen to be gone.
+#[derive(Debug)]
+struct Going {
+    model: ModelName,
+    asked: Moment,
+    /// Snapshots after the act's end that may still show it as one that stays.
+    patience: u32,
+}
+
+impl Going {
+    fn new(model: &ModelName, asked: Moment) -> Going {
+        Going { model: model.clone(), asked, patience: PATIENCE }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Tracked {
     pub act: Act,
@@ -47,6 +62,8 @@ pub(super) struct Tracked {
     victims: Vec<ModelName>,
     /// Models that it unloaded for another.
     displaced: Vec<ModelName>,
+    /// What it asked to be unloaded and is not seen to be gone, also after its own end.
+    going: Vec<Going>,
     /// What was loaded when the load was asked for, where the server chooses what goes.
     at_stake: Vec<(ModelName, Expiry)>,
     loads_since: Moment,
@@ -72,6 +89,7 @@ impl Tracked {
             step: Step::Waiting,
             victims: Vec::new(),
             displaced: Vec::new(),
+            going: Vec::new(),
             at_stake: Vec::new(),
             loads_since: now,
             waits: false,
@@ -99,7 +117,12 @@ impl Tracked {
     /// Starts it: nothing keeps it from being carried out now.
     pub fn begin(&mut self, known: &mut Known, models: &[Model], now: Moment, jobs: &mut Vec<(ActId, Job)>) {
         match first(&self.act, &self.wish, known) {
-            Ok(First::Send(job)) => self.send(job, jobs),
+            Ok(First::Send(job)) => {
+                if let Job::Unload { model } = &job {
+                    self.going.push(Going::new(model, now));
+                }
+                self.send(job, jobs);
+            }
             Ok(First::Nothing) => self.done(now),
             Ok(First::Load) => self.begin_load(known, models, now, jobs),
             Err(why) => self.fail(why, now),
@@ -137,6 +160,7 @@ impl Tracked {
                 known.suspended_pins.insert(model.clone());
             }
             self.displaced.push(model.clone());
+            self.going.push(Going::new(&model, now));
             return self.send(Job::Unload { model }, jobs);
         }
         watch.enter(Stage::Load, now);
@@ -175,6 +199,7 @@ impl Tracked {
             (Answer::Failed(why), job) => {
                 if let Job::Unload { model } = &job {
                     self.displaced.retain(|displaced| displaced != model);
+                    self.going.retain(|going| going.model != *model);
                 }
                 self.read_no_more(jobs);
                 self.fail(why, now);

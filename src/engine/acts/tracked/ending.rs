@@ -62,6 +62,7 @@ impl Tracked {
 
     /// The server is gone: what is loaded cannot be seen any more.
     pub fn give_up_looking(&mut self, now: Moment) {
+        self.going.clear();
         if let Step::Looking { ended, .. } = self.step.clone()
             && self.act.is_live()
         {

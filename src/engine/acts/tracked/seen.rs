@@ -1,6 +1,7 @@
 //! What snapshots and readings show of an act: that it is done, what went for it, and when its record can be kept.
 
 use super::super::goal::Goal;
+use super::super::job::Job;
 use super::{Step, Stopwatch, Tracked};
 use crate::engine::known::Known;
 use crate::engine::observe::Asked;
@@ -23,20 +24,40 @@ impl Tracked {
 
     /// Says what of the server's doings is our own work.
     pub fn tell_asked(&self, asked: &mut Asked) {
-        if self.act.is_running() || self.looks_on() {
-            asked.unloads.extend(self.displaced.iter().map(|victim| (victim.clone(), self.asked)));
+        let model = self.act.model.clone();
+        // What goes is told by the first snapshot without it, and that may come long after the act's end.
+        asked.unloads.extend(self.going.iter().map(|going| (going.model.clone(), going.asked)));
+        if self.doubt.is_some() || matches!(self.step, Step::Asked(Job::Load { .. })) {
+            asked.evicts.extend(self.may_evict().map(|victim| (victim.clone(), model.clone())));
         }
         if !self.act.is_running() {
             return;
         }
-        let model = self.act.model.clone();
         match (self.act.kind, &self.step) {
-            (_, Step::Showing { goal: Goal::Gone, .. }) | (ActKind::Unload, _) => {
-                asked.unloads.insert(model, self.asked);
-            }
+            (_, Step::Showing { goal: Goal::Gone, .. }) | (ActKind::Unload, _) => {}
             (ActKind::Unpin | ActKind::KeepAlive(_), _) => asked.unpins.push(model),
             _ => asked.loads.push(model),
         }
+    }
+
+    /// What the server may throw out for its load: what the forecast names, or any where none is.
+    fn may_evict(&self) -> impl Iterator<Item = &ModelName> {
+        let plan = self.watch.as_ref().map(|watch| &watch.plan);
+        let foreseen = plan.filter(|plan| self.act.kind == ActKind::Load && !plan.server_chooses);
+        let at_stake = self.at_stake.iter().map(|(model, _)| model);
+        at_stake.chain(foreseen.into_iter().flat_map(|plan| &plan.goes))
+    }
+
+    /// What is not listed is gone; what has its time set anew after the act's end, somebody else wants to stay.
+    fn see_what_is_gone(&mut self, known: &Known, now: Moment) {
+        let is_over = !self.act.is_live();
+        self.going.retain_mut(|going| {
+            let Some(running) = known.running.get(&going.model) else { return false };
+            if is_over && !running.expiry.is_past(now.wall) {
+                going.patience -= 1;
+            }
+            going.patience > 0
+        });
     }
 
     /// Takes the latest `/api/ps`; says what it contradicts that was taken for done.
@@ -44,6 +65,7 @@ impl Tracked {
         if let Some(watch) = &mut self.watch {
             watch.tick();
         }
+        self.see_what_is_gone(known, now);
         self.see_what_went(known);
         if let Step::Looking { ended, since } = self.step.clone()
             && self.act.is_live()
