@@ -529,6 +529,18 @@ mod tests {
     }
 
     #[test]
+    fn a_model_that_is_wished_pinned_is_not_displaced_unasked_either() {
+        let (mut acts, mut known) = (Acts::default(), known(&["a", "c"]));
+        run(&mut known, "c", 4096, soon());
+        known.config = Arc::new(Config { pins: vec![name("c")], ..Config::default() });
+        let models = models(&known, &["c"]);
+        let order = Order { agreed: Some(vec![]), ..order(&acts, ActKind::Swap, "a") };
+        acts.take(order, now());
+        assert_eq!(acts.start(&mut known, &models, now()), []);
+        assert_eq!(why(&acts), "by now it would displace c, which is listed as pinned: swap again to go on");
+    }
+
+    #[test]
     fn what_fails_says_in_which_stage_and_offers_the_old_model() {
         let no = || Answer::Failed("out of memory".to_owned());
         let ended = |acts: &Acts| acts.list()[0].swap.clone().unwrap().ended.clone().unwrap();

@@ -93,6 +93,6 @@ fn trouble(model: &Model) -> Option<&'static str> {
     match model.state {
         State::Busy | State::BusyOrUnloading => Some("busy"),
         State::Ghost | State::Unloading => None,
-        _ => model.pinned.then_some("pinned"),
+        _ => model.pin_word(),
     }
 }
