@@ -128,6 +128,7 @@ impl Acts {
             }
             if let Some(why) = self.must_wait(at, known) {
                 let since = self.list[at].asked;
+                self.list[at].queued = true;
                 self.list[at].act.state = ActState::Queued { why, since };
                 continue;
             }
@@ -704,6 +705,68 @@ mod tests {
         assert_eq!(records.len(), 1);
         assert_eq!((records[0].stages, &records[0].displaced[..]), (stages, &[name("b")][..]));
         assert_eq!(acts.records(&known, true), [], "once");
+    }
+
+    /// A swap to `a` for which `c` goes, which is at work; its load is asked for 100 ms after `start`.
+    fn behind_a_busy_one(start: Moment) -> (Acts, Known) {
+        let (mut acts, mut known) = (Acts::default(), known(&["a", "c"]));
+        run(&mut known, "c", 4096, soon());
+        let mut models = models(&known, &["c"]);
+        models[1].state = crate::residency::snapshot::State::Busy;
+        acts.take(order(&acts, ActKind::Swap, "a"), start);
+        acts.start(&mut known, &models, start);
+        acts.answered(ActId(1), ok(), &mut known, at(start, 100));
+        (acts, known)
+    }
+
+    #[test]
+    fn the_work_of_what_has_to_go_is_waited_for_apart_from_the_load() {
+        let start = now();
+        let (mut acts, mut known) = behind_a_busy_one(start);
+        let shown = |acts: &Acts| (acts.list()[0].state.clone(), acts.list()[0].swap.clone().unwrap().stage);
+        let waiting = ActState::Running { stage: "waiting for a busy model", since: start };
+        assert_eq!(shown(&acts), (waiting, Some(Stage::Wait)));
+        known.running.clear();
+        known.ps_at = Some(at(start, 600));
+        acts.settle(&mut known, at(start, 600));
+        let loading = ActState::Running { stage: "loading", since: start };
+        assert_eq!(shown(&acts), (loading, Some(Stage::Load)));
+        acts.answered(ActId(1), ok(), &mut known, at(start, 900));
+        let ms = |millis| Some(Duration::from_millis(millis));
+        let stages = acts.records(&known, true)[0].stages;
+        assert_eq!(
+            (stages.unload, stages.waited, stages.load, stages.total),
+            (ms(100), ms(500), ms(300), ms(900))
+        );
+    }
+
+    #[test]
+    fn how_long_a_load_took_that_waited_unseen_is_not_known() {
+        let start = now();
+        let (mut acts, mut known) = behind_a_busy_one(start);
+        acts.cancel(None, &known, start);
+        assert_eq!(why(&acts), "cancelled while waiting for a busy model: c is unloaded, nothing is loaded");
+        (acts, known) = behind_a_busy_one(start);
+        acts.answered(ActId(1), ok(), &mut known, at(start, 900));
+        let stages = acts.records(&known, true)[0].stages;
+        assert_eq!((stages.waited, stages.load), (None, None));
+        assert_eq!(stages.total, Some(Duration::from_millis(900)));
+    }
+
+    #[test]
+    fn standing_in_the_queue_is_a_stage_so_that_the_stages_make_the_total() {
+        let (mut acts, mut known) = (Acts::default(), known(&["a", "b"]));
+        let start = now();
+        acts.take(order(&acts, ActKind::Swap, "b"), start);
+        acts.take(order(&acts, ActKind::Swap, "a"), start);
+        acts.start(&mut known, &[], start);
+        acts.answered(ActId(1), ok(), &mut known, at(start, 960));
+        acts.start(&mut known, &[], at(start, 960));
+        acts.answered(ActId(2), ok(), &mut known, at(start, 1040));
+        let stages = |number: usize| acts.list()[number].swap.clone().unwrap().stages;
+        let ms = |millis| Some(Duration::from_millis(millis));
+        assert_eq!((stages(0).waited, stages(0).load), (None, ms(960)));
+        assert_eq!((stages(1).waited, stages(1).load, stages(1).total), (ms(960), ms(80), ms(1040)));
     }
 
     #[test]

@@ -171,7 +171,7 @@ fn unloads(act: &Act, name: &ModelName) -> bool {
     let swap = act.swap.as_ref().filter(|_| act.kind == ActKind::Swap);
     let goes = |swap: &Swapping| {
         swap.plan.goes.contains(name)
-            && matches!(swap.stage, Some(Stage::Unload | Stage::Load | Stage::FirstToken))
+            && matches!(swap.stage, Some(Stage::Unload | Stage::Wait | Stage::Load | Stage::FirstToken))
     };
     (act.kind == ActKind::Unload && act.model == *name) || swap.is_some_and(|swap| goes(swap))
 }

@@ -81,10 +81,11 @@ pub(super) fn objection(
     })
 }
 
-/// Whether a model is at work that goes for the plan, or may go: then the load waits for its work to end.
-pub(super) fn waits(plan: &Plan, models: &[Model]) -> bool {
+/// The models at work that go for the plan, or may go where the server chooses: the load waits for their work to end.
+pub(super) fn waits_for(plan: &Plan, models: &[Model]) -> Vec<ModelName> {
     let may_go = |model: &&Model| plan.server_chooses || plan.goes.contains(&model.name);
-    models.iter().filter(may_go).any(|model| trouble(model) == Some("busy"))
+    let works = |model: &&Model| trouble(model) == Some("busy");
+    models.iter().filter(may_go).filter(works).map(|model| model.name.clone()).collect()
 }
 
 /// What makes a loaded model one to ask about.

@@ -1,5 +1,7 @@
 //! The stopwatch of a load or a swap: which stage runs since when, and what is watched beside it until it is seen.
 
+use std::time::Duration;
+
 use crate::engine::known::Known;
 use crate::residency::bytes::Bytes;
 use crate::residency::host::{Cards, LoadMode};
@@ -22,6 +24,8 @@ pub(super) struct Stopwatch {
     /// When the first unload was asked.
     unloading: Option<Moment>,
     leaving: Vec<Leaving>,
+    /// Models at work that the load waits for, with their runners.
+    busy: Vec<(ModelName, Option<u32>)>,
     /// What was free on all cards then; `None` where the driver did not say.
     room: Option<Bytes>,
     /// Our own reader works since then.
@@ -53,6 +57,7 @@ impl Stopwatch {
             ended: None,
             unloading: None,
             leaving: Vec::new(),
+            busy: Vec::new(),
             room: None,
             reading: None,
             looks: LOOKS,
@@ -65,14 +70,19 @@ impl Stopwatch {
         Swapping {
             plan: self.plan.clone(),
             stages: self.stages,
-            stage: self.stage,
+            stage: self.stage.map(|stage| self.shown(stage)),
             ended: self.ended.clone(),
         }
     }
 
     /// The stage it is in, or would have begun with.
     pub fn stage(&self) -> Stage {
-        self.stage.unwrap_or(Stage::Load)
+        self.shown(self.stage.unwrap_or(Stage::Load))
+    }
+
+    /// Where the server chooses what goes, it may be another one than the busy one.
+    fn shown(&self, stage: Stage) -> Stage {
+        if stage == Stage::Wait && self.plan.server_chooses { Stage::Load } else { stage }
     }
 
     /// The next stage begins; several unloads are one.
@@ -81,6 +91,30 @@ impl Stopwatch {
             self.since = now;
         }
         self.stage = Some(stage);
+    }
+
+    /// It had to wait for others before it began.
+    pub fn queued(&mut self, waited: Duration) {
+        self.stages.waited = Some(waited);
+    }
+
+    /// The load is asked for; what has to go and is `busy` keeps it waiting first.
+    pub fn load(&mut self, busy: &[ModelName], known: &Known, now: Moment) {
+        let pid = |model| known.runner(model).map(|runner| runner.pid);
+        self.busy = busy.iter().map(|model| (model.clone(), pid(model))).collect();
+        self.enter(if self.busy.is_empty() { Stage::Load } else { Stage::Wait }, now);
+    }
+
+    /// Takes what the latest readings show of the models that the load waits for; says whether it waits no more.
+    pub fn look_for_the_busy(&mut self, known: &Known) -> bool {
+        if self.stage != Some(Stage::Wait) {
+            return false;
+        }
+        let gone = last(self.busy.iter().map(|(model, pid)| gone(model, *pid, self.since, known)));
+        let Some(gone) = gone else { return false };
+        self.stages.waited = Some(self.stages.waited.unwrap_or_default() + gone.since(self.since.mono));
+        self.enter(Stage::Load, gone);
+        true
     }
 
     /// An unload is asked for.
@@ -108,8 +142,11 @@ impl Stopwatch {
     }
 
     /// The load is answered; `server` is what it says itself.
-    pub fn loaded(&mut self, server: Option<std::time::Duration>, now: Moment) {
-        self.stages.load = Some(now.since(self.since.mono));
+    pub fn loaded(&mut self, server: Option<Duration>, now: Moment) {
+        // As long as it is not seen how long it waited, nobody can say what it took by itself.
+        if self.stage != Some(Stage::Wait) {
+            self.stages.load = Some(now.since(self.since.mono));
+        }
         self.stages.server_load = server;
     }
 
@@ -157,7 +194,7 @@ impl Stopwatch {
     }
 
     /// The server chose this model; it was seen to be gone so long after the load was asked.
-    pub fn went(&mut self, model: &ModelName, after: std::time::Duration) {
+    pub fn went(&mut self, model: &ModelName, after: Duration) {
         self.plan.goes.push(model.clone());
         self.stages.gone = Some(after);
     }
@@ -166,16 +203,10 @@ impl Stopwatch {
     pub fn look(&mut self, known: &Known) {
         let Some(asked) = self.unloading else { return };
         let after = |at: &Moment| at.mono >= asked.mono;
-        let listed = known.ps_at.filter(after);
-        let runners = known.runners.as_ref().filter(|reading| after(&reading.at));
         let cards = known.cards.as_ref().filter(|reading| after(&reading.at));
         for leaving in &mut self.leaving {
             if leaving.gone.is_none() {
-                let unlisted = listed.filter(|_| !known.running.contains_key(&leaving.model));
-                let exited = runners.filter(|reading| {
-                    leaving.pid.is_some_and(|pid| reading.value.iter().all(|runner| runner.pid != pid))
-                });
-                leaving.gone = earlier(unlisted, exited.map(|reading| reading.at));
+                leaving.gone = gone(&leaving.model, leaving.pid, asked, known);
             }
             if let (Some(pid), true, None) = (leaving.pid, leaving.on_card, leaving.off_card) {
                 let off = |reading: &&_| is_known(reading) && !lists(&reading.value, pid);
@@ -249,6 +280,16 @@ impl Stopwatch {
             ended,
         })
     }
+}
+
+/// When a model was seen to be gone since `asked`: the server does not list it, or its runner has exited.
+fn gone(model: &ModelName, pid: Option<u32>, asked: Moment, known: &Known) -> Option<Moment> {
+    let after = |at: &Moment| at.mono >= asked.mono;
+    let unlisted = known.ps_at.filter(after).filter(|_| !known.running.contains_key(model));
+    let runners = known.runners.as_ref().filter(|reading| after(&reading.at));
+    let has_exited =
+        |pid: u32| runners.filter(|reading| reading.value.iter().all(|runner| runner.pid != pid));
+    earlier(unlisted, pid.and_then(has_exited).map(|reading| reading.at))
 }
 
 fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {

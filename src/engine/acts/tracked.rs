@@ -5,7 +5,7 @@ mod seen;
 
 use super::goal::Goal;
 use super::job::{First, first, load_job};
-use super::plan::{objection, plan, waits};
+use super::plan::{objection, plan, waits_for};
 use super::{Answer, Job, Order, Said, Stopwatch, Way};
 use crate::engine::known::Known;
 use crate::residency::act::{Act, ActId, ActKind, ActState};
@@ -19,6 +19,10 @@ use crate::residency::timing::Moment;
 
 /// Snapshots that may pass after an answer before what they do not show counts as failed.
 pub(super) const PATIENCE: u32 = 5;
+
+/// What a load does, in a word or two.
+const LOADING: &str = "loading";
+const WAITING: &str = "waiting for a busy model";
 
 /// How far an act is inside.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,8 +71,10 @@ pub(super) struct Tracked {
     /// What was loaded when the load was asked for, where the server chooses what goes.
     at_stake: Vec<(ModelName, Expiry)>,
     loads_since: Moment,
-    /// Its load waits for a model's work to end.
-    waits: bool,
+    /// It stood in the queue behind others.
+    pub queued: bool,
+    /// Models at work that go for it, or may go.
+    busy: Vec<ModelName>,
     /// The plan and the clocks, of a load or a swap that has begun.
     watch: Option<Stopwatch>,
     /// Snapshots that may still pass before a model that was said to be loaded must be listed.
@@ -92,7 +98,8 @@ impl Tracked {
             going: Vec::new(),
             at_stake: Vec::new(),
             loads_since: now,
-            waits: false,
+            queued: false,
+            busy: Vec::new(),
             watch: None,
             doubt: None,
             told: false,
@@ -103,6 +110,11 @@ impl Tracked {
     pub fn shown(&self) -> Act {
         let swap = self.watch.as_ref().map(|watch| std::sync::Arc::new(watch.swapping()));
         Act { swap, ..self.act.clone() }
+    }
+
+    /// Whether its load is known to wait for the work of a model that goes for it.
+    fn is_waiting(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.stage() == Stage::Wait)
     }
 
     /// Whether it loads a model after a plan.
@@ -140,9 +152,12 @@ impl Tracked {
         if self.act.kind == ActKind::Swap {
             self.victims = plan.goes.iter().rev().cloned().collect();
         }
-        self.waits = waits(&plan, models);
+        self.busy = waits_for(&plan, models);
         let way = plan.way;
         let watch = self.watch.insert(Stopwatch::new(plan, now));
+        if self.queued {
+            watch.queued(now.since(self.asked.mono));
+        }
         if way != Way::First {
             return self.go_on(known, now, jobs);
         }
@@ -163,7 +178,7 @@ impl Tracked {
             self.going.push(Going::new(&model, now));
             return self.send(Job::Unload { model }, jobs);
         }
-        watch.enter(Stage::Load, now);
+        watch.load(&self.busy, known, now);
         if watch.plan.server_chooses {
             let others = known.running.iter().filter(|(name, _)| !known.are_one(name, &self.act.model));
             self.at_stake = others.map(|(name, running)| (name.clone(), running.expiry)).collect();
@@ -180,7 +195,8 @@ impl Tracked {
 
     fn send(&mut self, job: Job, jobs: &mut Vec<(ActId, Job)>) {
         let stage = match &job {
-            Job::Load { .. } => "loading",
+            Job::Load { .. } if self.is_waiting() => WAITING,
+            Job::Load { .. } => LOADING,
             Job::Touch { .. } => "asking",
             Job::Unload { .. } if self.act.kind == ActKind::Swap => "making room",
             Job::Unload { .. } => "unloading",

@@ -2,10 +2,10 @@
 
 use super::super::goal::Goal;
 use super::super::job::Job;
-use super::{Step, Stopwatch, Tracked};
+use super::{LOADING, Step, Stopwatch, Tracked};
 use crate::engine::known::Known;
 use crate::engine::observe::Asked;
-use crate::residency::act::ActKind;
+use crate::residency::act::{ActKind, ActState};
 use crate::residency::event::What;
 use crate::residency::expiry::Expiry;
 use crate::residency::name::ModelName;
@@ -104,6 +104,11 @@ impl Tracked {
     pub fn look(&mut self, known: &Known) {
         if let Some(watch) = self.watch.as_mut().filter(|watch| watch.looks_on() || self.act.is_live()) {
             watch.look(known);
+            if watch.look_for_the_busy(known)
+                && let ActState::Running { stage, .. } = &mut self.act.state
+            {
+                *stage = LOADING;
+            }
         }
     }
 
@@ -118,13 +123,7 @@ impl Tracked {
             // What the server threw out for it.
             displaced.extend(watch.plan.goes.iter().filter(|m| !known.running.contains_key(m)).cloned());
         }
-        let mut record = watch.record(&self.act.model, &displaced, known.load_mode(), now_or_never)?;
-        if self.waits {
-            // How long the load took by itself could not be seen: it teaches nothing.
-            let stages = &mut record.stages;
-            (stages.load, stages.server_load, stages.total) = (None, None, None);
-        }
-        Some(record)
+        watch.record(&self.act.model, &displaced, known.load_mode(), now_or_never)
     }
 
     /// Where the server chooses, what it no longer lists after the load was asked for went for it, unless its time was
