@@ -132,7 +132,9 @@ impl Acts {
                 self.list[at].act.state = ActState::Queued { why, since };
                 continue;
             }
-            self.list[at].begin(known, models, now, &mut jobs);
+            if !self.list[at].lacks_past(known, now) {
+                self.list[at].begin(known, models, now, &mut jobs);
+            }
         }
         jobs
     }
@@ -297,6 +299,7 @@ mod tests {
     use crate::residency::bytes::Bytes;
     use crate::residency::expiry::Expiry;
     use crate::residency::forecast::Forecast;
+    use crate::residency::host::LoadMode;
     use crate::residency::keep_alive::KeepAlive;
     use crate::residency::snapshot::Details;
     use crate::residency::swap::{Ended, Stage};
@@ -615,6 +618,94 @@ mod tests {
         acts.read_on(ActId(1), Bytes(9), true, &mut known, now());
         let swap = acts.list()[0].swap.clone().unwrap();
         assert_eq!((swap.stages.read, swap.plan.way), (Some(Bytes(9)), Way::Beside));
+    }
+
+    /// A swap of a model of which nothing is in RAM, as it was recorded: the load took so many seconds.
+    fn cold(model: &str, way: Way, mode: LoadMode, seconds: u64) -> SwapRecord {
+        use crate::residency::swap::{Before, Stages};
+        let time = |seconds| Some(Duration::from_secs(seconds));
+        SwapRecord {
+            model: name(model),
+            ours: true,
+            displaced: Vec::new(),
+            before: Before { whole: Bytes(1_000_000_000), ram: Some(Bytes::ZERO), ..Before::default() },
+            way,
+            mode,
+            num_ctx: None,
+            stages: Stages {
+                load: time(seconds),
+                read_took: time(1),
+                total: time(seconds + 1),
+                ..Stages::default()
+            },
+            ended: Ended::Ready,
+        }
+    }
+
+    /// `a` is not loaded, and nothing of its file is in RAM.
+    fn known_cold() -> Known {
+        use crate::residency::map::Pages;
+        use crate::residency::snapshot::Blob;
+        use crate::residency::tier::Cached;
+        let mut known = known(&["a"]);
+        let blob = Blob {
+            digest: "sha256:a".to_owned(),
+            role: "weights",
+            size: Bytes(1_000_000_000),
+            path: Some("/blobs/sha256-a".into()),
+            cached: Cached::Unread,
+            map: None,
+        };
+        known.files.insert(name("a"), Ok(vec![blob]));
+        let pages = Pages { cached: Cached::Exact(Bytes::ZERO), map: None };
+        let reading = crate::residency::timing::Reading { value: pages, at: now() };
+        known.pages = Arc::new([("sha256:a".to_owned(), reading)].into());
+        known
+    }
+
+    fn past(swaps: Vec<SwapRecord>) -> Arc<crate::residency::record::Past> {
+        let swaps = swaps.into_iter().map(|swap| (now().wall, swap)).collect();
+        Arc::new(crate::residency::record::Past { swaps, ..Default::default() })
+    }
+
+    #[test]
+    fn what_the_journal_shows_to_be_fastest_is_how_a_cold_swap_reads_also_where_no_runner_was_seen_yet() {
+        for mode in [LoadMode::Mmap, LoadMode::Buffered] {
+            let slow = (0..3).flat_map(|_| [cold("a", Way::Off, mode, 9), cold("b", Way::Beside, mode, 8)]);
+            // Of some loads nobody saw the runner.
+            let fast = [mode, LoadMode::Unknown, mode].map(|seen| cold("b", Way::First, seen, 2));
+            let (mut acts, mut known) = (Acts::default(), known_cold());
+            known.past = past(slow.chain(fast).collect());
+            let jobs = begin(&mut acts, &mut known, ActKind::Swap, "a");
+            assert_eq!(jobs, [Job::Read { model: name("a") }], "{mode:?}");
+        }
+    }
+
+    #[test]
+    fn a_cold_swap_waits_a_moment_for_what_the_journal_says_and_no_longer() {
+        let (mut acts, mut known) = (Acts::default(), known_cold());
+        let start = now();
+        known.past_by = Some(at(start, 100));
+        acts.take(order(&acts, ActKind::Swap, "a"), start);
+        assert_eq!(acts.start(&mut known, &[], start), []);
+        assert_eq!(acts.start(&mut known, &[], at(start, 100)).len(), 1);
+        assert_eq!(acts.list()[0].swap.clone().unwrap().stages.waited, None, "that is no queue");
+        let (mut acts, mut known) = (Acts::default(), self::known(&["a"]));
+        known.past_by = Some(at(start, 100));
+        acts.take(order(&acts, ActKind::Swap, "a"), start);
+        assert_eq!(acts.start(&mut known, &[], start).len(), 1, "a warm one has nothing to wait for");
+    }
+
+    #[test]
+    fn how_a_model_will_be_read_is_told_by_its_own_last_load_before_any_others() {
+        let mut known = known_cold();
+        assert_eq!(known.load_mode(&name("a")), LoadMode::Unknown);
+        known.past =
+            past(vec![cold("b", Way::Off, LoadMode::Buffered, 1), cold("a", Way::Off, LoadMode::Mmap, 1)]);
+        assert_eq!(known.load_mode(&name("a")), LoadMode::Mmap);
+        assert_eq!(known.load_mode(&name("c")), LoadMode::Buffered);
+        known.mode = Some(LoadMode::Direct);
+        assert_eq!(known.load_mode(&name("c")), LoadMode::Direct, "what is seen now, before the journal");
     }
 
     #[test]

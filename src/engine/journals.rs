@@ -57,20 +57,23 @@ impl Journals {
         self.journal.as_mut().filter(|_| self.watched)
     }
 
-    /// The past of `server` comes from now on; who may keep it watches it and stands by to be its keeper.
-    pub(super) fn follow(&mut self, server: &str) {
+    /// The past of `server` comes from now on; who may keep it watches it and stands by to be its keeper. Says whether it
+    /// was asked for now.
+    pub(super) fn follow(&mut self, server: &str) -> bool {
         let may_keep = self.may_keep;
         if self.recalled && (self.asked_to_keep || !may_keep) {
-            return;
+            return false;
         }
-        let Some(journal) = self.get() else { return };
+        let Some(journal) = self.get() else { return false };
         let recalled = journal.recall(server, TimeZone::system()).is_ok();
         let kept = may_keep && journal.keep(server).is_ok();
+        let is_new = recalled && !self.recalled;
         self.recalled |= recalled;
         self.asked_to_keep |= kept;
         if may_keep {
             self.watched();
         }
+        is_new
     }
 
     /// Whether this instance may be a keeper, sooner or later.

@@ -5,7 +5,7 @@ mod seen;
 
 use super::goal::Goal;
 use super::job::{First, first, load_job};
-use super::plan::{objection, plan, waits_for};
+use super::plan::{lacks_past, objection, plan, waits_for};
 use super::{Answer, Job, Order, Said, Stopwatch, Way};
 use crate::engine::known::Known;
 use crate::residency::act::{Act, ActId, ActKind, ActState};
@@ -124,6 +124,12 @@ impl Tracked {
 
     pub fn is_reading(&self) -> bool {
         self.watch.as_ref().is_some_and(Stopwatch::is_reading)
+    }
+
+    /// Whether it is to be told first how its files are best read.
+    pub fn lacks_past(&self, known: &Known, now: Moment) -> bool {
+        let loads = matches!(self.act.kind, ActKind::Load | ActKind::Swap);
+        loads && lacks_past(&self.act.model, &self.wish, known, now)
     }
 
     /// Starts it: nothing keeps it from being carried out now.

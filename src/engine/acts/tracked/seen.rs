@@ -123,7 +123,7 @@ impl Tracked {
             // What the server threw out for it.
             displaced.extend(watch.plan.goes.iter().filter(|m| !known.running.contains_key(m)).cloned());
         }
-        watch.record(&self.act.model, &displaced, known.load_mode(), now_or_never)
+        watch.record(&self.act.model, &displaced, known.load_mode(&self.act.model), now_or_never)
     }
 
     /// Where the server chooses, what it no longer lists after the load was asked for went for it, unless its time was
