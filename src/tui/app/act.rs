@@ -145,7 +145,7 @@ impl App {
     }
 
     /// The line that says what a load will displace: the server's own rules applied, so it is marked `~`.
-    fn plan(&self, model: &Model) -> Option<String> {
+    pub(super) fn plan(&self, model: &Model) -> Option<String> {
         let forecast = model.forecast.as_ref().filter(|forecast| !forecast.evicts.is_empty())?;
         let victims: Vec<String> = forecast.evicts.iter().map(|name| self.described(name)).collect();
         let why = crate::residency::text::printable(&forecast.why);
@@ -179,6 +179,10 @@ impl App {
 
     /// What an act asks for that cannot be undone cheaply.
     pub(super) fn risky(&self, kind: ActKind, model: &Model) -> Option<String> {
+        self.disturbs_models(kind, model).or_else(|| self.disturbs_flow(kind, model))
+    }
+
+    fn disturbs_models(&self, kind: ActKind, model: &Model) -> Option<String> {
         let name = &model.name;
         let precious = |model: &Model| model.pin_word().is_some() || is_busy(model.state);
         match kind {
