@@ -93,8 +93,8 @@ impl Acts {
     }
 
     /// Whether what goes for a swap is watched.
-    pub fn any_leaving(&self) -> bool {
-        self.list.iter().any(Tracked::is_watching)
+    pub fn any_leaving(&self, now: Moment) -> bool {
+        self.list.iter().any(|tracked| tracked.is_watching(now))
     }
 
     /// What we asked for, for telling our own work from others'.
@@ -227,7 +227,7 @@ impl Acts {
     }
 
     /// Takes what the latest readings show of models that have to go.
-    pub fn look(&mut self, known: &Known) {
+    pub fn look(&mut self, known: &mut Known) {
         self.list.iter_mut().for_each(|tracked| tracked.look(known));
     }
 
@@ -493,6 +493,45 @@ mod tests {
         assert!(known.suspended_pins.contains(&name("b")));
         let records = acts.records(&known, false);
         assert_eq!(records[0].displaced, [name("b")]);
+    }
+
+    #[test]
+    fn where_the_server_chooses_the_runners_show_what_went_before_the_list_does() {
+        let (mut acts, mut known) = (Acts::default(), known_cold());
+        known.installed.insert(name("b"), known.installed[&name("a")].clone());
+        let mut blob = known.blobs(&name("a"))[0].clone();
+        (blob.digest, blob.path) = ("sha256:b".to_owned(), Some("/blobs/sha256-b".into()));
+        known.files.insert(name("b"), Ok(vec![blob]));
+        run(&mut known, "b", 4096, soon());
+        let start = now();
+        let runners = |blobs: &[&str], millis| {
+            let runner = |blob: &&str| crate::residency::host::Runner {
+                pid: 7,
+                blob: format!("/blobs/sha256-{blob}"),
+                port: None,
+                load_mode: LoadMode::Mmap,
+                context: None,
+                anonymous: Bytes::ZERO,
+                file_backed: Bytes::ZERO,
+                contained: false,
+                ready: Some(true),
+                busy: None,
+            };
+            let value = blobs.iter().map(runner).collect();
+            Some(crate::residency::timing::Reading { value, at: at(start, millis) })
+        };
+        known.runners = runners(&["b"], 0);
+        acts.take(order(&acts, ActKind::Swap, "a"), start);
+        acts.start(&mut known, &[], start);
+        assert!(acts.any_leaving(start), "the runners are looked at");
+        known.runners = runners(&["b"], 50);
+        acts.look(&mut known);
+        known.runners = runners(&[], 100);
+        acts.look(&mut known);
+        acts.answered(ActId(1), ok(), &mut known, at(start, 300));
+        let records = acts.records(&known, true);
+        assert_eq!(records[0].displaced, [name("b")], "though the list still has it");
+        assert_eq!(records[0].stages.gone, Some(Duration::from_millis(100)));
     }
 
     #[test]
@@ -786,11 +825,11 @@ mod tests {
         known.ps_at = Some(at(start, 500));
         acts.settle(&mut known, at(start, 500));
         known.cards = card(&[], 600);
-        acts.look(&known);
+        acts.look(&mut known);
         assert_eq!(acts.records(&known, false), [], "nothing shows that its memory is back");
         let back = Card { free: Bytes(11), ..Card::default() };
         known.cards = Some(Reading { value: Cards::Known(vec![back]), at: at(start, 700) });
-        acts.look(&known);
+        acts.look(&mut known);
         (stages.gone, stages.card_free) = (ms(490), ms(690));
         let records = acts.records(&known, false);
         assert_eq!(records.len(), 1);

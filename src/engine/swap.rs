@@ -97,7 +97,7 @@ impl Manager {
 
     /// While models go for a swap, runners and cards are looked at more often: says when next. Nothing waits for it.
     pub(super) fn watch_leaving(&mut self, now: Moment) -> Option<std::time::Instant> {
-        if !self.acts.any_leaving() {
+        if !self.acts.any_leaving(now) {
             return None;
         }
         if now.mono >= self.due.leaving.mono {
@@ -114,9 +114,9 @@ impl Manager {
 
     /// Takes what new readings show of what goes; says whether anything is shown for it.
     pub(super) fn look_at_swaps(&mut self) -> bool {
-        let leaving = self.acts.any_leaving();
+        let leaving = self.acts.any_leaving(self.now());
         if leaving {
-            self.acts.look(&self.known);
+            self.acts.look(&mut self.known);
             self.keep_records(false);
         }
         leaving

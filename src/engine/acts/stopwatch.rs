@@ -286,10 +286,14 @@ impl Stopwatch {
 fn gone(model: &ModelName, pid: Option<u32>, asked: Moment, known: &Known) -> Option<Moment> {
     let after = |at: &Moment| at.mono >= asked.mono;
     let unlisted = known.ps_at.filter(after).filter(|_| !known.running.contains_key(model));
-    let runners = known.runners.as_ref().filter(|reading| after(&reading.at));
-    let has_exited =
-        |pid: u32| runners.filter(|reading| reading.value.iter().all(|runner| runner.pid != pid));
-    earlier(unlisted, pid.and_then(has_exited).map(|reading| reading.at))
+    earlier(unlisted, exited(pid, asked, known))
+}
+
+/// When the runner with this pid was seen to have exited, at a look since `asked`.
+pub(super) fn exited(pid: Option<u32>, asked: Moment, known: &Known) -> Option<Moment> {
+    let pid = pid?;
+    let reading = known.runners.as_ref().filter(|reading| reading.at.mono >= asked.mono)?;
+    reading.value.iter().all(|runner| runner.pid != pid).then_some(reading.at)
 }
 
 fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {

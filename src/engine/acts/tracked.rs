@@ -55,6 +55,14 @@ impl Going {
     }
 }
 
+/// A model that was loaded when a load was asked for which the server chooses what goes.
+#[derive(Debug)]
+struct AtStake {
+    model: ModelName,
+    expiry: Expiry,
+    pid: Option<u32>,
+}
+
 #[derive(Debug)]
 pub(super) struct Tracked {
     pub act: Act,
@@ -69,7 +77,7 @@ pub(super) struct Tracked {
     /// What it asked to be unloaded and is not seen to be gone, also after its own end.
     going: Vec<Going>,
     /// What was loaded when the load was asked for, where the server chooses what goes.
-    at_stake: Vec<(ModelName, Expiry)>,
+    at_stake: Vec<AtStake>,
     loads_since: Moment,
     /// It stood in the queue behind others.
     pub queued: bool,
@@ -187,7 +195,12 @@ impl Tracked {
         watch.load(&self.busy, known, now);
         if watch.plan.server_chooses {
             let others = known.running.iter().filter(|(name, _)| !known.are_one(name, &self.act.model));
-            self.at_stake = others.map(|(name, running)| (name.clone(), running.expiry)).collect();
+            let at_stake = others.map(|(name, running)| AtStake {
+                model: name.clone(),
+                expiry: running.expiry,
+                pid: known.runner(name).map(|runner| runner.pid),
+            });
+            self.at_stake = at_stake.collect();
             self.loads_since = now;
         }
         let model = self.act.model.clone();

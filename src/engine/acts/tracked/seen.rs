@@ -1,8 +1,11 @@
 //! What snapshots and readings show of an act: that it is done, what went for it, and when its record can be kept.
 
+use std::time::Duration;
+
 use super::super::goal::Goal;
 use super::super::job::Job;
-use super::{LOADING, Step, Stopwatch, Tracked};
+use super::super::stopwatch::exited;
+use super::{AtStake, LOADING, Step, Stopwatch, Tracked};
 use crate::engine::known::Known;
 use crate::engine::observe::Asked;
 use crate::residency::act::{ActKind, ActState};
@@ -12,13 +15,21 @@ use crate::residency::name::ModelName;
 use crate::residency::record::SwapRecord;
 use crate::residency::timing::Moment;
 
+/// So long after its load is asked the server chooses what goes: longer than it is between two `/api/ps`.
+const CHOOSING: Duration = Duration::from_secs(2);
+
 impl Tracked {
     pub fn looks_on(&self) -> bool {
         self.watch.as_ref().is_some_and(Stopwatch::looks_on)
     }
 
-    /// Whether what has to go is to be looked for often: while it goes, and a little after the end.
-    pub fn is_watching(&self) -> bool {
+    /// Whether what has to go is to be looked for often: while it goes, and a little after the end; where the server
+    /// chooses, until the next `/api/ps` at the latest can tell.
+    pub fn is_watching(&self, now: Moment) -> bool {
+        let begins = self.at_stake.iter().any(|stake| stake.pid.is_some());
+        if begins && now.since(self.loads_since.mono) < CHOOSING {
+            return true;
+        }
         self.watch.as_ref().is_some_and(Stopwatch::lacks) && (self.act.is_live() || self.looks_on())
     }
 
@@ -44,8 +55,9 @@ impl Tracked {
     fn may_evict(&self) -> impl Iterator<Item = &ModelName> {
         let plan = self.watch.as_ref().map(|watch| &watch.plan);
         let foreseen = plan.filter(|plan| self.act.kind == ActKind::Load && !plan.server_chooses);
-        let at_stake = self.at_stake.iter().map(|(model, _)| model);
-        at_stake.chain(foreseen.into_iter().flat_map(|plan| &plan.goes))
+        let at_stake = self.at_stake.iter().map(|stake| &stake.model);
+        let chosen = plan.filter(|plan| plan.server_chooses).map_or(&[][..], |_| &self.displaced);
+        at_stake.chain(chosen).chain(foreseen.into_iter().flat_map(|plan| &plan.goes))
     }
 
     /// What is not listed is gone; what has its time set anew after the act's end, somebody else wants to stay.
@@ -62,11 +74,11 @@ impl Tracked {
 
     /// Takes the latest `/api/ps`; says what it contradicts that was taken for done.
     pub fn settle(&mut self, known: &mut Known, now: Moment) -> Option<(ModelName, What)> {
+        self.see_what_went(known);
         if let Some(watch) = &mut self.watch {
             watch.tick();
         }
         self.see_what_is_gone(known, now);
-        self.see_what_went(known);
         if let Step::Looking { ended, since } = self.step.clone()
             && self.act.is_live()
         {
@@ -101,7 +113,8 @@ impl Tracked {
         None
     }
 
-    pub fn look(&mut self, known: &Known) {
+    pub fn look(&mut self, known: &mut Known) {
+        self.see_what_went(known);
         if let Some(watch) = self.watch.as_mut().filter(|watch| watch.looks_on() || self.act.is_live()) {
             watch.look(known);
             if watch.look_for_the_busy(known)
@@ -126,27 +139,28 @@ impl Tracked {
         watch.record(&self.act.model, &displaced, known.load_mode(&self.act.model), now_or_never)
     }
 
-    /// Where the server chooses, what it no longer lists after the load was asked for went for it, unless its time was
-    /// up.
-    pub(super) fn see_what_went(&mut self, known: &mut Known) {
-        let Some(listed) = known.ps_at.filter(|_| !self.at_stake.is_empty()) else { return };
-        if known.ps_asked.is_none_or(|asked| asked.mono < self.loads_since.mono) {
-            return;
-        }
-        let is_there = |(model, _): &(ModelName, Expiry)| known.running.contains_key(model);
-        let (there, gone) = std::mem::take(&mut self.at_stake).into_iter().partition(is_there);
-        self.at_stake = there;
-        for (model, expiry) in gone {
-            if matches!(expiry, Expiry::At(at) if at <= listed.wall) {
+    /// Where the server chooses, what went after the load was asked for went for it, unless its time was up. A load may
+    /// be over before the server is asked again: then only the runners show it.
+    fn see_what_went(&mut self, known: &mut Known) {
+        let since = self.loads_since;
+        let is_fresh = known.ps_asked.is_some_and(|asked| asked.mono >= since.mono);
+        for stake in std::mem::take(&mut self.at_stake) {
+            let AtStake { model, expiry, pid } = &stake;
+            let unlisted = known.ps_at.filter(|_| is_fresh && !known.running.contains_key(model));
+            let Some(gone) = unlisted.or_else(|| exited(*pid, since, known)) else {
+                self.at_stake.push(stake);
+                continue;
+            };
+            if matches!(expiry, Expiry::At(at) if *at <= gone.wall) {
                 continue;
             }
-            if expiry == Expiry::Never {
+            if *expiry == Expiry::Never {
                 known.suspended_pins.insert(model.clone());
             }
             if let Some(watch) = &mut self.watch {
-                watch.went(&model, listed.since(self.loads_since.mono));
+                watch.went(model, gone.since(since.mono));
             }
-            self.displaced.push(model);
+            self.displaced.push(stake.model);
         }
     }
 
