@@ -949,7 +949,9 @@ mod tests {
     /// What the next `/api/ps` says, which lists these.
     fn look(acts: &Acts, known: &mut Known, lists: &[&str]) -> Vec<What> {
         let mut listed = self::known(&[]);
-        lists.iter().for_each(|text| run(&mut listed, text, 4096, soon()));
+        for text in lists {
+            run(&mut listed, text, 4096, soon());
+        }
         let seen = crate::engine::observe::ps(known, listed.running, &acts.asked(), false, now());
         seen.into_iter().map(|(_, what)| what).collect()
     }

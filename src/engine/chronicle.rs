@@ -120,11 +120,11 @@ impl Manager {
     /// Takes what the journal says; says whether there is something to show.
     pub(super) fn see_journal(&mut self) -> bool {
         let Some(journal) = self.journals.opened() else { return false };
-        if journal.past.has_changed().unwrap_or(true) {
-            self.known.past_by = None;
-        }
         let past = Arc::clone(&journal.past.borrow_and_update());
         let is_new = !Arc::ptr_eq(&past, &self.known.past);
+        if self.journals.is_read(&past) {
+            self.known.past_by = None;
+        }
         self.known.past = past;
         let released = self.see_leases();
         self.say_journal_trouble() || released || is_new
