@@ -29,6 +29,8 @@ use tracked::{Step, Tracked};
 /// Ended acts that are kept for front ends to see.
 const KEPT: usize = 64;
 
+/// Between two looks at runners and cards while something goes: a fifth of what the shortest swap takes.
+const LOOK: Duration = Duration::from_millis(50);
 /// What a job came to.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Answer {
@@ -92,9 +94,12 @@ impl Acts {
         self.list.iter().any(|tracked| tracked.doubt.is_some() || tracked.looks_on())
     }
 
-    /// Whether what goes for a swap is watched.
-    pub fn any_leaving(&self, now: Moment) -> bool {
-        self.list.iter().any(|tracked| tracked.is_watching(now))
+    /// How often runners and cards are to be looked at for what goes for a swap; `None` where nothing does.
+    pub fn look_period(&self, known: &Known, now: Moment) -> Option<Duration> {
+        if self.list.iter().any(Tracked::is_watching) {
+            return Some(LOOK);
+        }
+        self.list.iter().filter_map(|tracked| tracked.choice_period(known, now)).min()
     }
 
     /// What we asked for, for telling our own work from others'.
@@ -523,7 +528,7 @@ mod tests {
         known.runners = runners(&["b"], 0);
         acts.take(order(&acts, ActKind::Swap, "a"), start);
         acts.start(&mut known, &[], start);
-        assert!(acts.any_leaving(start), "the runners are looked at");
+        assert_eq!(acts.look_period(&known, start), Some(LOOK), "the runners are looked at");
         known.runners = runners(&["b"], 50);
         acts.look(&mut known);
         known.runners = runners(&[], 100);
@@ -532,6 +537,42 @@ mod tests {
         let records = acts.records(&known, true);
         assert_eq!(records[0].displaced, [name("b")], "though the list still has it");
         assert_eq!(records[0].stages.gone, Some(Duration::from_millis(100)));
+        let stages = records[0].stages;
+        assert_eq!((stages.waited, stages.load), (None, Some(Duration::from_millis(300))), "it was idle");
+
+        // The same with one that nobody knew to be at work.
+        run(&mut known, "b", 4096, soon());
+        known.runners = runners(&["b"], 0);
+        let mut acts = Acts::default();
+        acts.take(order(&acts, ActKind::Swap, "a"), start);
+        acts.start(&mut known, &[], start);
+        let later = at(start, 3000);
+        assert!(acts.look_period(&known, later).is_some_and(|period| period > LOOK), "while it is under way");
+        let busy = |runner: &mut crate::residency::host::Runner| runner.busy = Some(true);
+        known.runners.as_mut().unwrap().value.iter_mut().for_each(busy);
+        assert_eq!(acts.look_period(&known, later), Some(LOOK), "what works goes when its work ends");
+        known.runners = runners(&[], 5000);
+        acts.look(&mut known);
+        acts.answered(ActId(1), ok(), &mut known, at(start, 5300));
+        let stages = acts.records(&known, true)[0].stages;
+        let ms = |millis| Some(Duration::from_millis(millis));
+        assert_eq!((stages.waited, stages.load, stages.total), (ms(5000), ms(300), ms(5300)));
+
+        // And where only the list shows it: it was there long after an idle one had gone.
+        known.runners = None;
+        for (listed, waited) in [(200, None), (4800, ms(5000))] {
+            let mut acts = Acts::default();
+            run(&mut known, "b", 4096, soon());
+            acts.take(order(&acts, ActKind::Swap, "a"), start);
+            acts.start(&mut known, &[], start);
+            (known.ps_asked, known.ps_at) = (Some(at(start, listed)), Some(at(start, listed)));
+            acts.look(&mut known);
+            known.running.clear();
+            (known.ps_asked, known.ps_at) = (Some(at(start, 5000)), Some(at(start, 5000)));
+            acts.look(&mut known);
+            acts.answered(ActId(1), ok(), &mut known, at(start, 5300));
+            assert_eq!(acts.records(&known, true)[0].stages.waited, waited);
+        }
     }
 
     #[test]

@@ -13,6 +13,10 @@ use crate::residency::timing::Moment;
 /// So many `/api/ps` after the end what is not seen by then counts as not to be seen.
 const LOOKS: u32 = 5;
 
+/// A runner that exits so long after the load was asked for was at work: an idle one is gone sooner, also a large one,
+/// and that is part of what a swap costs.
+pub(super) const NOTICED: Duration = Duration::from_secs(1);
+
 /// What runs since when, and what it took so far.
 #[derive(Debug)]
 pub(super) struct Stopwatch {
@@ -24,6 +28,10 @@ pub(super) struct Stopwatch {
     /// When the first unload was asked.
     unloading: Option<Moment>,
     leaving: Vec<Leaving>,
+    /// How long it stood in our queue.
+    queued: Option<Duration>,
+    /// When the load was asked for.
+    load_asked: Option<Moment>,
     /// Models at work that the load waits for, with their runners.
     busy: Vec<(ModelName, Option<u32>)>,
     /// What was free on all cards then; `None` where the driver did not say.
@@ -57,6 +65,8 @@ impl Stopwatch {
             ended: None,
             unloading: None,
             leaving: Vec::new(),
+            queued: None,
+            load_asked: None,
             busy: Vec::new(),
             room: None,
             reading: None,
@@ -95,13 +105,14 @@ impl Stopwatch {
 
     /// It had to wait for others before it began.
     pub fn queued(&mut self, waited: Duration) {
-        self.stages.waited = Some(waited);
+        (self.queued, self.stages.waited) = (Some(waited), Some(waited));
     }
 
     /// The load is asked for; what has to go and is `busy` keeps it waiting first.
     pub fn load(&mut self, busy: &[ModelName], known: &Known, now: Moment) {
         let pid = |model| known.runner(model).map(|runner| runner.pid);
         self.busy = busy.iter().map(|model| (model.clone(), pid(model))).collect();
+        self.load_asked = Some(now);
         self.enter(if self.busy.is_empty() { Stage::Load } else { Stage::Wait }, now);
     }
 
@@ -112,9 +123,27 @@ impl Stopwatch {
         }
         let gone = last(self.busy.iter().map(|(model, pid)| gone(model, *pid, self.since, known)));
         let Some(gone) = gone else { return false };
-        self.stages.waited = Some(self.stages.waited.unwrap_or_default() + gone.since(self.since.mono));
-        self.enter(Stage::Load, gone);
+        self.begin_load(gone);
         true
+    }
+
+    /// A runner that had to go has exited at `at`, so long after the load was asked for that its work was waited for,
+    /// though nobody knew it at work.
+    pub fn exited(&mut self, at: Moment) {
+        if self.load_asked.is_some_and(|asked| at.since(asked.mono) >= NOTICED) {
+            self.begin_load(at);
+        }
+    }
+
+    /// Until now the load had to wait, unless it is over.
+    fn begin_load(&mut self, at: Moment) {
+        let Some(asked) = self.load_asked.filter(|_| self.is_loading()) else { return };
+        self.stages.waited = Some(self.queued.unwrap_or_default() + at.since(asked.mono));
+        (self.stage, self.since) = (Some(Stage::Load), at);
+    }
+
+    fn is_loading(&self) -> bool {
+        matches!(self.stage, Some(Stage::Wait | Stage::Load))
     }
 
     /// An unload is asked for.
@@ -204,14 +233,20 @@ impl Stopwatch {
         let Some(asked) = self.unloading else { return };
         let after = |at: &Moment| at.mono >= asked.mono;
         let cards = known.cards.as_ref().filter(|reading| after(&reading.at));
+        let mut exit = None;
         for leaving in &mut self.leaving {
             if leaving.gone.is_none() {
                 leaving.gone = gone(&leaving.model, leaving.pid, asked, known);
+                let exited = exited(leaving.pid, asked, known);
+                exit = exited.filter(|_| leaving.gone == exited).or(exit);
             }
             if let (Some(pid), true, None) = (leaving.pid, leaving.on_card, leaving.off_card) {
                 let off = |reading: &&_| is_known(reading) && !lists(&reading.value, pid);
                 leaving.off_card = cards.filter(off).map(|reading| reading.at);
             }
+        }
+        if let Some(at) = exit {
+            self.exited(at);
         }
         if self.leaving.len() < self.plan.goes.len() {
             return;
@@ -296,7 +331,7 @@ pub(super) fn exited(pid: Option<u32>, asked: Moment, known: &Known) -> Option<M
     reading.value.iter().all(|runner| runner.pid != pid).then_some(reading.at)
 }
 
-fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
+pub(super) fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
     match (one, other) {
         (Some(one), Some(other)) => Some(if other.mono < one.mono { other } else { one }),
         (one, other) => one.or(other),

@@ -61,6 +61,8 @@ struct AtStake {
     model: ModelName,
     expiry: Expiry,
     pid: Option<u32>,
+    /// The latest `/api/ps` since then that still lists it.
+    there: Option<Moment>,
 }
 
 #[derive(Debug)]
@@ -199,6 +201,7 @@ impl Tracked {
                 model: name.clone(),
                 expiry: running.expiry,
                 pid: known.runner(name).map(|runner| runner.pid),
+                there: None,
             });
             self.at_stake = at_stake.collect();
             self.loads_since = now;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::super::LOOK;
 use super::super::goal::Goal;
 use super::super::job::Job;
-use super::super::stopwatch::exited;
+use super::super::stopwatch::{NOTICED, earlier, exited};
 use super::{AtStake, LOADING, Step, Stopwatch, Tracked};
 use crate::engine::known::Known;
 use crate::engine::observe::Asked;
@@ -15,22 +16,33 @@ use crate::residency::name::ModelName;
 use crate::residency::record::SwapRecord;
 use crate::residency::timing::Moment;
 
-/// So long after its load is asked the server chooses what goes: longer than it is between two `/api/ps`.
+/// So long after a load is asked for, the server mostly has chosen what goes.
 const CHOOSING: Duration = Duration::from_secs(2);
+/// Between two looks afterwards, unless one of them works.
+const LATER: Duration = Duration::from_millis(250);
 
 impl Tracked {
     pub fn looks_on(&self) -> bool {
         self.watch.as_ref().is_some_and(Stopwatch::looks_on)
     }
 
-    /// Whether what has to go is to be looked for often: while it goes, and a little after the end; where the server
-    /// chooses, until the next `/api/ps` at the latest can tell.
-    pub fn is_watching(&self, now: Moment) -> bool {
-        let begins = self.at_stake.iter().any(|stake| stake.pid.is_some());
-        if begins && now.since(self.loads_since.mono) < CHOOSING {
-            return true;
-        }
+    /// Whether what has to go is to be looked for often: while it goes, and a little after the end.
+    pub fn is_watching(&self) -> bool {
         self.watch.as_ref().is_some_and(Stopwatch::lacks) && (self.act.is_live() || self.looks_on())
+    }
+
+    /// How often to look at the runners where the server chooses which of them goes for a load under way.
+    pub fn choice_period(&self, known: &Known, now: Moment) -> Option<Duration> {
+        if !self.act.is_live() || self.at_stake.is_empty() {
+            return None;
+        }
+        let is_busy =
+            |stake: &AtStake| known.runner(&stake.model).and_then(|runner| runner.busy) == Some(true);
+        let is_new = now.since(self.loads_since.mono) < CHOOSING;
+        if is_new || self.at_stake.iter().any(is_busy) {
+            return Some(LOOK);
+        }
+        self.at_stake.iter().any(|stake| stake.pid.is_some()).then_some(LATER)
     }
 
     /// Says what of the server's doings is our own work.
@@ -144,10 +156,14 @@ impl Tracked {
     fn see_what_went(&mut self, known: &mut Known) {
         let since = self.loads_since;
         let is_fresh = known.ps_asked.is_some_and(|asked| asked.mono >= since.mono);
-        for stake in std::mem::take(&mut self.at_stake) {
-            let AtStake { model, expiry, pid } = &stake;
+        for mut stake in std::mem::take(&mut self.at_stake) {
+            // What was loaded a moment ago, the look before may not have shown.
+            stake.pid = stake.pid.or_else(|| known.runner(&stake.model).map(|runner| runner.pid));
+            let AtStake { model, expiry, pid, there } = &stake;
             let unlisted = known.ps_at.filter(|_| is_fresh && !known.running.contains_key(model));
-            let Some(gone) = unlisted.or_else(|| exited(*pid, since, known)) else {
+            let exit = exited(*pid, since, known);
+            let Some(gone) = earlier(unlisted, exit) else {
+                stake.there = known.ps_asked.filter(|_| is_fresh).or(stake.there);
                 self.at_stake.push(stake);
                 continue;
             };
@@ -159,6 +175,10 @@ impl Tracked {
             }
             if let Some(watch) = &mut self.watch {
                 watch.went(model, gone.since(since.mono));
+                // One list alone does not tell when it went: it may have gone right after the one before.
+                if Some(gone) == exit || there.is_some_and(|there| there.since(since.mono) >= NOTICED) {
+                    watch.exited(gone);
+                }
             }
             self.displaced.push(stake.model);
         }
