@@ -897,9 +897,11 @@ mod tests {
         let shown = |acts: &Acts| (acts.list()[0].state.clone(), acts.list()[0].swap.clone().unwrap().stage);
         let waiting = ActState::Running { stage: "waiting for a busy model", since: start };
         assert_eq!(shown(&acts), (waiting, Some(Stage::Wait)));
+        known.loading.insert(name("a"), Loading { since: at(start, 100), ..pending() });
         known.running.clear();
         known.ps_at = Some(at(start, 600));
         acts.settle(&mut known, at(start, 600));
+        assert_eq!(known.loading[&name("a")].since, at(start, 600), "what the log tells of the load");
         let loading = ActState::Running { stage: "loading", since: start };
         assert_eq!(shown(&acts), (loading, Some(Stage::Load)));
         acts.answered(ActId(1), ok(), &mut known, at(start, 900));

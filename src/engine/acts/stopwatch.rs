@@ -142,6 +142,11 @@ impl Stopwatch {
         (self.stage, self.since) = (Some(Stage::Load), at);
     }
 
+    /// Since when the load itself is under way.
+    pub fn loading_since(&self) -> Option<Moment> {
+        (self.stage == Some(Stage::Load)).then_some(self.since)
+    }
+
     fn is_loading(&self) -> bool {
         matches!(self.stage, Some(Stage::Wait | Stage::Load))
     }

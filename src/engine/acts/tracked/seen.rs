@@ -134,6 +134,13 @@ impl Tracked {
             {
                 *stage = LOADING;
             }
+            // The log tells what the load itself took, too.
+            if let (Some(since), Some(load)) =
+                (watch.loading_since(), known.loading.get_mut(&self.act.model).filter(|load| load.ours))
+                && since.mono > load.since.mono
+            {
+                load.since = since;
+            }
         }
     }
 
