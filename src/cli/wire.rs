@@ -306,10 +306,6 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
         Some(Sub::Swap(asked)) => {
             let ui = &world.config.ui;
             let request = swap::Request::new(asked, &cli.flags, ui.confirm, ui.read_only);
-            // While the server is asked: what earlier loads took says how this one is read best.
-            if state::journal_path(world.sim.is_some()).is_some_and(|path| path.exists()) {
-                let _ = handle.send(Command::Recall);
-            }
             swap::run(handle, &request, interrupt, &mut out).await
         }
         Some(Sub::Flow(asked)) if asked.compare => {
