@@ -99,6 +99,8 @@ pub(crate) struct Known {
     pub journal_trouble: Option<String>,
     /// What the journal knows.
     pub past: Arc<Past>,
+    /// It was asked for, and is worth waiting for until then.
+    pub past_by: Option<Moment>,
     /// How far agents' runs were followed.
     pub agents: Agents,
     /// What was learned from it.
@@ -138,7 +140,7 @@ impl Known {
         let whole = tiers.whole();
         let ram = (tiers.unknown == Bytes::ZERO).then_some(tiers.ram);
         let before = Before { whole, in_vram: false, ram, estimate: false };
-        let way = way::choose(&self.past.swaps, self.load_mode(), &before);
+        let way = way::choose(&self.past.swaps, self.load_mode(model), &before);
         self.learned.learned.predict(&Where { model, whole, ram, displaces, way: Some(way) })
     }
 
@@ -179,6 +181,7 @@ impl Known {
             let_go_at: HashMap::new(),
             journal_trouble: None,
             past: Arc::default(),
+            past_by: None,
             agents: Agents::default(),
             learned: Lessons::default(),
             mended: HashMap::new(),
@@ -320,11 +323,15 @@ impl Known {
         self.loading.keys().next()
     }
 
-    /// How a runner of this server will read its file: as the ones before it did, as far as any was seen.
-    pub fn load_mode(&self) -> LoadMode {
-        let before =
-            || self.past.swaps.iter().map(|(_, swap)| swap.mode).find(|mode| *mode != LoadMode::Unknown);
-        self.mode.or_else(before).unwrap_or(LoadMode::Unknown)
+    /// How a model's runner reads its file, or will: as it was seen now, as at its last load, as any other runner of this
+    /// server did. The server decides that model by model: what has no room on the card is never mapped.
+    pub fn load_mode(&self, name: &ModelName) -> LoadMode {
+        let told = |mode: &LoadMode| *mode != LoadMode::Unknown;
+        let now = self.runner(name).map(|runner| runner.load_mode).filter(told);
+        let swaps = || self.past.swaps.iter().map(|(_, swap)| swap).filter(|swap| told(&swap.mode));
+        let own = || swaps().find(|swap| swap.model == *name).map(|swap| swap.mode);
+        let any = || swaps().next().map(|swap| swap.mode);
+        now.or_else(own).or(self.mode).or_else(any).unwrap_or(LoadMode::Unknown)
     }
 
     /// Keeps how the runners of this server read.
@@ -341,6 +348,11 @@ impl Known {
             self.config.phases.iter().find(|phase| phase.model == *name && phase.num_ctx.is_some())?.num_ctx
         };
         of_model.or_else(of_phase).or_else(|| self.last_context.get(name).copied())
+    }
+
+    /// Whether the user wishes the model pinned: the config says so, under this name or another one of its weights.
+    pub fn is_pinned_by_wish(&self, name: &ModelName) -> bool {
+        self.config.pins.iter().any(|pin| self.are_one(pin, name))
     }
 
     /// Whether the server's version has a lock-safe `/api/ps` (0.32.4 on), so that it may be asked more often.

@@ -118,7 +118,8 @@ impl Manager {
         };
         // What waits for the RAM tier is looked at again in a while: a verification may have to be given up.
         let ram = self.moves_ram().then(|| now.mono + RAM_TURN);
-        [Some(ps), ram, self.look_for_loads(now), self.watch_leaving(now)]
+        let past = self.known.past_by.map(|by| by.mono).filter(|by| *by > now.mono && self.acts.any_live());
+        [Some(ps), ram, past, self.look_for_loads(now), self.watch_leaving(now)]
             .into_iter()
             .flatten()
             .min()

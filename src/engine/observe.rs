@@ -20,8 +20,10 @@ pub(crate) type Seen = (Option<ModelName>, What);
 /// What the engine itself asked for lately, so that its own work is not taken for another client's.
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
-    /// Unloads under way, and since when.
+    /// Unloads that are not seen to be done, and since when.
     pub unloads: BTreeMap<ModelName, Moment>,
+    /// What may be thrown out for a load of ours, and for which.
+    pub evicts: BTreeMap<ModelName, ModelName>,
     /// Acts that set another keep_alive under way.
     pub unpins: Vec<ModelName>,
     /// Loads and swaps under way.
@@ -63,8 +65,8 @@ pub(crate) fn ps(
         }
     }
     for (name, was) in old {
-        let by =
-            newcomers.first().or_else(|| known.loading.keys().find(|loading| **loading != name)).cloned();
+        let loading = || known.loading.keys().find(|loading| **loading != name);
+        let by = asked.evicts.get(&name).or_else(|| newcomers.first()).or_else(loading).cloned();
         let what = if back { What::LostWithServer } else { gone(&name, &was, by, asked, now) };
         seen.push((Some(name), what));
     }

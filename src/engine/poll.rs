@@ -149,6 +149,7 @@ fn model(
         size,
         listed: known.config.preload.models.iter().position(|listed| listed == name),
         pinned: running.is_some_and(|running| running.expiry == Expiry::Never),
+        wished: known.is_pinned_by_wish(name),
         loaded: running.map(|running| loaded(running, known.runner(name))),
         arriving: if running.is_none() { on_cards(known, name) } else { Bytes::ZERO },
         kept: known.kept(name),
@@ -170,7 +171,7 @@ fn unloads(act: &Act, name: &ModelName) -> bool {
     let swap = act.swap.as_ref().filter(|_| act.kind == ActKind::Swap);
     let goes = |swap: &Swapping| {
         swap.plan.goes.contains(name)
-            && matches!(swap.stage, Some(Stage::Unload | Stage::Load | Stage::FirstToken))
+            && matches!(swap.stage, Some(Stage::Unload | Stage::Wait | Stage::Load | Stage::FirstToken))
     };
     (act.kind == ActKind::Unload && act.model == *name) || swap.is_some_and(|swap| goes(swap))
 }
@@ -297,7 +298,7 @@ fn server_differs(old: &Server, new: &Server) -> bool {
 }
 
 fn model_differs(old: &Model, new: &Model) -> bool {
-    let facts = |model: &Model| (model.size, model.listed, model.state, model.pinned, model.tiers);
+    let facts = |model: &Model| (model.size, model.listed, model.state, model.pin_word(), model.tiers);
     old.name != new.name
         || facts(old) != facts(new)
         || old.digest != new.digest

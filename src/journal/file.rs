@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The steps that lead from an empty file to this version; a file of version n has gone the first n of them. Never
 /// change one that was released: add another.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
     CREATE TABLE process (
         id INTEGER PRIMARY KEY,
@@ -101,6 +101,8 @@ const STEPS: [&str; 2] = [
     CREATE INDEX phase_at ON phase (server, at);
     CREATE INDEX phase_run ON phase (server, run);
 ",
+    // For what came before it, and for the work of what had to go.
+    "ALTER TABLE swap ADD COLUMN waited INTEGER",
 ];
 
 /// An open file.

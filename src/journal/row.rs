@@ -15,7 +15,7 @@ use crate::residency::swap::{Before, Ended, Stage, Stages, Way};
 /// The columns of each table that the functions below read, names in clear.
 pub(super) const SWAP: &str = "at, (SELECT text FROM name WHERE name.id = swap.model) AS model, ours, displaced, \
      whole, in_vram, ram, estimate, way, mode, num_ctx, unload, gone, card_free, read, read_took, load, server_load, \
-     first_token, total, ended, stage, why";
+     first_token, total, ended, stage, why, waited";
 pub(super) const GONE: &str = "at, (SELECT text FROM name WHERE name.id = gone.model) AS model, how, \
      (SELECT text FROM name WHERE name.id = gone.by) AS by";
 pub(super) const USED: &str = "at, (SELECT text FROM name WHERE name.id = used.model) AS model, idle";
@@ -86,10 +86,11 @@ fn insert_swap(connection: &Connection, server: i64, at: i64, swap: &SwapRecord)
     connection
         .prepare(
             "INSERT INTO swap (server, at, model, ours, displaced, whole, in_vram, ram, estimate, way, mode, num_ctx, \
-             unload, gone, card_free, read, read_took, load, server_load, first_token, total, ended, stage, why, cold) \
+             unload, gone, card_free, read, read_took, load, server_load, first_token, total, ended, stage, why, cold, \
+             waited) \
              VALUES (:server, :at, :model, :ours, :displaced, :whole, :in_vram, :ram, :estimate, :way, :mode, :num_ctx, \
              :unload, :gone, :card_free, :read, :read_took, :load, :server_load, :first_token, :total, :ended, :stage, \
-             :why, :cold)",
+             :why, :cold, :waited)",
         )?
         .execute(named_params! {
             ":server": server,
@@ -116,7 +117,9 @@ fn insert_swap(connection: &Connection, server: i64, at: i64, swap: &SwapRecord)
             ":ended": ended,
             ":stage": stage,
             ":why": why,
-            ":cold": swap.was_cold(),
+            // What waited says nothing of the disk.
+            ":cold": swap.was_cold() && stages.waited.is_none(),
+            ":waited": stages.waited.map(micros),
         })
         .map(|_| ())
 }
@@ -126,6 +129,7 @@ pub(super) fn swap(row: &Row<'_>) -> rusqlite::Result<(Timestamp, SwapRecord)> {
     let displaced: Vec<String> =
         serde_json::from_str(&row.get::<_, String>("displaced")?).unwrap_or_default();
     let stages = Stages {
+        waited: time(row, "waited")?,
         unload: time(row, "unload")?,
         gone: time(row, "gone")?,
         card_free: time(row, "card_free")?,
@@ -158,8 +162,8 @@ pub(super) fn swap(row: &Row<'_>) -> rusqlite::Result<(Timestamp, SwapRecord)> {
 
 fn ended(row: &Row<'_>) -> rusqlite::Result<Ended> {
     let word: Option<String> = row.get("stage")?;
-    let stages = [Stage::Unload, Stage::Read, Stage::Load, Stage::FirstToken];
-    let stage = stages.into_iter().find(|stage| Some(stage.word()) == word.as_deref()).unwrap_or(Stage::Load);
+    let stage =
+        Stage::ALL.into_iter().find(|stage| Some(stage.word()) == word.as_deref()).unwrap_or(Stage::Load);
     Ok(match row.get::<_, String>("ended")?.as_str() {
         "ready" => Ended::Ready,
         "cancelled" => Ended::Cancelled { stage },

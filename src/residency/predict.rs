@@ -200,8 +200,9 @@ impl Load {
         let unload = seconds(stages.unload).filter(|_| !swap.displaced.is_empty());
         let read_first = if swap.way == Way::First { seconds(stages.read_took).unwrap_or(0.0) } else { 0.0 };
         let rest = || {
-            let apart = unload.unwrap_or(0.0) + seconds(stages.first_token).unwrap_or(0.0);
-            Some(stages.total?.as_secs_f64() - apart)
+            // Of one of ours that has no time of its own, nobody can say how much of it was waiting for others.
+            let total = stages.total.filter(|_| !swap.ours)?.as_secs_f64();
+            Some(total - unload.unwrap_or(0.0) - seconds(stages.first_token).unwrap_or(0.0))
         };
         let seconds = seconds(stages.load).map(|load| load + read_first).or_else(rest)?;
         (seconds > 0.0).then(|| Load {

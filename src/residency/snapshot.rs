@@ -126,6 +126,8 @@ pub struct Model {
     pub state: State,
     /// It is pinned: its keep_alive is for ever.
     pub pinned: bool,
+    /// The user wishes it pinned, whatever its keep_alive is now.
+    pub wished: bool,
     /// Where its bytes are.
     pub tiers: Tiers,
     /// How much of its blobs is in the page cache.
@@ -155,6 +157,15 @@ pub struct Model {
 const PRELOADED_PERCENT: u8 = 95;
 
 impl Model {
+    /// Why it is not to leave VRAM unasked, in a word or two: it is pinned, or meant to be.
+    pub fn pin_word(&self) -> Option<&'static str> {
+        match (self.pinned, self.wished) {
+            (true, _) => Some("pinned"),
+            (false, true) => Some("listed as pinned"),
+            (false, false) => None,
+        }
+    }
+
     /// Whether a living runner holds it.
     pub fn has_runner(&self) -> bool {
         self.loaded.is_some() && self.state != State::Ghost
@@ -175,6 +186,7 @@ impl Model {
             listed: None,
             state: State::NotLoaded,
             pinned: false,
+            wished: false,
             tiers: Tiers::default(),
             cached: Cached::Unread,
             cached_at: None,

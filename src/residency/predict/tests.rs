@@ -171,6 +171,22 @@ fn reading_first_counts_as_part_of_the_load_and_a_total_alone_will_do() {
 }
 
 #[test]
+fn what_waited_for_others_teaches_what_it_took_by_itself_or_nothing() {
+    let waited = SwapRecord {
+        stages: Stages {
+            waited: Some(Duration::from_secs(30)),
+            load: Some(Duration::from_secs(2)),
+            total: Some(Duration::from_secs(32)),
+            ..Stages::default()
+        },
+        ..load("a", 4.0, 0.0, Way::Off, 1.0)
+    };
+    assert!((Load::of(&waited).unwrap().seconds - 2.0).abs() < 1e-9);
+    let untold = Stages { load: None, waited: None, ..waited.stages };
+    assert_eq!(Load::of(&SwapRecord { stages: untold, ..waited }), None);
+}
+
+#[test]
 fn an_unload_is_added_where_something_has_to_go() {
     let displacing = SwapRecord {
         displaced: vec![name("b")],

@@ -124,6 +124,34 @@ fn a_number_makes_that_phase_s_model_ready_with_the_context_it_needs() {
 }
 
 #[test]
+fn while_a_workflow_is_under_way_a_phase_that_takes_its_model_away_asks() {
+    let swap = |model: &str, num_ctx| Some(Effect::Swap(name(model), Wish { num_ctx, ..Wish::default() }));
+    let mut app = with_phases(|_| ());
+    app.see_flow(Arc::new(flow()));
+    assert_eq!(press(&mut app, "1"), None);
+    let shown = picture(&app, 160, 24);
+    assert!(
+        shown.contains("react-dashboard is under way; swap openthinker3-7b: ~ evicts qwen2.5-coder:7b"),
+        "{shown}"
+    );
+    assert_eq!(press(&mut app, "y"), swap("openthinker3-7b", None));
+    assert_eq!(press(&mut app, "2"), None);
+    let shown = picture(&app, 160, 24);
+    assert!(shown.contains("qwen2.5-coder:7b, which react-dashboard uses, anew with context"), "{shown}");
+    press(&mut app, "n");
+
+    let mut room = with_phases(|snapshot| {
+        snapshot.servers[0].models[0].forecast.as_mut().unwrap().evicts.clear();
+    });
+    room.see_flow(Arc::new(flow()));
+    assert_eq!(press(&mut room, "1"), swap("openthinker3-7b", None), "nothing goes for it");
+    let mut never = with_phases(|_| ());
+    never.settings.confirm = Confirm::Never;
+    never.see_flow(Arc::new(flow()));
+    assert_eq!(press(&mut never, "1"), swap("openthinker3-7b", None));
+}
+
+#[test]
 fn the_help_page_and_a_wide_footer_say_which_phases_there_are() {
     let mut app = with_phases(|_| ());
     let footer = picture(&app, 160, 24).lines().last().unwrap().to_owned();
