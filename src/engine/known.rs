@@ -83,6 +83,8 @@ pub(crate) struct Known {
     pub looked_at: Option<ModelName>,
     /// When each model was last used by anybody, as far as it was seen.
     pub last_use: HashMap<ModelName, Moment>,
+    /// When each model was listed as loaded last.
+    pub listed: HashMap<ModelName, Moment>,
     /// What this process keeps in RAM.
     pub kept: BTreeMap<ModelName, Keeping>,
     /// What the holder says of it, by blob digest.
@@ -173,6 +175,7 @@ impl Known {
             mode: None,
             looked_at: None,
             last_use: HashMap::new(),
+            listed: HashMap::new(),
             kept: BTreeMap::new(),
             held: Holds::default(),
             told_percent: HashMap::new(),

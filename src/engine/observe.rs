@@ -45,6 +45,7 @@ pub(crate) fn ps(
     let newcomers: Vec<ModelName> = fresh.keys().filter(|name| !old.contains_key(name)).cloned().collect();
     for (name, running) in &mut fresh {
         let was = old.remove(name);
+        known.listed.insert(name.clone(), now);
         learn(running, was.as_ref(), before, now.wall);
         if !first && was.as_ref().is_none_or(|was| running.was_used_since(was)) {
             known.last_use.insert(name.clone(), now);
@@ -182,9 +183,11 @@ pub(crate) fn runners(known: &mut Known, fresh: Reading<Vec<Runner>>, asked: &As
             continue;
         }
         let ours = asked.loads.contains(&name);
+        // A look that began before it was listed shows a load that is over, also where it has left again since.
+        let is_old = known.listed.get(&name).is_some_and(|listed| listed.mono >= at.mono);
         match runner {
             Some((_, Some(false)))
-                if !known.loading.contains_key(&name) && known.running_as(&name).is_none() =>
+                if !is_old && !known.loading.contains_key(&name) && known.running_as(&name).is_none() =>
             {
                 let from_ram = known.percent_cached(&name);
                 known.loading.insert(name.clone(), Loading { since: at, ours, answered: None, from_ram });
@@ -299,6 +302,20 @@ mod tests {
         assert_eq!(known.runner(&name("a")).map(|runner| runner.pid), Some(2));
         known.runners = reading(vec![elsewhere(2, "/blobs"), elsewhere(3, "/blobs")]);
         assert_eq!(known.runner(&name("a")), None, "of two nobody can say which it is");
+    }
+
+    #[test]
+    fn a_look_that_began_before_a_model_was_listed_shows_no_load_though_it_has_left_again() {
+        let mut known = known("gguf");
+        let (began, all) = (now(), known.running.clone());
+        known.running.clear();
+        ps(&mut known, all, &Asked::default(), false, now());
+        ps(&mut known, BTreeMap::new(), &Asked::default(), false, now());
+        let loading =
+            |at| Reading { value: vec![Runner { ready: Some(false), ..runner("/blobs", "a") }], at };
+        assert_eq!(runners(&mut known, loading(began), &Asked::default()), []);
+        let anew = runners(&mut known, loading(now()), &Asked::default());
+        assert_eq!(anew, [(Some(name("a")), What::Loading { ours: false })], "it comes again");
     }
 
     #[test]

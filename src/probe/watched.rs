@@ -14,7 +14,7 @@ use crate::residency::timing::{Clock, Reading};
 /// the last of `readings` is gone.
 #[derive(Debug, Clone)]
 pub struct Watched<T> {
-    /// The latest value and when it was read; `None` before the first.
+    /// The latest value and when its reading began; `None` before the first.
     pub readings: watch::Receiver<Option<Reading<T>>>,
     wake: SyncSender<()>,
 }
@@ -36,8 +36,10 @@ impl<T: Send + Sync + 'static> Watched<T> {
         let body = move || {
             let _open = open;
             while !stop.is_cancelled() && !publish.is_closed() {
+                // What was read is as old as the question: an answer may take long.
+                let at = clock();
                 let value = read();
-                publish.send_replace(Some(Reading { value, at: clock() }));
+                publish.send_replace(Some(Reading { value, at }));
                 if let Err(RecvTimeoutError::Disconnected) = woken.recv_timeout(period) {
                     return;
                 }
