@@ -159,7 +159,7 @@ async fn who_asks_for_the_history_makes_no_file_and_changes_none() {
     assert_eq!(asked(&place, all()).await, []);
     raw.pragma_update(None, "user_version", 9).unwrap();
     let why = history::records(&place.path(), all()).unwrap().await.unwrap().unwrap_err();
-    assert!(why.ends_with("it is of version 9, and this resident knows 2"), "{why}");
+    assert!(why.ends_with("it is of version 9, and this resident knows 3"), "{why}");
     raw.pragma_update(None, "user_version", 1).unwrap();
     drop(raw);
     // And it is brought to this version by who writes, with what was in it.
