@@ -65,10 +65,20 @@ fn residents(known: &Known, now: Moment) -> Vec<Resident> {
             vram: running.size_vram,
             on: by_card(known, name, cards),
             keep_alive: keep_alive(running, now),
-            blob: known.weights(name).map_or_else(|| running.digest.clone(), |blob| blob.digest.clone()),
+            blob: blob(known, name, running),
             busy: is_busy(known, name, running, now),
         })
         .collect()
+}
+
+/// The digest of its weights, by which the server breaks ties: as its files have it, else as the server names them.
+fn blob(known: &Known, name: &ModelName, running: &Running) -> String {
+    if let Some(blob) = known.weights(name) {
+        return blob.digest.clone();
+    }
+    let path = known.shown.get(&running.digest).and_then(|shown| shown.weights.as_deref());
+    let file = path.and_then(|path| path.rsplit(['/', '\\']).next());
+    file.map_or_else(|| running.digest.clone(), |file| file.replacen("sha256-", "sha256:", 1))
 }
 
 /// What a model has on each of several cards, where the driver tells it of its runner.
