@@ -136,7 +136,7 @@ fn compare(known: &Known, begun: &Begun, model: &ModelName, now: Moment) -> Opti
         // Another context than the one that was foreseen is another load.
         said.loaded.is_none() && said.fit.as_ref().is_some_and(|fit| Some(fit.context) == running.context)
     });
-    let was = before.models.iter().filter(|model| known_as_loaded(model));
+    let was = before.models.iter().filter(|model| model.has_runner());
     let left: BTreeSet<&ModelName> =
         was.clone().map(|model| &model.name).filter(|name| known.running_as(name).is_none()).collect();
     let was: BTreeSet<&ModelName> = was.map(|model| &model.name).collect();
@@ -161,11 +161,6 @@ fn compare(known: &Known, begun: &Begun, model: &ModelName, now: Moment) -> Opti
         took: if without_card { running.size } else { running.size_vram },
         size: running.size,
     })
-}
-
-/// Listed by the server under this very name: tags of one blob are shown loaded together.
-fn known_as_loaded(model: &crate::residency::snapshot::Model) -> bool {
-    model.has_runner()
 }
 
 impl Manager {

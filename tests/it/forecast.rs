@@ -127,7 +127,7 @@ fn spec(seed: u64, weights: u64) -> Spec {
             architecture: "llama".to_owned(),
             layers: if large { 48 } else { 28 },
             heads: 32,
-            kv_heads: if seed % 2 == 0 { 8 } else { 4 },
+            kv_heads: if seed.is_multiple_of(2) { 8 } else { 4 },
             embedding: 4096,
             feed_forward: 14_336,
             vocabulary: 128_256,
@@ -146,7 +146,7 @@ fn client(
     let stop = CancellationToken::new();
     let mut config = Config { url: sim.url(), ..Config::default() };
     if let Some(context) = scenario.context {
-        let settings = ModelSettings { num_ctx: Some(context), ..ModelSettings::default() };
+        let settings = ModelSettings { num_ctx: Some(context) };
         config.models.insert(model(scenario.next), settings);
     }
     let handle = start(Parts {
@@ -239,6 +239,7 @@ async fn play(scenario: &Scenario) -> (Option<BTreeSet<ModelName>>, BTreeSet<Mod
 }
 
 #[tokio::test(start_paused = true)]
+#[expect(clippy::print_stdout, reason = "the figure, for who runs it with --nocapture")]
 async fn the_forecast_is_right_in_95_of_100_random_scenarios() {
     let (mut right, mut evicting) = (0, 0);
     let mut wrong = Vec::new();
