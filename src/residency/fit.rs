@@ -39,8 +39,10 @@ pub enum Place {
         /// On which.
         card: OnCard,
     },
-    /// Larger than what there is: the rest lies in RAM.
+    /// Larger than what is left: the rest lies in RAM.
     Partly {
+        /// The cards would not hold it either if they were empty.
+        too_big: bool,
         /// This much of it on the card.
         on_card: Bytes,
         /// On which.
@@ -163,18 +165,19 @@ fn place(size: Bytes, shape: &Shape, forecast: &Forecast, residents: &[Resident]
     };
     let used = if is_alone { best..=best } else { 0..=free.len() - 1 };
     let room: Bytes = used.clone().map(|at| free[at]).sum();
-    let margin: Bytes = used.map(|at| margin(cards[at].total)).sum();
+    let margin: Bytes = used.map(|at| margin_of(cards[at].total)).sum();
     if size + margin <= room {
         return Place::Whole { left: room.minus(size), card };
     }
     // As many whole layers as leave the margin; the output matrix counts as one more.
     let layer = size.0 / (shape.layers + 1);
     let layers = room.minus(margin).0.checked_div(layer).unwrap_or(0).min(shape.layers);
-    Place::Partly { on_card: Bytes(layers * layer), card }
+    let most: Bytes = cards.iter().map(|card| card.total.minus(margin_of(card.total))).sum();
+    Place::Partly { too_big: size > most, on_card: Bytes(layers * layer), card }
 }
 
 /// What the runner leaves free on a card (llama.cpp's `--fit-target`): 1 GiB, less on a small one.
-fn margin(total: Bytes) -> Bytes {
+fn margin_of(total: Bytes) -> Bytes {
     Bytes(GIB.min(total.0 / 8))
 }
 
@@ -276,7 +279,12 @@ mod tests {
         assert_eq!((small.size, small.cache), (Bytes(5 * GIB), Some(Bytes(GIB))));
         // 31 layers and the output matrix take 16 GiB: half a GiB each, and 7 GiB are left of a card of 8.
         let big = fits(&of(15, &sizes), &[], &[card(8, 8)]);
-        assert_eq!(big.place, Place::Partly { on_card: Bytes(7 * GIB), card: OnCard::Only });
+        assert_eq!(big.place, Place::Partly { too_big: true, on_card: Bytes(7 * GIB), card: OnCard::Only });
+        // What fits beside others by the server's reckoning may still find too little room.
+        let tight = fits(&of(3, &sizes), &[resident(3, &[])], &[card(8, 5)]);
+        assert_eq!(tight.place, Place::Whole { left: Bytes(GIB), card: OnCard::Only });
+        let tighter = fits(&of(3, &sizes), &[], &[Room { free: Bytes(5 * GIB - 1), ..card(8, 0) }]);
+        assert!(matches!(tighter.place, Place::Partly { too_big: false, .. }), "{tighter:?}");
         assert_eq!(fits(&of(15, &sizes), &[], &[]).place, Place::NoCard);
     }
 

@@ -14,7 +14,17 @@ pub(crate) fn words(model: &Model, columns: u16) -> String {
     let (Some(fit), Some(forecast)) = (&model.fit, &model.forecast) else { return "?".to_owned() };
     let names: Vec<String> = forecast.evicts.iter().map(ModelName::to_string).collect();
     let mut said = match (&fit.place, names.as_slice()) {
-        (Place::Partly { on_card, .. }, _) => {
+        (Place::Partly { on_card, too_big, .. }, []) if !too_big => {
+            let unit = Unit::of(fit.size);
+            let (on_card, size) = (unit.figure(*on_card), unit.figure(fit.size));
+            vec![
+                format!("~partly: {on_card} of {size} {} on the card", unit.name()),
+                format!("~partly: {on_card}/{size} {}", unit.name()),
+                format!("~partly: {on_card}/{size}"),
+                "~partly".to_owned(),
+            ]
+        }
+        (Place::Partly { on_card, too_big: true, .. }, _) => {
             let unit = Unit::of(fit.size);
             let (on_card, size) = (unit.figure(*on_card), unit.figure(fit.size));
             vec![
@@ -109,9 +119,10 @@ fn place(fit: &Fit) -> String {
             let unit = Unit::of(left.max(crate::residency::bytes::Bytes(1)));
             format!("~ whole on the card, {} {} left{on}", unit.figure(left), unit.name())
         }
-        Place::Partly { on_card, .. } => {
+        Place::Partly { on_card, too_big, .. } => {
             format!(
-                "~ too big: {} of {} {} on the card{on}",
+                "~ {}: {} of {} {} on the card{on}",
+                if too_big { "too big" } else { "partly" },
                 unit.figure(on_card),
                 unit.figure(fit.size),
                 unit.name()
@@ -177,10 +188,18 @@ mod tests {
             (words(&two, 27), words(&two, 12)),
             ("~evicts qwen2.5-coder:7b +1".into(), "~evicts 2".into())
         );
-        let big = of(Place::Partly { on_card: Bytes(7 * GIB), card: OnCard::Only }, &["b:1b"]);
+        let big = of(Place::Partly { too_big: true, on_card: Bytes(7 * GIB), card: OnCard::Only }, &["b:1b"]);
         let said = [40, 24, 18, 8, 7].map(|columns| words(&big, columns));
         let full = "~too big: 7.0 of 9.0 GiB on the card";
         assert_eq!(said, [full, "~too big: 7.0/9.0 GiB", "~too big: 7.0/9.0", "~too big", "~big"]);
+        let tight = |evicts| {
+            of(Place::Partly { too_big: false, on_card: Bytes(7 * GIB), card: OnCard::Only }, evicts)
+        };
+        assert_eq!(words(&tight(&[]), 18), "~partly: 7.0/9.0");
+        assert_eq!(
+            (words(&tight(&[]), 7), words(&tight(&["b:1b"]), 7)),
+            ("~partly".into(), "~evicts".into())
+        );
     }
 
     #[test]

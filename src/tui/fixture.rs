@@ -207,7 +207,7 @@ pub(crate) fn usual() -> Snapshot {
     }
     for (model, place) in [
         (0, Place::Whole { left: Bytes(3_000_000_000), card: OnCard::Only }),
-        (2, Place::Partly { on_card: Bytes(7_200_000_000), card: OnCard::Only }),
+        (2, Place::Partly { too_big: true, on_card: Bytes(7_200_000_000), card: OnCard::Only }),
         (3, Place::Whole { left: Bytes(900_000_000), card: OnCard::Only }),
     ] {
         let model = &mut models[model];

@@ -241,6 +241,7 @@ fn fit(fit: &Fit) -> Value {
     let (place, left) = match fit.place {
         Place::NoCard => ("no_card", None),
         Place::Whole { left, .. } => ("whole", Some(left)),
+        Place::Partly { too_big: true, .. } => ("too_big", None),
         Place::Partly { .. } => ("partly", None),
     };
     let (card, all_cards) = match fit.place.card() {
