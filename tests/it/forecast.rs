@@ -9,9 +9,10 @@ use resident::config::{Config, ModelSettings};
 use resident::engine::{Journals, Parts, clock, start};
 use resident::ollama::{Client, Options};
 use resident::probe::watched::Watched;
+use resident::residency::act::ActKind;
 use resident::residency::bytes::{Bytes, GIB};
 use resident::residency::forecast::{Resident, Shape as Wanted, forecast};
-use resident::residency::host::Cards;
+use resident::residency::host::{Card, Cards};
 use resident::residency::name::ModelName;
 use resident::residency::timing::{Clock, Reading};
 use resident::sim::catalogue::{Shape, Spec};
@@ -256,6 +257,50 @@ async fn the_forecast_is_right_in_95_of_100_random_scenarios() {
     println!("forecast right in {right} of {SCENARIOS}; {evicting} evicted somebody; wrong: {wrong:?}");
     assert!(evicting > SCENARIOS / 4, "only {evicting} scenarios evicted anybody");
     assert!(right * 100 >= SCENARIOS * 95, "right in {right} of {SCENARIOS}: {wrong:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_foreseen_is_compared_with_what_happened() {
+    let scenario = Scenario {
+        cards: 1,
+        card: 8,
+        weights: vec![4000, 4100, 4200],
+        loads: Vec::new(),
+        next: 1,
+        context: None,
+        looks_on: true,
+    };
+    let clock = clock::of_tokio("2026-11-23T12:00:00Z".parse().unwrap());
+    let (http, sim) = (others(), scenario.server(Arc::clone(&clock)).await);
+    let (publish, cards) = watch::channel(None);
+    let read = || publish.send_replace(Some(Reading { value: sim.card().read(), at: clock() }));
+    read();
+    let mut world = client(&sim, &scenario, &clock, cards);
+    world.until_model("m1:1b", |model| model.fit.is_some()).await;
+    world.done(ActKind::Load, "m1:1b").await;
+    let fits = world.until_model("m1:1b", |model| model.hits.seen > 0).await;
+    assert_eq!((fits.hits.right, fits.hits.seen), (1, 1));
+    assert!(fits.hits.size_error.unwrap().abs() < 0.05, "{:?}", fits.hits);
+    read();
+    let foreseen = world.until_model("m2:1b", |model| {
+        model.forecast.as_ref().is_some_and(|forecast| forecast.evicts == [name("m1:1b")])
+    });
+    foreseen.await;
+    world.done(ActKind::Load, "m2:1b").await;
+    let evicts = world.until_model("m2:1b", |model| model.hits.seen > 0).await;
+    assert_eq!((evicts.hits.right, evicts.hits.seen), (1, 1));
+    // It fits by what was read of the card an hour ago; what was said is wrong then.
+    let empty = Cards::Known(vec![Card { total: Bytes(8 * GIB), free: Bytes(8 * GIB), ..Card::default() }]);
+    publish.send_replace(Some(Reading { value: empty, at: clock() }));
+    world.until_model("m3:1b", |model| model.forecast.as_ref().is_some_and(|f| f.evicts.is_empty())).await;
+    world.done(ActKind::Load, "m3:1b").await;
+    let wrong = world.until_model("m3:1b", |model| model.hits.seen > 0).await;
+    assert_eq!((wrong.hits.right, wrong.hits.seen), (0, 1));
+    // Of another client's load nobody here saw the beginning: who went before may have gone for anything.
+    read();
+    generate(http.clone(), sim.url(), json!({"model": "m1:1b", "stream": false})).await;
+    let unseen = world.until_model("m1:1b", |model| model.loaded.is_some()).await;
+    assert_eq!((unseen.hits.right, unseen.hits.seen), (1, 1));
 }
 
 /// Servers without a card, as they were recorded.
