@@ -13,6 +13,8 @@ mod drop;
 mod due;
 mod facts;
 pub mod flow;
+mod foresee;
+mod foresight;
 mod hold;
 mod homing;
 mod journals;

@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use super::agents::Agents;
 use super::facts::{Installed, Loading, Running, Shown};
+use super::foresee::parts;
+use super::foresight::Foresight;
 use super::hold::Keeping;
 use crate::config::Config;
 use crate::residency::bytes::Bytes;
+use crate::residency::fit::Sizes;
 use crate::residency::history::History;
 use crate::residency::hold::Held;
 use crate::residency::host::{Cards, LoadMode, Ram, Runner};
@@ -69,6 +72,10 @@ pub(crate) struct Known {
     pub files: HashMap<ModelName, Result<Vec<Blob>, String>>,
     /// Loads under way that were seen, and whether they are ours.
     pub loading: HashMap<ModelName, Loading>,
+    /// What the server reported of each model's size, by context.
+    pub sizes: HashMap<ModelName, Sizes>,
+    /// How forecasts turn out.
+    pub foresight: Foresight,
     /// The context each model last ran with here.
     pub last_context: HashMap<ModelName, u64>,
     /// Models that the server lists though their runner is dead: already told.
@@ -133,6 +140,12 @@ impl Known {
     pub fn learn(&mut self) {
         if !Arc::ptr_eq(&self.learned.from, &self.past) {
             self.learned = Lessons { from: Arc::clone(&self.past), learned: Learned::of(&self.past) };
+            for (_, load) in &self.past.forecasts {
+                if let Some(context) = load.num_ctx {
+                    self.sizes.entry(load.model.clone()).or_default().remember(context, load.size);
+                }
+            }
+            self.foresight.count(&self.past);
         }
     }
 
@@ -168,6 +181,8 @@ impl Known {
             files_owner: None,
             files: HashMap::new(),
             loading: HashMap::new(),
+            sizes: HashMap::new(),
+            foresight: Foresight::default(),
             last_context: HashMap::new(),
             ghosts: Vec::new(),
             before_pin: HashMap::new(),
@@ -360,10 +375,6 @@ impl Known {
 
     /// Whether the server's version has a lock-safe `/api/ps` (0.32.4 on), so that it may be asked more often.
     pub fn ps_is_safe(&self) -> bool {
-        let Some(version) = &self.version else { return false };
-        let mut parts =
-            version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
-        let mut next = || parts.next().unwrap_or(0);
-        (next(), next(), next()) >= (0, 32, 4)
+        self.version.as_deref().is_some_and(|version| parts(version) >= [0, 32, 4])
     }
 }

@@ -273,6 +273,7 @@ impl Manager {
     pub(super) fn tell(&mut self, model: Option<ModelName>, what: What) {
         let at = self.now();
         self.chronicle.others.see(model.as_ref(), &what, at);
+        self.look_back(model.as_ref(), &what, at);
         let number = self.due.next_event;
         self.due.next_event += 1;
         if self.events.len() >= RING {

@@ -52,6 +52,7 @@ pub(crate) fn ps(
         }
         if let Some(context) = running.context {
             known.last_context.insert(name.clone(), context);
+            known.sizes.entry(name.clone()).or_default().note(context, running.size);
         }
         match &was {
             Some(was) => pin_change(name, was, running, asked, &mut seen),

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::facts::{Installed, Running};
+use super::foresee::Prospect;
 use super::known::Known;
 use super::warm;
 use crate::residency::act::{Act, ActKind};
 use crate::residency::bytes::Bytes;
 use crate::residency::event::Event;
 use crate::residency::expiry::Expiry;
-use crate::residency::forecast::{Forecast, Resident, Room, Shape, forecast};
 use crate::residency::history::History;
-use crate::residency::host::{Cards, Runner};
+use crate::residency::host::Runner;
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Blob, Host, Loaded, Model, Reach, Server, Snapshot, State};
 use crate::residency::state::{Facts, state, tiers};
@@ -23,11 +23,10 @@ use crate::residency::timing::Moment;
 /// Joins all that is known at `now`.
 pub(crate) fn join(known: &Known, events: &VecDeque<Arc<Event>>, acts: Vec<Act>, now: Moment) -> Snapshot {
     let sharing = sharing(known);
-    let residents = residents(known);
-    let rooms = rooms(known);
+    let prospect = Prospect::of(known, now);
     let mut models: Vec<Model> = names(known)
         .into_iter()
-        .map(|name| model(known, &acts, &name, &sharing, &residents, rooms.as_deref(), now))
+        .map(|name| model(known, &acts, &name, &sharing, prospect.as_ref(), now))
         .collect();
     // Stable: the preload list in its order, then by name. A change of tier never moves a model.
     models.sort_by(|a, b| {
@@ -83,8 +82,7 @@ fn model(
     acts: &[Act],
     name: &ModelName,
     sharing: &BTreeMap<&str, Vec<&ModelName>>,
-    residents: &[Resident],
-    rooms: Option<&[Room]>,
+    prospect: Option<&Prospect>,
     now: Moment,
 ) -> Model {
     let installed = known.installed.get(name);
@@ -133,11 +131,8 @@ fn model(
     } else {
         tiers(weighed, split, &cached, here)
     };
-    let forecast = if running.is_some() || facts.cloud {
-        None
-    } else {
-        rooms.and_then(|rooms| foresee(known, name, residents, rooms))
-    };
+    let prospect = prospect.filter(|_| running.is_none() && !facts.cloud);
+    let (forecast, fit) = prospect.and_then(|prospect| prospect.load(known, name)).unzip();
     let is_away = matches!(state, State::OnDisk | State::InRam { .. } | State::NotLoaded);
     let displaces = forecast.as_ref().is_some_and(|forecast| !forecast.evicts.is_empty());
     Model {
@@ -163,6 +158,8 @@ fn model(
         cached_at,
         shared_with,
         forecast,
+        fit,
+        hits: known.foresight.hits(name),
     }
 }
 
@@ -203,58 +200,6 @@ fn blobs(known: &Known, name: &ModelName) -> Vec<Blob> {
         blob.map = pages.and_then(|pages| pages.map);
     }
     blobs
-}
-
-/// Who is in VRAM, as the victim's choice sees them; each runner once.
-fn residents(known: &Known) -> Vec<Resident> {
-    known
-        .running
-        .iter()
-        .map(|(name, running)| Resident {
-            name: name.clone(),
-            vram: running.size_vram,
-            keep_alive: running.keep_alive,
-            blob: known.weights(name).map_or_else(|| running.digest.clone(), |blob| blob.digest.clone()),
-            busy: running.slides >= 2 || known.runner(name).and_then(|runner| runner.busy) == Some(true),
-        })
-        .collect()
-}
-
-/// The cards as the server counts them: what its own runners do not hold, and what the driver says is free.
-/// `None` where the cards of the server's machine are not known, so that nothing can be foreseen.
-fn rooms(known: &Known) -> Option<Vec<Room>> {
-    if !known.local {
-        return None;
-    }
-    match &known.cards.as_ref()?.value {
-        Cards::Known(cards) => {
-            Some(cards.iter().map(|card| Room { total: card.total, free: card.free }).collect())
-        }
-        Cards::Unread | Cards::Unknown(_) => {
-            // Loaded without any VRAM: the server itself runs on the CPU.
-            let on_cpu =
-                !known.running.is_empty() && known.running.values().all(|r| r.size_vram == Bytes::ZERO);
-            on_cpu.then(Vec::new)
-        }
-    }
-}
-
-fn foresee(known: &Known, name: &ModelName, residents: &[Resident], rooms: &[Room]) -> Option<Forecast> {
-    let shown = known.installed.get(name).and_then(|model| known.shown.get(&model.digest))?;
-    let file =
-        known.weights(name).map(|blob| blob.size).or_else(|| known.installed.get(name).map(|m| m.size))?;
-    let asked = known.context_for(name).unwrap_or_else(|| default_context(rooms));
-    let context = shown.train_context.map_or(asked, |most| asked.min(most));
-    Some(forecast(&Shape { file, context, ..shown.shape }, residents, rooms))
-}
-
-/// The server's default context by the VRAM of all cards (routes.go:2050-2057, since 0.15.5).
-fn default_context(rooms: &[Room]) -> u64 {
-    match rooms.iter().map(|room| room.total).sum::<Bytes>().gib() {
-        gib if gib >= 47.0 => 262_144,
-        gib if gib >= 23.0 => 32_768,
-        _ => 4_096,
-    }
 }
 
 /// Whether anything but reading times differs, as far as a front end would draw it. Called for every snapshot, so it
@@ -309,6 +254,8 @@ fn model_differs(old: &Model, new: &Model) -> bool {
         || old.arriving != new.arriving
         || old.kept != new.kept
         || old.forecast != new.forecast
+        || old.fit != new.fit
+        || old.hits != new.hits
         || old.to_vram != new.to_vram
         || old.details != new.details
         || loaded_differs(old.loaded.as_ref(), new.loaded.as_ref())

@@ -34,7 +34,7 @@ pub(super) struct Recall {
 }
 
 /// The highest numbers that were given: they rise with each row.
-type Mark = (Option<i64>, Option<i64>);
+type Mark = [Option<i64>; 3];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Today {
@@ -70,10 +70,10 @@ impl Recall {
         if same_day && self.version == Some(version) {
             return Ok(None);
         }
-        let highest = "SELECT (SELECT max(id) FROM swap), (SELECT max(id) FROM phase)";
-        let mark = connection
-            .prepare(highest)?
-            .query_row([], |row| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?)))?;
+        let highest = "SELECT (SELECT max(id) FROM swap), (SELECT max(id) FROM phase), \
+             (SELECT max(id) FROM forecast)";
+        let mark: Mark =
+            connection.prepare(highest)?.query_row([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))?;
         let is_known = same_day && self.mark == Some(mark);
         let past = if is_known { None } else { Some(past(connection, &self.server, today, now)?) };
         (self.version, self.mark, self.today) = (Some(version), Some(mark), Some(today));
@@ -106,7 +106,16 @@ fn past(connection: &Connection, server: &str, today: Today, now: Timestamp) -> 
         ))?
         .query_map([server], row::swap)?
         .collect::<rusqlite::Result<_>>()?;
-    Ok(Past { today: day(connection, server, today)?, swaps, runs: runs(connection, server, now)? })
+    let forecasts = connection
+        .prepare(&format!(
+            "SELECT {} FROM forecast WHERE server = ?1 ORDER BY at DESC, id DESC LIMIT {}",
+            row::FORECAST,
+            Past::SWAPS
+        ))?
+        .query_map([server], row::foreseen)?
+        .collect::<rusqlite::Result<_>>()?;
+    let (today, runs) = (day(connection, server, today)?, runs(connection, server, now)?);
+    Ok(Past { today, swaps, runs, forecasts })
 }
 
 /// The sum of the swaps that began within a day.

@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row, named_params, params};
 use crate::residency::bytes::Bytes;
 use crate::residency::host::LoadMode;
 use crate::residency::name::ModelName;
-use crate::residency::record::{Happened, Left, PhaseRecord, SwapRecord};
+use crate::residency::record::{Foreseen, Happened, Left, PhaseRecord, SwapRecord};
 use crate::residency::swap::{Before, Ended, Stage, Stages, Way};
 
 /// The columns of each table that the functions below read, names in clear.
@@ -21,6 +21,8 @@ pub(super) const GONE: &str = "at, (SELECT text FROM name WHERE name.id = gone.m
 pub(super) const USED: &str = "at, (SELECT text FROM name WHERE name.id = used.model) AS model, idle";
 pub(super) const PHASE: &str = "at, run, phase, (SELECT text FROM name WHERE name.id = phase.model) AS model, \
      (SELECT text FROM name WHERE name.id = phase.next) AS next, swap";
+pub(super) const FORECAST: &str = "at, (SELECT text FROM name WHERE name.id = forecast.model) AS model, num_ctx, \
+     right, said, took, size";
 
 /// Of what others wrote in an error or called a run, no more is kept.
 const LONGEST: usize = 400;
@@ -72,6 +74,22 @@ pub(super) fn insert(connection: &Connection, server: i64, at: i64, what: &Happe
                 .execute(params![server, at, run, name, of, next, swap])
                 .map(|_| ())
         }
+        Happened::Foreseen(one) => connection
+            .prepare(
+                "INSERT INTO forecast (server, at, model, num_ctx, right, said, took, size) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?
+            .execute(params![
+                server,
+                at,
+                model(connection, &one.model)?,
+                one.num_ctx.map(|tokens| size(Bytes(tokens))),
+                one.right,
+                one.said.map(size),
+                size(one.took),
+                size(one.size),
+            ])
+            .map(|_| ()),
     }
 }
 
@@ -199,6 +217,19 @@ pub(super) fn phase(row: &Row<'_>) -> rusqlite::Result<(Timestamp, PhaseRecord)>
         swap: time(row, "swap")?.unwrap_or_default(),
     };
     Ok((at(row)?, record))
+}
+
+/// Reads the columns [`FORECAST`].
+pub(super) fn foreseen(row: &Row<'_>) -> rusqlite::Result<(Timestamp, Foreseen)> {
+    let foreseen = Foreseen {
+        model: model_of(row, "model")?.unwrap_or_else(|| ModelName::from_server("?")),
+        num_ctx: bytes(row, "num_ctx")?.map(|tokens| tokens.0),
+        right: row.get("right")?,
+        said: bytes(row, "said")?,
+        took: bytes(row, "took")?.unwrap_or_default(),
+        size: bytes(row, "size")?.unwrap_or_default(),
+    };
+    Ok((at(row)?, foreseen))
 }
 
 fn at(row: &Row<'_>) -> rusqlite::Result<Timestamp> {

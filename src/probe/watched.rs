@@ -49,9 +49,14 @@ impl<T: Send + Sync + 'static> Watched<T> {
         Ok(Watched { readings, wake })
     }
 
+    /// One without a thread: somebody else takes the readings.
+    pub fn told(readings: watch::Receiver<Option<Reading<T>>>) -> Watched<T> {
+        Watched { readings, wake: sync_channel(1).0 }
+    }
+
     /// One that has nothing to say, for want of a thread.
     pub(crate) fn silent() -> Watched<T> {
-        Watched { readings: watch::channel(None).1, wake: sync_channel(1).0 }
+        Watched::told(watch::channel(None).1)
     }
 }
 

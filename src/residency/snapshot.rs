@@ -9,6 +9,7 @@ use super::act::Act;
 use super::bytes::Bytes;
 use super::event::Event;
 use super::expiry::Expiry;
+use super::fit::{Fit, Hits};
 use super::hold::Held;
 use super::host::{Cards, Ram, Runner};
 use super::keep_alive::KeepAlive;
@@ -148,6 +149,10 @@ pub struct Model {
     pub shared_with: Vec<ModelName>,
     /// What loading it would do (a forecast: shown with `~`); `None` where it cannot be told.
     pub forecast: Option<super::forecast::Forecast>,
+    /// What it would come to: its size, and what of it would be on which card; known whenever `forecast` is.
+    pub fit: Option<Fit>,
+    /// How forecasts of its loads turned out.
+    pub hits: Hits,
     /// How long it would take to be in VRAM from where it is now, learned from loads before; `None` where nothing was
     /// learned yet, and for one that is there.
     pub to_vram: Option<Prediction>,
@@ -197,6 +202,8 @@ impl Model {
             blobs: Vec::new(),
             shared_with: Vec::new(),
             forecast: None,
+            fit: None,
+            hits: Hits::default(),
             to_vram: None,
         }
     }

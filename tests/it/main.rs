@@ -24,6 +24,7 @@ mod engine_bench;
 mod engine_swap;
 mod engine_world;
 mod flow;
+mod forecast;
 mod journal;
 mod ollama_client;
 mod ollama_recorded;

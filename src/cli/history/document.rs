@@ -144,6 +144,11 @@ fn entry(record: &Record) -> Map<String, Value> {
             put("next", phase.next.as_ref().map(name).into());
             put("total_seconds", seconds(phase.swap));
         }
+        Happened::Foreseen(foreseen) => {
+            put("kind", "forecast".into());
+            put("model", name(&foreseen.model));
+            put("num_ctx", foreseen.num_ctx.into());
+        }
     }
     map
 }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json as object};
 use super::words::{is_estimate, preloaded, processor, ram_unknown, state_key, vram_model};
 use super::{SCHEMA_VERSION, age, script_name, seconds, thousandths};
 use crate::residency::expiry::Expiry;
+use crate::residency::fit::{Fit, OnCard, Place};
 use crate::residency::forecast::Forecast;
 use crate::residency::hold::How;
 use crate::residency::host::{Card, Cards, LoadMode, Pcie, Ram, Runner};
@@ -165,6 +166,10 @@ fn model(server: &Server, model: &Model, now: Moment) -> Value {
     say("blobs", model.blobs.iter().map(blob).collect());
     say("shared_with", model.shared_with.iter().map(script_name).collect());
     say("forecast", model.forecast.as_ref().map(forecast).into());
+    say("fit", model.fit.as_ref().map(fit).into());
+    say("forecasts_right", model.hits.right.into());
+    say("forecasts_seen", model.hits.seen.into());
+    say("forecast_size_error", model.hits.size_error.map(thousandths).into());
     // An estimate, learned from loads before; the error is a share of what was measured.
     say("to_vram_seconds", model.to_vram.map(|said| seconds(said.took)).into());
     say("to_vram_error", model.to_vram.and_then(|said| said.error).map(thousandths).into());
@@ -228,6 +233,36 @@ fn forecast(forecast: &Forecast) -> Value {
         "estimate": true,
         "evicts": forecast.evicts.iter().map(script_name).collect::<Vec<_>>(),
         "why": forecast.why,
+    })
+}
+
+/// What a load would come to; all of it computed.
+fn fit(fit: &Fit) -> Value {
+    let (place, left) = match fit.place {
+        Place::NoCard => ("no_card", None),
+        Place::Whole { left, .. } => ("whole", Some(left)),
+        Place::Partly { too_big: true, .. } => ("too_big", None),
+        Place::Partly { .. } => ("partly", None),
+    };
+    let (card, all_cards) = match fit.place.card() {
+        Some(OnCard::Only) => (Some(0), false),
+        Some(OnCard::Number(number)) => (Some(number), false),
+        Some(OnCard::All) => (None, true),
+        Some(OnCard::Unknown) | None => (None, false),
+    };
+    object!({
+        "estimate": true,
+        "place": place,
+        "context": fit.context,
+        "bytes": fit.size,
+        "on_card_bytes": fit.place.on_card(fit.size),
+        "left_bytes": left,
+        "kv_cache_bytes": fit.cache,
+        "learned": fit.learned,
+        "card": card,
+        "all_cards": all_cards,
+        "server_expects_bytes": fit.expected,
+        "server_limit_bytes": fit.limit,
     })
 }
 

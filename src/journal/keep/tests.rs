@@ -154,8 +154,11 @@ async fn who_asks_for_the_history_makes_no_file_and_changes_none() {
     // A file of the time before there were records.
     drop(open(&place));
     let raw = place.raw();
-    raw.execute_batch("DROP TABLE swap; DROP TABLE gone; DROP TABLE used; DROP TABLE phase; DROP TABLE name")
-        .unwrap();
+    raw.execute_batch(
+        "DROP TABLE swap; DROP TABLE gone; DROP TABLE used; DROP TABLE phase; DROP TABLE name; \
+         DROP TABLE forecast",
+    )
+    .unwrap();
     raw.pragma_update(None, "user_version", 1).unwrap();
     assert_eq!(asked(&place, all()).await, []);
     raw.pragma_update(None, "user_version", 9).unwrap();

@@ -13,6 +13,7 @@ use crate::residency::text::printable;
 use crate::residency::tier::Cached;
 use crate::residency::timing::Moment;
 use crate::tui::app::{App, Panel};
+use crate::tui::fits;
 use crate::tui::format::{self, Unit};
 use crate::tui::widget::near;
 use crate::tui::widget::page;
@@ -127,19 +128,8 @@ fn lines(model: &Model, app: &App, now: Moment, width: u16) -> Vec<Line> {
     for (word, line) in swaps::lines(model, app, columns) {
         add(word, line, theme.text);
     }
-    if let Some(forecast) = &model.forecast
-        && model.loaded.is_none()
-    {
-        let why = printable(&forecast.why);
-        let evicts: Vec<String> = forecast.evicts.iter().map(ToString::to_string).collect();
-        let text = if evicts.is_empty() {
-            format!("~ {why}")
-        } else {
-            format!("~ evicts {}: {why}", evicts.join(", "))
-        };
-        for (i, text) in format::wrap(&text, width.saturating_sub(WORDS + 2), 3).into_iter().enumerate() {
-            add(if i == 0 { "loading" } else { "" }, text, theme.text);
-        }
+    for (word, text) in fits::details(model, columns) {
+        add(word, text, theme.text);
     }
     let shared: Vec<String> = model.shared_with.iter().map(ToString::to_string).collect();
     add("shares", shared.join(", "), theme.text);

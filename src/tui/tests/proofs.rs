@@ -116,13 +116,13 @@ fn a_bench_fills_its_table_at_80_by_24() {
      VRAM RTX 2070  ██████ qwen 4.4+0.5 ██████▓▓▓█▓▚▚▚                  5.7/8.0 GiB
      RAM            ▓▓▓▓▓▓▓▚▒▒▒▒▒▒ ▒▒▒▒▒ ▒▒▒▒▒▒▒ ▒·cache·             19.2/31.0 GiB
 
-       MODEL               SIZE  █VRAM▒RAM░disk    KEEP-ALIVE  STATE         TO VRAM
-    ▸* openthinker3-7b   4.7 GB  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒                in RAM         ~0.6 s
-     * qwen2.5-coder:7b  4.7 GB  ██████████████  ━━━─   42:10  idle             here
-     * deepseek-r1:14b   9.0 GB  ▒▒▒▒▒▒▒▒▒░░░░░                in RAM 62%     ~2.3 s
-       llama3.1:8b       4.9 GB  ░░░░░░░░░░░░░░                on disk        ~5.4 s
-       mistral:7b        4.1 GB  ??????????????                not loaded          ?
-       nomic-embed-text  274 MB  ██████████████        pinned  idle             here
+       MODEL               SIZE  █VRAM ▒RAM ░    STAYS  STATE       FITS     TO VRAM
+    ▸* openthinker3-7b   4.7 GB  ▒▒▒▒▒▒▒▒▒▒▒▒           in RAM      ~evicts   ~0.6 s
+     * qwen2.5-coder:7b  4.7 GB  ████████████    42:10  idle                    here
+     * deepseek-r1:14b   9.0 GB  ▒▒▒▒▒▒▒░░░░░           in RAM 62%  ~big      ~2.3 s
+       llama3.1:8b       4.9 GB  ░░░░░░░░░░░░           on disk     ~fits     ~5.4 s
+       mistral:7b        4.1 GB  ????????????           not loaded  ?              ?
+       nomic-embed-text  274 MB  ████████████   pinned  idle                    here
 
      bench llama3.1:8b   5 of 6 runs   warm 3: loading
            median     ×      rate  least to most    runs
@@ -146,10 +146,10 @@ fn a_comparison_shows_the_run_under_way_below_its_table() {
      VRAM RTX 2070  ██████ qwen 4.4+0.5 ██████▓▓▓█▓▚▚▚                  5.7/8.0 GiB
      RAM            ▓▓▓▓▓▓▓▚▒▒▒▒▒▒ ▒▒▒▒▒ ▒▒▒▒▒▒▒ ▒·cache·             19.2/31.0 GiB
 
-    ▸* openthinker3-7b   4.7 GB  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒                in RAM         ~0.6 s
-     * qwen2.5-coder:7b  4.7 GB  ██████████████  ━━━─   42:10  idle             here
-     * deepseek-r1:14b   9.0 GB  ▒▒▒▒▒▒▒▒▒░░░░░                in RAM 62%     ~2.3 s
-       llama3.1:8b       4.9 GB  ░░░░░░░░░░░░░░                on disk        ~5.4 s
+    ▸* openthinker3-7b   4.7 GB  ▒▒▒▒▒▒▒▒▒▒▒▒           in RAM      ~evicts   ~0.6 s
+     * qwen2.5-coder:7b  4.7 GB  ████████████    42:10  idle                    here
+     * deepseek-r1:14b   9.0 GB  ▒▒▒▒▒▒▒░░░░░           in RAM 62%  ~big      ~2.3 s
+       llama3.1:8b       4.9 GB  ░░░░░░░░░░░░           on disk     ~fits     ~5.4 s
        … 2 below
 
      compare react-dashboard   4 of 12 runs   lookahead 2: verification works
