@@ -176,7 +176,7 @@ async fn a_file_from_before_waiting_was_told_apart_is_read_as_it_is_and_brought_
     let place = Place::new();
     drop(open(&place));
     let raw = place.raw();
-    raw.execute_batch("ALTER TABLE swap DROP COLUMN waited").unwrap();
+    raw.execute_batch("ALTER TABLE swap DROP COLUMN waited; DROP TABLE forecast").unwrap();
     raw.pragma_update(None, "user_version", 2).unwrap();
     raw.execute_batch(&format!(
         "INSERT INTO name (id, text) VALUES (1, '{SERVER}'), (2, 'a');
