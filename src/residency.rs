@@ -19,6 +19,7 @@ pub mod lookahead;
 pub mod map;
 pub mod name;
 pub mod predict;
+pub mod progress;
 pub mod record;
 pub mod snapshot;
 pub mod state;

@@ -29,8 +29,8 @@ use crate::residency::host::{Cards, Ram};
 use crate::residency::timing::{Clock, Reading};
 use crate::sim::{CardReader, Sim};
 
-/// Between two readings of the runner processes, where a load of another client shows first. Listing `/proc` is a fifth
-/// of what an idle screen costs, so it is not done at every poll.
+/// Between two readings of the runner processes, where a load of another client shows first; while one loads the engine
+/// asks for more.
 const RUNNER_PERIOD: Duration = Duration::from_secs(2);
 /// Reading files into RAM with pauses shorter than this is one spell.
 const SPELL: Duration = Duration::from_secs(5);
@@ -131,7 +131,8 @@ impl Engine {
         let Engine { config, client, clock, local, card, demo_scale, journal, stop } = self;
         // A thread that cannot be had leaves the runners unseen, which the details say.
         let proc = Path::new("/proc");
-        let runners = local.then(|| runner::spawn(proc, Arc::clone(&clock), RUNNER_PERIOD).ok()).flatten();
+        let runners = || runner::spawn(proc, client.port(), Arc::clone(&clock), RUNNER_PERIOD).ok();
+        let runners = local.then(runners).flatten();
         let source: Box<dyn CardSource> = match card.clone() {
             Some(card) => Box::new(Played(card)),
             // The driver of this machine says nothing of another machine's card.

@@ -16,6 +16,7 @@ use crate::residency::keep_alive::KeepAlive;
 use crate::residency::map::Pages;
 use crate::residency::name::ModelName;
 use crate::residency::predict::{Learned, Prediction, Where};
+use crate::residency::progress::LoadProgress;
 use crate::residency::record::Past;
 use crate::residency::snapshot::{Blob, Details, Reach};
 use crate::residency::swap::Before;
@@ -69,6 +70,8 @@ pub(crate) struct Known {
     pub files: HashMap<ModelName, Result<Vec<Blob>, String>>,
     /// Loads under way that were seen, and whether they are ours.
     pub loading: HashMap<ModelName, Loading>,
+    /// How far each of them is.
+    pub progress: HashMap<ModelName, LoadProgress>,
     /// The context each model last ran with here.
     pub last_context: HashMap<ModelName, u64>,
     /// Models that the server lists though their runner is dead: already told.
@@ -164,6 +167,7 @@ impl Known {
             files_owner: None,
             files: HashMap::new(),
             loading: HashMap::new(),
+            progress: HashMap::new(),
             last_context: HashMap::new(),
             ghosts: Vec::new(),
             before_pin: HashMap::new(),
@@ -298,6 +302,26 @@ impl Known {
     pub fn runner(&self, name: &ModelName) -> Option<&Runner> {
         let mut runners = self.runners_of(name);
         runners.next().filter(|_| runners.next().is_none())
+    }
+
+    /// What a model's runner has on all cards.
+    pub fn on_cards(&self, name: &ModelName) -> Bytes {
+        let cards = self.cards.as_ref().map_or(&[][..], |reading| reading.value.list());
+        let Some(runner) = self.runner(name) else { return Bytes::ZERO };
+        cards.iter().map(|card| card.used_by(runner.pid)).sum()
+    }
+
+    /// Takes down how far the loads under way are by now.
+    pub fn follow_loads(&mut self) {
+        let mut before = std::mem::take(&mut self.progress);
+        for name in self.loading.keys() {
+            let weights = self.weights(name).map_or(Bytes::ZERO, |blob| blob.size);
+            let now =
+                self.runner(name).and_then(|runner| LoadProgress::of(runner, self.on_cards(name), weights));
+            if let Some(now) = now {
+                self.progress.insert(name.clone(), now.furthest(before.remove(name)));
+            }
+        }
     }
 
     /// All runners that hold the file which this server names as the model's weights. The same digest in another

@@ -205,7 +205,6 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::residency::bytes::Bytes;
-    use crate::residency::host::LoadMode;
     use crate::residency::snapshot::{Blob, Details};
     use crate::residency::tier::Cached;
 
@@ -253,18 +252,7 @@ mod tests {
     }
 
     fn runner(directory: &str, text: &str) -> Runner {
-        Runner {
-            pid: 7,
-            blob: format!("{directory}/sha256-{text}"),
-            port: None,
-            load_mode: LoadMode::Unknown,
-            context: None,
-            anonymous: Bytes::ZERO,
-            file_backed: Bytes::ZERO,
-            contained: false,
-            ready: Some(true),
-            busy: None,
-        }
+        Runner { pid: 7, blob: format!("{directory}/sha256-{text}"), ready: Some(true), ..Runner::default() }
     }
 
     fn look(known: &mut Known, alive: &[&str]) -> Vec<Seen> {

@@ -150,7 +150,8 @@ fn model(
         listed: known.config.preload.models.iter().position(|listed| listed == name),
         pinned: running.is_some_and(|running| running.expiry == Expiry::Never),
         loaded: running.map(|running| loaded(running, known.runner(name))),
-        arriving: if running.is_none() { on_cards(known, name) } else { Bytes::ZERO },
+        arriving: if running.is_none() { known.on_cards(name) } else { Bytes::ZERO },
+        progress: known.progress.get(name).copied().filter(|_| matches!(state, State::Loading { .. })),
         kept: known.kept(name),
         ram_history: known.histories.get(name).map(History::line).unwrap_or_default(),
         blobs: blobs(known, name),
@@ -184,13 +185,6 @@ fn loaded(running: &Running, runner: Option<&Runner>) -> Loaded {
         keep_alive: running.keep_alive,
         runner: runner.cloned(),
     }
-}
-
-/// What the model's runner has on all cards.
-fn on_cards(known: &Known, name: &ModelName) -> Bytes {
-    let cards = known.cards.as_ref().map_or(&[][..], |reading| reading.value.list());
-    let Some(runner) = known.runner(name) else { return Bytes::ZERO };
-    cards.iter().map(|card| card.used_by(runner.pid)).sum()
 }
 
 /// Its files with what is known of each in the page cache.
@@ -306,6 +300,8 @@ fn model_differs(old: &Model, new: &Model) -> bool {
         || old.blobs != new.blobs
         || old.shared_with != new.shared_with
         || old.arriving != new.arriving
+        || old.progress.map(|at| (at.percent(), at.source))
+            != new.progress.map(|at| (at.percent(), at.source))
         || old.kept != new.kept
         || old.forecast != new.forecast
         || old.to_vram != new.to_vram

@@ -7,7 +7,6 @@ use ratatui::style::Style;
 use super::table;
 use crate::residency::expiry::Expiry;
 use crate::residency::hold::How;
-use crate::residency::host::LoadMode;
 use crate::residency::snapshot::{Model, State};
 use crate::residency::text::printable;
 use crate::residency::tier::Cached;
@@ -18,6 +17,7 @@ use crate::tui::widget::near;
 use crate::tui::widget::page;
 use crate::tui::widget::strip::{Strip, row};
 
+mod process;
 mod swaps;
 
 /// One line: a word at the left, then text in one style or several.
@@ -92,6 +92,9 @@ fn lines(model: &Model, app: &App, now: Moment, width: u16) -> Vec<Line> {
     add("state", words, style);
     if let Some(why) = state_in_words(model.state) {
         add("", why.to_owned(), theme.faint);
+    }
+    for (word, text, style) in process::loading(model, theme) {
+        add(word, text, style);
     }
     loaded(model, app, &mut add);
     match &model.cached {
@@ -217,20 +220,9 @@ fn loaded(model: &Model, app: &App, add: &mut impl FnMut(&'static str, String, S
         add("runner", "not visible from here".to_owned(), theme.faint);
         return;
     };
-    let port = runner.port.map_or_else(String::new, |port| format!("   port {port}"));
-    add(
-        "runner",
-        format!("pid {}{port}   own memory {}", runner.pid, format::memory(runner.anonymous)),
-        theme.text,
-    );
-    let mode = match runner.load_mode {
-        LoadMode::Mmap => "mmap: mapped; what is in RAM loads fast",
-        LoadMode::Buffered => "buffered reads; what is in RAM loads fast",
-        LoadMode::Direct => "direct I/O: RAM makes no difference to its load",
-        LoadMode::InTree => "in-tree engine: parallel reads; what is in RAM loads fast",
-        LoadMode::Unknown => "unknown",
-    };
-    add("load mode", mode.to_owned(), theme.text);
+    for (word, text, style) in process::lines(runner, app) {
+        add(word, text, style);
+    }
 }
 
 fn blobs(model: &Model, app: &App, add: &mut impl FnMut(&'static str, String, Style)) {

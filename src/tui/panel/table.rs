@@ -259,6 +259,12 @@ fn stays_in_ram(strip: &mut Strip, columns: &Columns, model: &Model, app: &App, 
     const WORD: u16 = 4;
     let theme = &app.settings.theme;
     let meter = if columns.meter > 0 { columns.meter + 1 } else { 0 };
+    if let Some(progress) = model.progress {
+        let lit = share_out(&[progress.done.0], progress.of.0, columns.meter)[0];
+        strip.fill("━", lit, theme.work).fill("─", columns.meter - lit, theme.faint);
+        strip.skip(meter - columns.meter + columns.time);
+        return;
+    }
     let Some(kept) = &model.kept else {
         strip.skip(meter + columns.time);
         return;
@@ -284,7 +290,7 @@ fn stays_in_ram(strip: &mut Strip, columns: &Columns, model: &Model, app: &App, 
 pub(crate) fn state(model: &Model, app: &App, now: Moment) -> (String, Style) {
     let theme = &app.settings.theme;
     if let Some(act) = app.live_act(&model.name) {
-        return (doing(act, now), theme.work);
+        return (doing(act, model, now), theme.work);
     }
     let since = |moment: Moment| format::age(now.since(moment.mono));
     match model.state {
@@ -294,7 +300,10 @@ pub(crate) fn state(model: &Model, app: &App, now: Moment) -> (String, Style) {
             (format!("in RAM {}{percent}%", if estimate { "~" } else { "" }), theme.ram)
         }
         State::NotLoaded => ("not loaded".into(), theme.faint),
-        State::Loading { since: at, .. } => (format!("loading {}", since(at)), theme.work),
+        State::Loading { since: at, .. } => {
+            let far = model.progress.map_or_else(|| since(at), |progress| progress.words());
+            (format!("loading {far}"), theme.work)
+        }
         State::Idle if app.stale(now).is_some() => ("idle?".into(), theme.faint),
         State::Idle => ("idle".into(), theme.good),
         State::Busy => ("busy".into(), theme.work),
@@ -322,8 +331,8 @@ fn shorter(state: State) -> Option<&'static str> {
     })
 }
 
-/// An act as it runs, with its time: `load 2.3 s`, `queued 4 s`.
-fn doing(act: &Act, now: Moment) -> String {
+/// An act as it runs, with how far it is or its time: `load 43%`, `unload 2.3 s`, `queued 4 s`.
+fn doing(act: &Act, model: &Model, now: Moment) -> String {
     let verb = match act.kind {
         ActKind::KeepAlive(_) => "change",
         kind => kind.verb(),
@@ -331,6 +340,9 @@ fn doing(act: &Act, now: Moment) -> String {
     if let Some(progress) = act.progress.filter(|_| act.is_running()) {
         let pause = if progress.paused { " paused" } else { "" };
         return format!("{verb} {}%{pause}", progress.percent());
+    }
+    if let (Some(progress), State::Loading { .. }, true) = (model.progress, model.state, act.is_running()) {
+        return format!("load {}", progress.words());
     }
     if let Some((stage, clock)) = stages::now(act, now) {
         return format!("{} {}", stages::short(stage), format::running(clock));
