@@ -45,7 +45,8 @@ impl Manager {
         let fresh = self.cards.as_mut().and_then(fresh);
         let value = |reading: &Option<Reading<Cards>>| reading.as_ref().map(|reading| reading.value.clone());
         let news = value(&fresh) != value(&self.known.cards);
-        if self.known.cards.as_ref().is_some_and(|old| has_newcomer(&fresh, &old.value)) {
+        let both = fresh.as_ref().zip(self.known.cards.as_ref());
+        if both.is_some_and(|(fresh, old)| has_newcomer(&fresh.value, &old.value)) {
             // Whoever just came to a card may be a runner: until that is seen its memory is a stranger's.
             self.runners.as_ref().inspect(|runners| runners.wake());
         }
@@ -99,11 +100,11 @@ impl Manager {
 }
 
 /// Whether a process is on a card that was on none before.
-fn has_newcomer(fresh: &Option<Reading<Cards>>, old: &Cards) -> bool {
+fn has_newcomer(fresh: &Cards, old: &Cards) -> bool {
     fn pids(cards: &Cards) -> impl Iterator<Item = u32> {
         cards.list().iter().flat_map(|card| &card.processes).map(|process| process.pid)
     }
-    fresh.as_ref().is_some_and(|fresh| pids(&fresh.value).any(|pid| !pids(old).any(|other| other == pid)))
+    pids(fresh).any(|pid| !pids(old).any(|other| other == pid))
 }
 
 /// The same for one that is part of something; when its thread has ended nothing comes any more.

@@ -246,6 +246,8 @@ impl Manager {
         let runners = self.runners.as_ref()?;
         if now.mono >= self.due.runners.mono {
             runners.wake();
+            // What a load has on the card grows as well.
+            self.cards.as_ref().filter(|_| loads().is_some()).inspect(|cards| cards.wake());
             self.due.runners = Moment { mono: now.mono + period, ..now };
         }
         Some(self.due.runners.mono)

@@ -132,6 +132,7 @@ fn lines(model: &Model, app: &App, now: Moment, width: u16) -> Vec<Line> {
     }
     if let Some(forecast) = &model.forecast
         && model.loaded.is_none()
+        && model.progress.is_none()
     {
         let why = printable(&forecast.why);
         let evicts: Vec<String> = forecast.evicts.iter().map(ToString::to_string).collect();

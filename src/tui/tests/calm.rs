@@ -187,7 +187,7 @@ fn a_load_shows_how_far_it_is_whoever_asked_for_it_and_what_says_so() {
     let row = shown.lines().find(|line| line.contains("openthinker3-7b")).unwrap();
     assert!(row.contains("  ━━──   ") && row.contains("loading 43%"), "{row}");
     let wide = picture(&app(snapshot.clone()), 160, 50);
-    assert!(wide.contains("loading    ━━━━━─────── 43 %"), "{wide}");
+    assert!(wide.contains("progress   ━━━━━─────── 43 %"), "{wide}");
     assert!(wide.contains("2.0 GB of 4.7 GB read by its runner") && wide.contains("pid 4800"), "{wide}");
     let model = &mut snapshot.servers[0].models[0];
     model.progress = model.progress.map(|at| LoadProgress { source: Source::Mapped, ..at });

@@ -25,7 +25,7 @@ pub(super) fn loading(model: &Model, theme: &Theme) -> Vec<Line> {
     let far = format!("{bar} {about}{} %", progress.percent());
     let what = format!("{} of {} {}", progress.done, progress.of, progress.source.words());
     vec![
-        ("loading", far, theme.work),
+        ("progress", far, theme.work),
         ("", what, theme.text),
         ("", format!("pid {}", progress.pid), theme.faint),
     ]
