@@ -12,6 +12,7 @@ pub mod compare;
 mod drop;
 mod due;
 mod facts;
+mod findings;
 pub mod flow;
 mod hold;
 mod homing;

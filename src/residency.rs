@@ -8,6 +8,7 @@ pub mod compare;
 pub mod day;
 pub mod event;
 pub mod expiry;
+pub mod finding;
 pub mod flow;
 pub mod fold;
 pub mod forecast;

@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::act::Request;
 use super::out::Out;
-use super::{Cli, Exit, Sub, act, bench, demo, flow, history, hold, phase, screen, state, status, swap};
+use super::{
+    Cli, Exit, Sub, act, bench, demo, doctor, flow, history, hold, phase, screen, state, status, swap,
+};
 use crate::config::{Config, Memory, Strategy};
 use crate::engine::{self, Command, Handle, Journals, Parts, RamTier, clock};
 use crate::journal;
@@ -287,10 +289,12 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
     }
     let handle = world.engine()?.start();
     Ok(match &cli.command {
+        Some(Sub::Doctor) => {
+            let request = doctor::Request { json: cli.flags.json, recalls: recalls(world, &handle) };
+            doctor::run(handle, request, &world.clock, interrupt, &mut out).await
+        }
         Some(Sub::Status { watch }) => {
-            // Who only looks makes no journal. A full queue leaves predictions unknown, as without one.
-            let recalls = state::journal_path(world.sim.is_some()).is_some_and(|path| path.exists())
-                && handle.send(Command::Recall).is_ok();
+            let recalls = recalls(world, &handle);
             let request = status::Request {
                 json: cli.flags.json,
                 watch: *watch,
@@ -348,6 +352,13 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
         },
         None => Exit::Usage,
     })
+}
+
+/// Asks for the past where there is one: who only looks makes no journal. A full queue leaves what is told from it
+/// unknown, as without one.
+fn recalls(world: &World, handle: &Handle) -> bool {
+    state::journal_path(world.sim.is_some()).is_some_and(|path| path.exists())
+        && handle.send(Command::Recall).is_ok()
 }
 
 /// How wide the terminal on stdout is; a pipe has no width.

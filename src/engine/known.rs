@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::agents::Agents;
 use super::facts::{Installed, Loading, Running, Shown};
+use super::findings::Suspects;
 use super::hold::Keeping;
 use crate::config::Config;
 use crate::residency::bytes::Bytes;
@@ -72,6 +73,8 @@ pub(crate) struct Known {
     pub loading: HashMap<ModelName, Loading>,
     /// How far each of them is.
     pub progress: HashMap<ModelName, LoadProgress>,
+    /// What may turn out to be wrong.
+    pub suspects: Suspects,
     /// The context each model last ran with here.
     pub last_context: HashMap<ModelName, u64>,
     /// Models that the server lists though their runner is dead: already told.
@@ -168,6 +171,7 @@ impl Known {
             files: HashMap::new(),
             loading: HashMap::new(),
             progress: HashMap::new(),
+            suspects: Suspects::default(),
             last_context: HashMap::new(),
             ghosts: Vec::new(),
             before_pin: HashMap::new(),
@@ -325,7 +329,7 @@ impl Known {
     }
 
     /// All runners that hold the file which this server names as the model's weights. The same digest in another
-    /// directory is another server's.
+    /// directory is another server's; one that was left behind is nobody's.
     pub fn runners_of(&self, name: &ModelName) -> impl Iterator<Item = &Runner> {
         let runners = self.runners.as_ref().map_or(&[][..], |reading| &reading.value);
         // A server in a container names a path of its own; its runner's command line has that one too.
@@ -336,7 +340,8 @@ impl Known {
             let here = self.weights(name).and_then(|blob| blob.path.as_deref()).and_then(Path::to_str);
             (here, shown.and_then(|shown| shown.weights.as_deref()))
         };
-        runners.iter().filter(move |runner| [here, named].contains(&Some(runner.blob.as_str())))
+        let has_it = move |runner: &&Runner| [here, named].contains(&Some(runner.blob.as_str()));
+        runners.iter().filter(|runner| !runner.left_behind).filter(has_it)
     }
 
     /// Whether a load is known to be pending for anybody: then nothing but a load may be sent (#17408).

@@ -51,7 +51,14 @@ pub(crate) fn ps(
             known.last_context.insert(name.clone(), context);
         }
         match &was {
-            Some(was) => pin_change(name, was, running, asked, &mut seen),
+            Some(was) => {
+                // With another context it has another runner: it was loaded anew between two looks.
+                if was.context.zip(running.context).is_some_and(|(was, is)| was != is) {
+                    let load = known.loading.remove(name);
+                    seen.push((Some(name.clone()), loaded(load, asked.loads.contains(name), now)));
+                }
+                pin_change(name, was, running, asked, &mut seen);
+            }
             None if first => {}
             None => {
                 let load = known.loading.remove(name);
@@ -72,6 +79,8 @@ pub(crate) fn ps(
     known.ghosts.retain(|ghost| fresh.contains_key(ghost));
     known.running = fresh;
     known.ps_at = Some(now);
+    known.suspects.answers = known.suspects.answers.saturating_add(1);
+    known.suspect(now);
     seen
 }
 

@@ -34,6 +34,7 @@ pub(crate) fn join(known: &Known, events: &VecDeque<Arc<Event>>, acts: Vec<Act>,
         let place = |model: &Model| model.listed.unwrap_or(usize::MAX);
         place(a).cmp(&place(b)).then_with(|| a.name.cmp(&b.name))
     });
+    let findings = known.findings(&models, now).map(Arc::from);
     Snapshot {
         at: now,
         host: Host {
@@ -52,6 +53,7 @@ pub(crate) fn join(known: &Known, events: &VecDeque<Arc<Event>>, acts: Vec<Act>,
             models_dir_unknown: known.models_dir_unknown.clone(),
             files_owner: known.files_owner.clone(),
             models,
+            findings,
             ps_at: known.ps_at,
             tags_at: known.tags_at,
         }],
@@ -286,6 +288,7 @@ fn server_differs(old: &Server, new: &Server) -> bool {
         || old.version != new.version
         || old.models_dir != new.models_dir
         || old.models_dir_unknown != new.models_dir_unknown
+        || old.findings != new.findings
         || old.models.len() != new.models.len()
         || old.models.iter().zip(&new.models).any(|(old, new)| model_differs(old, new))
 }

@@ -52,6 +52,7 @@ impl Manager {
         }
         self.known.cards = fresh;
         self.known.follow_loads();
+        self.known.suspect((self.clock)());
         self.look_at_swaps() || news
     }
 
@@ -87,6 +88,7 @@ impl Manager {
             self.tell(model, what);
         }
         self.known.follow_loads();
+        self.known.suspect((self.clock)());
         self.known.learn_mode();
         self.look_at_swaps() || news
     }

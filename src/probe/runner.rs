@@ -50,6 +50,8 @@ pub fn look(proc: &Path, clock: Clock) -> Vec<Runner> {
 pub struct Scanner {
     root: PathBuf,
     server: Option<Server>,
+    /// The round of the last look at everybody.
+    walked: u64,
     seen: HashMap<u32, Seen>,
     round: u64,
 }
@@ -59,6 +61,10 @@ struct Seen {
     round: u64,
     what: What,
 }
+
+/// While the server's children are known, everybody is looked at once in so many scans: a server that ended may have
+/// left runners behind.
+const WALK: u64 = 15;
 
 #[derive(Debug)]
 enum What {
@@ -72,22 +78,41 @@ enum What {
     Runner(Vec<u8>, Box<Runner>),
 }
 
+impl What {
+    fn is_left_behind(&self) -> bool {
+        matches!(self, What::Runner(_, runner) if runner.left_behind)
+    }
+}
+
 impl Scanner {
     /// `root` is `/proc`, or a test's own tree.
     pub fn new(root: &Path) -> Scanner {
-        Scanner { root: root.to_owned(), server: None, seen: HashMap::new(), round: 0 }
+        Scanner { root: root.to_owned(), server: None, walked: 0, seen: HashMap::new(), round: 0 }
     }
 
     /// All runners, by pid. Where there is no `/proc` there are none to be seen.
     pub fn scan(&mut self) -> Vec<Runner> {
         self.round += 1;
         let children = self.server.as_mut().and_then(|server| server.children(&self.root));
-        let is_walk = children.is_none();
-        for pid in children.unwrap_or_else(|| everybody(&self.root)) {
-            self.look(pid);
+        let is_due = self.round >= self.walked + WALK;
+        let (round, is_walk) = (self.round, children.is_none() || is_due);
+        if is_walk {
+            self.walked = round;
+            for pid in everybody(&self.root) {
+                self.look(pid);
+            }
+            self.seen.retain(|_, seen| seen.round == round);
+        } else {
+            let left = self.seen.iter().filter(|(_, seen)| seen.what.is_left_behind());
+            let left: Vec<u32> = left.map(|(pid, _)| *pid).collect();
+            for pid in children.iter().flatten().copied().chain(left) {
+                // What nobody looked at lately may be another process by now.
+                if self.seen.get(&pid).is_some_and(|seen| seen.round + 1 < round) {
+                    self.seen.remove(&pid);
+                }
+                self.look(pid);
+            }
         }
-        let round = self.round;
-        self.seen.retain(|_, seen| seen.round == round);
         if let Some(server) = self.server.as_mut().filter(|_| is_walk) {
             // The embedded server is this process itself.
             let of_seen = self.seen.iter().filter_map(|(pid, seen)| match &seen.what {
@@ -97,13 +122,18 @@ impl Scanner {
             });
             server.look_for(&self.root, of_seen.chain([std::process::id()]).collect());
         }
+        let is_ours = |runner: &Runner| {
+            runner.left_behind || children.as_ref().is_none_or(|children| children.contains(&runner.pid))
+        };
         let mut runners: Vec<Runner> = self
             .seen
             .values()
+            .filter(|seen| seen.round == round)
             .filter_map(|seen| match &seen.what {
                 What::Runner(_, runner) => Some(runner.as_ref().clone()),
                 What::Stranger | What::Settled | What::Server => None,
             })
+            .filter(is_ours)
             .collect();
         runners.sort_by_key(|runner| runner.pid);
         runners
@@ -124,14 +154,15 @@ impl Scanner {
                 seen.round = round;
                 return;
             }
-            Some(Seen { what: What::Stranger, .. }) => known(pid, &process(), What::Settled),
+            Some(Seen { what: What::Stranger, .. }) => known(pid, &self.root, What::Settled),
             Some(Seen { what: What::Runner(argv, runner), .. })
                 if *argv == process::command_line(&process()) =>
             {
                 (runner.anonymous, runner.file_backed) = process::resident_memory(&process());
+                (runner.parent, runner.left_behind) = process::parent(&self.root, pid);
                 What::Runner(std::mem::take(argv), runner.clone())
             }
-            Some(_) | None => known(pid, &process(), What::Stranger),
+            Some(_) | None => known(pid, &self.root, What::Stranger),
         };
         self.seen.insert(pid, Seen { round, what });
     }
@@ -144,7 +175,8 @@ fn everybody(proc: &Path) -> Vec<u32> {
 }
 
 /// A runner or a server, or else `otherwise`.
-fn known(pid: u32, process: &Path, otherwise: What) -> What {
+fn known(pid: u32, proc: &Path, otherwise: What) -> What {
+    let process = &proc.join(pid.to_string());
     let line = process::command_line(process);
     match argv::parse(pid, &line) {
         // A runner to be has the server's command line between fork and exec.
@@ -153,10 +185,16 @@ fn known(pid: u32, process: &Path, otherwise: What) -> What {
         Some(mut runner) => {
             (runner.anonymous, runner.file_backed) = process::resident_memory(process);
             runner.contained = process::is_contained(process);
-            runner.parent = process::parent(process);
+            (runner.parent, runner.left_behind) = process::parent(proc, pid);
             What::Runner(line, Box::new(runner))
         }
     }
+}
+
+/// What a process is called; `None` where that is not told. Untrusted text.
+pub fn called(proc: &Path, pid: u32) -> Option<String> {
+    let name = fs::read_to_string(proc.join(pid.to_string()).join("comm")).ok()?;
+    Some(name.trim_end().to_owned())
 }
 
 /// How long a process runs already; `None` where that is not told.
@@ -279,6 +317,36 @@ mod tests {
         // The server ends: whoever is there is looked at again.
         root.end(7);
         assert_eq!(found(&mut scanner), both);
+    }
+
+    #[test]
+    fn a_runner_whose_server_ended_is_found_beside_the_children_of_the_new_one() {
+        let root = Proc::new();
+        fs::write(root.0.path().join("1/comm"), "systemd\n").unwrap();
+        root.process(7, &["/usr/bin/ollama", "serve"], "");
+        let of = |pid: u32, file: &str| root.0.path().join(pid.to_string()).join(file);
+        fs::write(of(7, "stat"), "7 (ollama) S 1 7 7 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 4 99 1\n").unwrap();
+        fs::create_dir_all(of(7, "fd")).unwrap();
+        std::os::unix::fs::symlink("socket:[99]", of(7, "fd/3")).unwrap();
+        fs::create_dir_all(of(7, "task/8")).unwrap();
+        fs::write(of(7, "task/8/children"), "").unwrap();
+        fs::create_dir(root.0.path().join("net")).unwrap();
+        let socket = "0: 0100007F:2CAA 00000000:0000 0A 0:0 0:0 0 0 0 99 1 0 100 0\n";
+        fs::write(root.0.path().join("net/tcp"), socket).unwrap();
+        let mut scanner = Scanner { server: Some(Server::new(0x2CAA)), ..root.scanner() };
+        for _ in 0..3 {
+            assert_eq!(scanner.scan(), []);
+        }
+        root.runner(30, "/blobs/b", 1);
+        fs::write(of(30, "stat"), "30 (llama-server) S 1 7 7 0\n").unwrap();
+        assert_eq!(scanner.scan(), [], "it is no child of the server");
+        let found: Vec<Vec<Runner>> = (0..=WALK).map(|_| scanner.scan()).collect();
+        let is_left =
+            |runners: &Vec<Runner>| runners.iter().any(|runner| runner.pid == 30 && runner.left_behind);
+        assert!(found.iter().skip_while(|runners| !is_left(runners)).all(is_left));
+        assert!(found.last().is_some_and(is_left));
+        root.end(30);
+        assert_eq!(scanner.scan(), []);
     }
 
     #[test]

@@ -127,6 +127,8 @@ pub struct Runner {
     pub anonymous: Bytes,
     /// File-backed memory of the process (`RssFile`).
     pub file_backed: Bytes,
+    /// The server that started it has ended.
+    pub left_behind: bool,
     /// It runs in a container, whose server counts page cache as used memory (discover/cpu_linux.go:64-74).
     pub contained: bool,
     /// Its `/health`: ready or still loading; `None` where it was not asked.

@@ -9,6 +9,7 @@ use super::act::Act;
 use super::bytes::Bytes;
 use super::event::Event;
 use super::expiry::Expiry;
+use super::finding::Finding;
 use super::hold::Held;
 use super::host::{Card, Cards, Ram, Runner};
 use super::keep_alive::KeepAlive;
@@ -80,6 +81,8 @@ pub struct Server {
     pub files_owner: Option<String>,
     /// All models: the preload list in its order, then by name.
     pub models: Vec<Model>,
+    /// What is wrong with it or with how it is used, the worst first; `None` before enough was seen to judge.
+    pub findings: Option<Arc<[Finding]>>,
     /// When `/api/ps` last answered; `None` before the first.
     pub ps_at: Option<Moment>,
     /// When `/api/tags` last answered.

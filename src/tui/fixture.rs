@@ -142,6 +142,7 @@ pub(crate) fn server(models: Vec<Model>) -> Server {
         models_dir: Some("/models".into()),
         models_dir_unknown: None,
         files_owner: None,
+        findings: None,
         models,
         ps_at: Some(now()),
         tags_at: Some(now()),

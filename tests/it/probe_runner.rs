@@ -17,8 +17,9 @@ use resident::residency::host::{BytesRead, LoadMode, Runner};
 use resident::residency::progress::{LoadProgress, Source};
 use resident::residency::snapshot::State;
 use resident::residency::timing::{Clock, Moment};
-use resident::sim::{self, files};
+use resident::sim::{self, Sim, files};
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine_world::{World, name};
@@ -94,6 +95,50 @@ async fn how_far_a_load_is_is_read_from_whatever_its_process_shows() {
     assert_eq!(runner.read, Some(BytesRead { called: Bytes(430_000), disk: Bytes(200_000) }));
 }
 
+/// The embedded server with real children, and an engine that looks at them.
+pub struct OnChildren {
+    pub world: World,
+    pub server: Sim,
+    pub dir: PathBuf,
+    _home: TempDir,
+}
+
+impl OnChildren {
+    pub async fn new() -> OnChildren {
+        let home = tempfile::tempdir_in(concat!(env!("CARGO_MANIFEST_DIR"), "/target")).unwrap();
+        let dir = home.path().join("models");
+        let prepared = files::prepare(&dir, 256, |_, _| {}).unwrap();
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_resident"));
+        let server = sim::start(sim::Options::demo(prepared, program, clock())).await.unwrap();
+        let stop = CancellationToken::new();
+        let client = Client::new(&server.url(), Options::default()).unwrap();
+        let period = Duration::from_millis(20);
+        let runners = runner::spawn(Path::new("/proc"), client.port(), clock(), period).unwrap();
+        let handle = engine::start(Parts {
+            client,
+            config: Arc::new(Config {
+                url: server.url(),
+                models_dir: Some(dir.clone()),
+                ..Config::default()
+            }),
+            clock: clock(),
+            host_name: "test".to_owned(),
+            home: None,
+            local: true,
+            demo_scale: Some(256),
+            ram: Box::new(|| None),
+            cards: None,
+            pages: None,
+            runners: Some(runners),
+            tier: None,
+            journal: Journals::none(),
+            stop: stop.clone(),
+        });
+        let world = World::of(handle, server.url(), stop);
+        OnChildren { world, server, dir, _home: home }
+    }
+}
+
 /// Stops the runner of ours with a file below `dir` in the middle of its reading; says how much it has read by then.
 fn stop_runner(dir: &Path) -> (Pid, u64) {
     let of = |pid: u32, file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
@@ -126,32 +171,7 @@ fn stop_runner(dir: &Path) -> (Pid, u64) {
 #[tokio::test]
 async fn how_far_a_real_runner_is_is_shown_while_it_loads() {
     const QWEN: &str = "qwen2.5-coder:7b";
-    let home = tempfile::tempdir_in(concat!(env!("CARGO_MANIFEST_DIR"), "/target")).unwrap();
-    let dir = home.path().join("models");
-    let prepared = files::prepare(&dir, 256, |_, _| {}).unwrap();
-    let program = PathBuf::from(env!("CARGO_BIN_EXE_resident"));
-    let server = sim::start(sim::Options::demo(prepared, program, clock())).await.unwrap();
-    let stop = CancellationToken::new();
-    let client = Client::new(&server.url(), Options::default()).unwrap();
-    let period = Duration::from_millis(20);
-    let runners = runner::spawn(Path::new("/proc"), client.port(), clock(), period).unwrap();
-    let handle = engine::start(Parts {
-        client,
-        config: Arc::new(Config { url: server.url(), models_dir: Some(dir.clone()), ..Config::default() }),
-        clock: clock(),
-        host_name: "test".to_owned(),
-        home: None,
-        local: true,
-        demo_scale: Some(256),
-        ram: Box::new(|| None),
-        cards: None,
-        pages: None,
-        runners: Some(runners),
-        tier: None,
-        journal: Journals::none(),
-        stop: stop.clone(),
-    });
-    let mut world = World::of(handle, server.url(), stop);
+    let OnChildren { mut world, server, dir, _home } = OnChildren::new().await;
     let weights = world.until_model(QWEN, |model| !model.blobs.is_empty()).await.blobs[0].size;
     let (process, read) = loop {
         world.handle.act(ActKind::Load, name(QWEN)).unwrap();

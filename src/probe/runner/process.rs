@@ -64,9 +64,16 @@ fn stat(process: &Path, number: usize) -> Option<u64> {
     fields.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
 }
 
-/// Its parent's id.
-pub(super) fn parent(process: &Path) -> Option<u32> {
-    stat(process, 4).and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0)
+/// A process's parent, and whether that took it over because the one that had started it ended: the first process, or
+/// the one that stands for it in a user's session.
+pub(super) fn parent(proc: &Path, pid: u32) -> (Option<u32>, bool) {
+    let of = |pid: u32| stat(&proc.join(pid.to_string()), 4).and_then(|pid| u32::try_from(pid).ok());
+    let parent = of(pid).filter(|pid| *pid > 0);
+    let is_first = |pid: u32| {
+        let name = fs::read_to_string(proc.join(pid.to_string()).join("comm")).unwrap_or_default();
+        ["systemd", "init"].contains(&name.trim_end())
+    };
+    (parent, parent.is_some_and(is_first))
 }
 
 /// When it began, in ticks of the machine's uptime: with its id it names a process for good.
@@ -94,7 +101,7 @@ mod tests {
         fs::create_dir(&directory).unwrap();
         let stat = "7 (a) S b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4700 99 1\n";
         fs::write(directory.join("stat"), stat).unwrap();
-        assert_eq!((parent(&directory), began(&directory)), (Some(1), Some(4700)));
+        assert_eq!((parent(proc.path(), 7), began(&directory)), ((Some(1), false), Some(4700)));
         assert_eq!(age(proc.path(), 7), None);
         fs::write(proc.path().join("uptime"), "100.00 800.00\n").unwrap();
         let ticks = f64::from(u32::try_from(rustix::param::clock_ticks_per_second()).unwrap());
@@ -103,6 +110,30 @@ mod tests {
         // A machine that says it is younger than what runs on it.
         fs::write(proc.path().join("uptime"), "1.00 800.00\n").unwrap();
         assert_eq!(age(proc.path(), 7), None);
+    }
+
+    #[test]
+    fn who_was_taken_over_by_the_first_process_of_a_machine_or_a_session_was_left_behind() {
+        let proc = tempfile::tempdir().unwrap();
+        let process = |pid: u32, name: &str, parent: u32| {
+            let directory = proc.path().join(pid.to_string());
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(directory.join("comm"), format!("{name}\n")).unwrap();
+            fs::write(directory.join("stat"), format!("{pid} ({name}) S {parent} 1 1\n")).unwrap();
+        };
+        for (parents, is_left) in [
+            ([(1, "systemd", 0), (7, "llama-server", 1)], true),
+            ([(5, "systemd", 1), (7, "llama-server", 5)], true),
+            ([(1, "init", 0), (7, "llama-server", 1)], true),
+            // In a container the server may be the first one.
+            ([(1, "ollama", 0), (7, "llama-server", 1)], false),
+            ([(5, "ollama", 1), (7, "llama-server", 5)], false),
+        ] {
+            for (pid, name, parent) in parents {
+                process(pid, name, parent);
+            }
+            assert_eq!(parent(proc.path(), 7), (Some(parents[0].0), is_left), "{parents:?}");
+        }
     }
 
     #[test]

@@ -1,0 +1,410 @@
+//! Findings: what is wrong with how a server is used or with the server itself, told from facts, with what to do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::bytes::Bytes;
+use super::name::ModelName;
+use super::record::SwapRecord;
+use super::snapshot::{Model, State};
+use super::swap::Ended;
+use super::timing::Moment;
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// What it is.
+    pub kind: Kind,
+    /// With which model, if it is one's.
+    pub model: Option<ModelName>,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Since when, where that was seen.
+    pub since: Option<Moment>,
+    /// What says so, with numbers; names of processes in it are untrusted text.
+    pub evidence: String,
+    /// What to do.
+    pub advice: String,
+}
+
+/// What can be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A load waits, and nothing is done about it.
+    StuckScheduler,
+    /// The server lists a model whose runner is dead.
+    Ghost,
+    /// A runner that no server lists.
+    Orphan,
+    /// A model whose time is over stays.
+    Overdue,
+    /// A model is loaded again and again because its clients ask for different contexts.
+    ReloadChurn,
+    /// Two models throw each other out.
+    EvictionLoop,
+    /// Other programs hold a part of the card.
+    OtherPrograms,
+}
+
+impl Kind {
+    /// Its name for scripts.
+    pub fn key(self) -> &'static str {
+        match self {
+            Kind::StuckScheduler => "stuck_scheduler",
+            Kind::Ghost => "ghost",
+            Kind::Orphan => "orphan",
+            Kind::Overdue => "overdue",
+            Kind::ReloadChurn => "reload_churn",
+            Kind::EvictionLoop => "eviction_loop",
+            Kind::OtherPrograms => "other_programs",
+        }
+    }
+
+    /// Its name for eyes.
+    pub fn words(self) -> &'static str {
+        match self {
+            Kind::StuckScheduler => "stuck scheduler",
+            Kind::Ghost => "ghost",
+            Kind::Orphan => "orphan",
+            Kind::Overdue => "overdue",
+            Kind::ReloadChurn => "reload churn",
+            Kind::EvictionLoop => "eviction loop",
+            Kind::OtherPrograms => "other programs",
+        }
+    }
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It costs memory or time.
+    Costs,
+    /// Something does not work.
+    Broken,
+}
+
+impl Severity {
+    /// Its name.
+    pub fn word(self) -> &'static str {
+        match self {
+            Severity::Costs => "costs",
+            Severity::Broken => "broken",
+        }
+    }
+}
+
+/// What findings are told from.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// When.
+    pub now: Moment,
+    /// All models of the server.
+    pub models: &'a [Model],
+    /// Its loads, newest first, as the journal has them.
+    pub loads: &'a [(Timestamp, SwapRecord)],
+    /// Loads that were sent and are not answered.
+    pub pending: &'a [Pending],
+    /// Runners that the server does not list.
+    pub unlisted: &'a [Unlisted],
+    /// The cards, and who is on them beside this server's runners.
+    pub cards: &'a [Shared],
+}
+
+/// A load that was sent and is not answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pending {
+    /// Of which model.
+    pub model: ModelName,
+    /// When it was sent.
+    pub since: Moment,
+    /// A runner for it is there.
+    pub has_runner: bool,
+}
+
+/// A runner that the server does not list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unlisted {
+    /// Its process.
+    pub pid: u32,
+    /// The model that it holds, if it is an installed one.
+    pub model: Option<ModelName>,
+    /// Since when it is seen so.
+    pub since: Moment,
+    /// The server that started it has ended.
+    pub left_behind: bool,
+    /// What it has in memory of its own, and on the cards.
+    pub memory: (Bytes, Bytes),
+}
+
+/// A card, and who is on it beside the server's runners.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shared {
+    /// Its name.
+    pub card: String,
+    /// All its memory.
+    pub total: Bytes,
+    /// Processes, what they are called, and what they hold.
+    pub others: Vec<(u32, Option<String>, Bytes)>,
+}
+
+/// How long a load may wait with no runner for it, while nothing works: an unload takes the server up to five seconds.
+const STUCK: Duration = Duration::from_secs(30);
+/// How long a runner may be there that is not listed: it may just have been let go.
+pub const GRACE: Duration = Duration::from_secs(6);
+/// How far back reloads are counted.
+const HOUR: Duration = Duration::from_secs(3600);
+/// So many reloads within an hour are churn.
+const CHURN: usize = 3;
+/// How far back evictions are counted.
+const LATELY: Duration = Duration::from_secs(600);
+/// So many evictions to and fro are a loop.
+const LOOP: usize = 4;
+/// From this share of a card on what other programs hold matters: a tenth.
+const SHARE: u64 = 10;
+
+/// All that is wrong, the worst first.
+pub fn find(facts: &Facts<'_>) -> Vec<Finding> {
+    let mut found = stuck(facts);
+    found.extend(facts.models.iter().filter_map(lingering));
+    found.extend(facts.unlisted.iter().filter_map(|runner| orphan(runner, facts.now)));
+    found.extend(churn(facts));
+    found.extend(evictions(facts));
+    found.extend(facts.cards.iter().filter_map(other_programs));
+    found.sort_by(|a, b| b.severity.cmp(&a.severity).then(a.kind.cmp(&b.kind)).then(a.model.cmp(&b.model)));
+    found
+}
+
+/// A load waits for a runner that nobody starts, though nothing keeps the server (#17408).
+fn stuck(facts: &Facts<'_>) -> Vec<Finding> {
+    let works = |model: &Model| {
+        matches!(model.state, State::Busy | State::BusyOrUnloading | State::Unloading)
+            || model.progress.is_some()
+    };
+    if facts.models.iter().any(works) || facts.pending.iter().any(|load| load.has_runner) {
+        return Vec::new();
+    }
+    let waits = |load: &&Pending| facts.now.since(load.since.mono) >= STUCK;
+    facts
+        .pending
+        .iter()
+        .filter(waits)
+        .map(|load| Finding {
+            kind: Kind::StuckScheduler,
+            model: Some(load.model.clone()),
+            severity: Severity::Broken,
+            since: Some(load.since),
+            evidence: "its load waits for more than 30 s, no runner was started for it, and no model works"
+                .to_owned(),
+            advice: "restart the server; loads hang until then. what is loaded goes on answering".to_owned(),
+        })
+        .collect()
+}
+
+/// A ghost, or one that should have gone.
+fn lingering(model: &Model) -> Option<Finding> {
+    let loaded = model.loaded.as_ref()?;
+    let name = &model.name;
+    let (kind, severity, evidence, advice) = match model.state {
+        State::Ghost => (
+            Kind::Ghost,
+            Severity::Broken,
+            format!(
+                "the server lists it with {} on the card, but its runner has ended",
+                gib(loaded.size_vram)
+            ),
+            format!("the next request loads it anew; or take it off the list: resident unload {name}"),
+        ),
+        State::Overdue => (
+            Kind::Overdue,
+            Severity::Costs,
+            format!("its time is over, it is idle, and {} stay on the card", gib(loaded.size_vram)),
+            format!("unload it: resident unload {name}; if it stays, restart the server"),
+        ),
+        _ => return None,
+    };
+    Some(Finding { kind, model: Some(name.clone()), severity, since: None, evidence, advice })
+}
+
+/// A runner that nobody lists any more, or not for long.
+fn orphan(runner: &Unlisted, now: Moment) -> Option<Finding> {
+    if !runner.left_behind && now.since(runner.since.mono) <= GRACE {
+        return None;
+    }
+    let why = if runner.left_behind {
+        "the server that started it has ended"
+    } else {
+        "the server does not list it"
+    };
+    let (own, on_cards) = runner.memory;
+    let pid = runner.pid;
+    Some(Finding {
+        kind: Kind::Orphan,
+        model: runner.model.clone(),
+        severity: Severity::Broken,
+        since: Some(runner.since),
+        evidence: format!(
+            "runner {pid}: {why}; it holds {} of RAM and {} on the card",
+            gib(own),
+            gib(on_cards)
+        ),
+        advice: format!("end it, if nothing else uses it: kill {pid}"),
+    })
+}
+
+/// Models that were loaded again because another context was asked for than the one they ran with.
+fn churn(facts: &Facts<'_>) -> Vec<Finding> {
+    #[derive(Default)]
+    struct Seen {
+        context: Option<u64>,
+        evicted: bool,
+        reloads: usize,
+        waited: Duration,
+        untimed: bool,
+        contexts: BTreeSet<u64>,
+    }
+    let mut seen: BTreeMap<&ModelName, Seen> = BTreeMap::new();
+    for load in since(facts, HOUR) {
+        for displaced in load.displaced.iter().filter(|displaced| **displaced != load.model) {
+            seen.entry(displaced).or_default().evicted = true;
+        }
+        let model = seen.entry(&load.model).or_default();
+        let is_reload = !std::mem::take(&mut model.evicted);
+        if let (Some(before), Some(now)) = (model.context, load.num_ctx)
+            && before != now
+            && is_reload
+        {
+            model.reloads += 1;
+            model.contexts.extend([before, now]);
+            model.waited += load.took().unwrap_or_default();
+            model.untimed |= load.took().is_none();
+        }
+        model.context = load.num_ctx.or(model.context);
+    }
+    seen.into_iter()
+        .filter(|(_, seen)| seen.reloads >= CHURN)
+        .map(|(model, seen)| {
+            let contexts: Vec<String> = seen.contexts.iter().map(ToString::to_string).collect();
+            let most = seen.contexts.last().copied().unwrap_or_default();
+            let least = if seen.untimed { "at least " } else { "" };
+            Finding {
+                kind: Kind::ReloadChurn,
+                model: Some(model.clone()),
+                severity: Severity::Costs,
+                since: None,
+                evidence: format!(
+                    "loaded anew {} times in the last hour, {least}~{} waited: its clients ask for num_ctx {}",
+                    seen.reloads,
+                    time(seen.waited),
+                    contexts.join(" and "),
+                ),
+                advice: format!(
+                    "let all clients ask for the same num_ctx, such as {most}; or for none, with \
+                     OLLAMA_CONTEXT_LENGTH={most} at the server"
+                ),
+            }
+        })
+        .collect()
+}
+
+/// Pairs that throw each other out, again and again; what only we do is a workflow.
+fn evictions(facts: &Facts<'_>) -> Vec<Finding> {
+    struct Duel<'a> {
+        last: &'a ModelName,
+        turns: usize,
+        by_others: bool,
+        waited: Duration,
+    }
+    let mut duels: BTreeMap<(&ModelName, &ModelName), Duel<'_>> = BTreeMap::new();
+    for load in since(facts, LATELY) {
+        for displaced in load.displaced.iter().filter(|displaced| **displaced != load.model) {
+            let pair = (displaced.min(&load.model), displaced.max(&load.model));
+            let duel = duels.entry(pair).or_insert(Duel {
+                last: displaced,
+                turns: 0,
+                by_others: false,
+                waited: Duration::ZERO,
+            });
+            if *duel.last != load.model {
+                duel.turns += 1;
+            }
+            duel.last = &load.model;
+            duel.by_others |= !load.ours;
+            duel.waited += load.took().unwrap_or_default();
+        }
+    }
+    duels
+        .into_iter()
+        .filter(|(_, duel)| duel.turns >= LOOP && duel.by_others)
+        .map(|((one, other), duel)| Finding {
+            kind: Kind::EvictionLoop,
+            model: Some(one.clone()),
+            severity: Severity::Costs,
+            since: None,
+            evidence: format!(
+                "{one} and {other} threw each other out of VRAM {} times in the last 10 min, ~{} waited for loads",
+                duel.turns,
+                time(duel.waited),
+            ),
+            advice: "make both fit: a smaller context or quantisation; or let the work with one end before that \
+                     with the other begins"
+                .to_owned(),
+        })
+        .collect()
+}
+
+/// Who else has a good part of a card.
+fn other_programs(shared: &Shared) -> Option<Finding> {
+    const NAMED: usize = 3;
+    let held: Bytes = shared.others.iter().map(|(_, _, bytes)| *bytes).sum();
+    if held == Bytes::ZERO || held.0.saturating_mul(SHARE) < shared.total.0 {
+        return None;
+    }
+    let mut others = shared.others.clone();
+    others.sort_by_key(|(pid, _, bytes)| (std::cmp::Reverse(*bytes), *pid));
+    let mut evidence =
+        format!("{} of {} on {} are held by other programs:", gib(held), gib(shared.total), shared.card);
+    for (i, (pid, name, bytes)) in others.iter().take(NAMED).enumerate() {
+        let name = name.as_deref().unwrap_or("a process");
+        let comma = if i > 0 { "," } else { "" };
+        // Writing to a string cannot fail.
+        let _ = write!(evidence, "{comma} {name} (pid {pid}) {}", gib(*bytes));
+    }
+    if others.len() > NAMED {
+        let _ = write!(evidence, " and {} more", others.len() - NAMED);
+    }
+    Some(Finding {
+        kind: Kind::OtherPrograms,
+        model: None,
+        severity: Severity::Costs,
+        since: None,
+        evidence,
+        advice: "what they hold is missing for models: close them, or move them to another card".to_owned(),
+    })
+}
+
+/// The loads of the last so long that worked, oldest first.
+fn since<'a>(facts: &Facts<'a>, span: Duration) -> impl Iterator<Item = &'a SwapRecord> {
+    let from = facts.now.wall.saturating_sub(span).unwrap_or(Timestamp::MIN);
+    let loads = facts.loads.iter().take_while(move |(at, _)| *at >= from);
+    let ready: Vec<&SwapRecord> =
+        loads.map(|(_, load)| load).filter(|load| load.ended == Ended::Ready).collect();
+    ready.into_iter().rev()
+}
+
+fn gib(bytes: Bytes) -> String {
+    let mib = bytes.0 >> 20;
+    if mib < 1000 { format!("{mib} MiB") } else { format!("{:.1} GiB", bytes.gib()) }
+}
+
+fn time(span: Duration) -> String {
+    match span.as_secs() {
+        0..60 => format!("{:.1} s", span.as_secs_f64()),
+        seconds => format!("{}:{:02} min", seconds / 60, seconds % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests;
