@@ -40,7 +40,7 @@ use crate::ollama::Client;
 use crate::probe::page_cache::PageCache;
 use crate::probe::watched::Watched;
 use crate::residency::act::{ActId, ActKind};
-use crate::residency::host::{Cards, Ram, Runner};
+use crate::residency::host::{Cards, Ram, Runners};
 use crate::residency::name::ModelName;
 use crate::residency::record::PhaseRecord;
 use crate::residency::snapshot::Snapshot;
@@ -172,7 +172,7 @@ pub struct Parts {
     /// The page cache.
     pub pages: Option<PageCache>,
     /// The runner processes.
-    pub runners: Option<Watched<Vec<Runner>>>,
+    pub runners: Option<Watched<Runners>>,
     /// What moves and keeps files in RAM; `None` where the server's files are elsewhere.
     pub tier: Option<RamTier>,
     /// The way to the journal.

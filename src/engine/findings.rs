@@ -2,22 +2,29 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
+use std::time::Duration;
 
+use super::facts::Running;
 use super::known::Known;
 use crate::probe::runner;
 use crate::residency::bytes::Bytes;
 use crate::residency::finding::{Facts, Finding, GRACE, Pending, Shared, Unlisted, find};
-use crate::residency::host::Runner;
+use crate::residency::host::{CardProcess, Runner};
 use crate::residency::name::ModelName;
-use crate::residency::snapshot::Model;
+use crate::residency::snapshot::{Model, Reach};
 use crate::residency::timing::Moment;
 
 /// So many answers of the server are seen before anything is judged.
 const ANSWERS: u32 = 2;
 
+/// By then all is judged that can be.
+const ENOUGH: Duration = Duration::from_secs(10);
+
 /// What may turn out to be wrong.
 #[derive(Debug, Default)]
 pub(crate) struct Suspects {
+    /// When the first look was.
+    began: Option<Moment>,
     /// How often the server has said what is loaded.
     pub answers: u32,
     /// Since when each runner is seen that the server does not list.
@@ -55,15 +62,24 @@ impl Known {
                 (pid, name.unwrap_or_else(|| runner::called(Path::new("/proc"), pid)))
             })
             .collect();
+        let began = *self.suspects.began.get_or_insert(now);
         // At the start a runner that is not listed may have been so for long or not at all: that is waited for.
-        let is_young = |since: &Moment| now.since(since.mono) <= GRACE;
+        let is_young = |runner: &Runner| {
+            let since = self.suspects.unlisted.get(&runner.pid);
+            !runner.left_behind && since.is_some_and(|since| now.since(since.mono) <= GRACE)
+        };
+        // So may a model whose runner was not seen yet.
+        let may_be_ghost = |(name, running): (&ModelName, &Running)| {
+            running.pid.is_none() && self.is_findable(name) && !self.ghosts.contains(name)
+        };
+        let is_clear = !self.all_runners().iter().any(is_young) && !self.running.iter().any(may_be_ghost);
         self.suspects.judged |=
-            self.suspects.answers >= ANSWERS && !self.suspects.unlisted.values().any(is_young);
+            self.suspects.answers >= ANSWERS && (is_clear || now.since(began.mono) > ENOUGH);
     }
 
     /// What is wrong at `now`; `None` before enough was seen.
     pub fn findings(&self, models: &[Model], now: Moment) -> Option<Vec<Finding>> {
-        if !self.suspects.judged {
+        if !self.suspects.judged || matches!(self.reach, Reach::Down { .. }) {
             return None;
         }
         let pending: Vec<Pending> = self.pending().collect();
@@ -71,10 +87,6 @@ impl Known {
         let cards: Vec<Shared> = self.shared_cards();
         let loads = &self.past.swaps;
         Some(find(&Facts { now, models, loads, pending: &pending, unlisted: &unlisted, cards: &cards }))
-    }
-
-    fn all_runners(&self) -> &[Runner] {
-        self.runners.as_ref().map_or(&[][..], |reading| &reading.value)
     }
 
     /// Whether a runner holds a file of this server.
@@ -119,9 +131,7 @@ impl Known {
     fn strangers(&self) -> impl Iterator<Item = (usize, u32, Bytes)> {
         let cards = self.cards.as_ref().map_or(&[][..], |reading| reading.value.list());
         let is_runner = |pid: u32| self.all_runners().iter().any(|runner| runner.pid == pid);
-        let on = |(card, process): (usize, &crate::residency::host::CardProcess)| {
-            Some((card, process.pid, process.used?))
-        };
+        let on = |(card, process): (usize, &CardProcess)| Some((card, process.pid, process.used?));
         let processes =
             cards.iter().enumerate().flat_map(|(i, card)| card.processes.iter().map(move |one| (i, one)));
         processes.filter_map(on).filter(move |(_, pid, _)| !is_runner(*pid))
@@ -142,5 +152,154 @@ impl Known {
             shared[card].others.push((pid, name, bytes));
         }
         shared
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::engine::facts::{Installed, Loading};
+    use crate::residency::bytes::MIB;
+    use crate::residency::finding::Kind;
+    use crate::residency::host::{Card, Cards, Runners};
+    use crate::residency::snapshot::{Blob, Details};
+    use crate::residency::tier::Cached;
+    use crate::residency::timing::Reading;
+
+    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    fn start() -> Moment {
+        Moment { mono: Instant::now(), wall: "2026-11-24T12:00:00Z".parse().unwrap() }
+    }
+
+    fn later(at: Moment, seconds: u64) -> Moment {
+        Moment { mono: at.mono + Duration::from_secs(seconds), ..at }
+    }
+
+    fn name(text: &str) -> ModelName {
+        ModelName::parse(text).unwrap()
+    }
+
+    /// A server on this machine with one installed model and these runners, that has answered twice.
+    fn known(at: Moment, runners: Vec<Runner>) -> Known {
+        let mut known = Known::new(Arc::new(Config::default()), "host".into(), true, None);
+        known.models_dir = Some("/models".into());
+        let installed = Installed { digest: "a".into(), size: Bytes(9), details: Details::default() };
+        known.installed.insert(name("a"), installed);
+        let blob = Blob {
+            digest: "sha256:a".into(),
+            role: "weights",
+            size: Bytes(9),
+            path: Some("/models/blobs/sha256-a".into()),
+            cached: Cached::Unread,
+            map: None,
+        };
+        known.files.insert(name("a"), Ok(vec![blob]));
+        known.runners = Some(Reading { value: Runners { list: runners, server: None }, at });
+        known.suspects.answers = 2;
+        known
+    }
+
+    fn runner(pid: u32, blob: &str) -> Runner {
+        Runner { pid, blob: blob.to_owned(), ready: Some(true), ..Runner::default() }
+    }
+
+    /// What is found after so many seconds in which nothing changed.
+    fn kinds(known: &mut Known, at: Moment, seconds: u64) -> Option<Vec<Kind>> {
+        known.suspect(at);
+        known.suspect(later(at, seconds));
+        let found = known.findings(&[], later(at, seconds))?;
+        Some(found.into_iter().map(|finding| finding.kind).collect())
+    }
+
+    #[test]
+    fn before_two_answers_nothing_is_judged() {
+        let at = start();
+        let mut known = known(at, Vec::new());
+        known.suspects.answers = 1;
+        assert_eq!(kinds(&mut known, at, 60), None);
+        known.suspects.answers = 2;
+        assert_eq!(kinds(&mut known, at, 60), Some(vec![]));
+        let why = String::new();
+        known.reach = Reach::Down { since: at, answers: false, why };
+        assert_eq!(kinds(&mut known, at, 60), None, "of a server that is gone nothing is known");
+    }
+
+    #[test]
+    fn a_runner_that_is_not_listed_is_waited_for_and_then_found() {
+        let at = start();
+        let mut suspicious = known(at, vec![runner(7, "/models/blobs/sha256-a")]);
+        assert_eq!(kinds(&mut suspicious, at, 5), None);
+        assert_eq!(kinds(&mut suspicious, at, 7), Some(vec![Kind::Orphan]));
+        let found = suspicious.findings(&[], later(at, 7)).unwrap();
+        assert_eq!(found[0].model, Some(name("a")));
+        // A file that no model has any more.
+        assert_eq!(
+            kinds(&mut known(at, vec![runner(7, "/models/blobs/sha256-gone")]), at, 7),
+            Some(vec![Kind::Orphan])
+        );
+        suspicious.runners = Some(Reading { value: Runners::default(), at });
+        assert_eq!(kinds(&mut suspicious, at, 8), Some(vec![]));
+    }
+
+    #[test]
+    fn what_is_listed_loads_or_is_another_servers_is_no_orphan() {
+        let at = start();
+        let not_ready = Runner { ready: Some(false), ..runner(7, "/models/blobs/sha256-a") };
+        assert_eq!(kinds(&mut known(at, vec![not_ready]), at, 60), Some(vec![]));
+        assert_eq!(kinds(&mut known(at, vec![runner(7, "/other/blobs/sha256-a")]), at, 60), Some(vec![]));
+        let mut loading = known(at, vec![runner(7, "/models/blobs/sha256-a")]);
+        let load = Loading { since: at, ours: true, answered: None, from_ram: None };
+        loading.loading.insert(name("a"), load);
+        assert_eq!(kinds(&mut loading, at, 60), Some(vec![]));
+    }
+
+    #[test]
+    fn what_was_left_behind_is_found_at_once_and_is_no_models_runner() {
+        let at = start();
+        let left = Runner { left_behind: true, ready: None, ..runner(7, "/models/blobs/sha256-a") };
+        let mut known = known(at, vec![left, runner(8, "/models/blobs/sha256-a")]);
+        assert_eq!(known.runner(&name("a")).map(|runner| runner.pid), Some(8));
+        assert_eq!(kinds(&mut known, at, 0), Some(vec![Kind::Orphan]));
+    }
+
+    #[test]
+    fn who_is_on_the_card_and_no_runner_is_another_program_with_its_name() {
+        let at = start();
+        let own = std::process::id();
+        let process = |pid, mib| CardProcess { pid, used: Some(Bytes(mib * MIB)) };
+        let card = Card {
+            name: "RTX".into(),
+            total: Bytes(1000 * MIB),
+            processes: vec![process(7, 500), process(own, 200)],
+            ..Card::default()
+        };
+        let mut known = known(at, vec![runner(7, "/other/blobs/sha256-a")]);
+        known.cards = Some(Reading { value: Cards::Known(vec![card]), at });
+        assert_eq!(kinds(&mut known, at, 0), Some(vec![Kind::OtherPrograms]));
+        let evidence = known.findings(&[], at).unwrap().remove(0).evidence;
+        let called = runner::called(Path::new("/proc"), own);
+        let named = format!("{} (pid {own}) 200 MiB", called.as_deref().unwrap_or("a process"));
+        assert!(
+            evidence.starts_with("200 MiB of 1.0 GiB on RTX") && evidence.ends_with(&named),
+            "{evidence}"
+        );
+        known.runners = None;
+        assert_eq!(kinds(&mut known, at, 0), Some(vec![]), "nobody can say whose they are");
+    }
+
+    #[test]
+    fn a_load_of_ours_that_gets_no_runner_is_a_stuck_scheduler() {
+        let at = start();
+        let mut known = known(at, Vec::new());
+        let load = Loading { since: at, ours: true, answered: None, from_ram: None };
+        known.loading.insert(name("a"), load);
+        assert_eq!(kinds(&mut known, at, 29), Some(vec![]));
+        assert_eq!(kinds(&mut known, at, 31), Some(vec![Kind::StuckScheduler]));
+        known.runners = None;
+        assert_eq!(kinds(&mut known, at, 31), Some(vec![]), "its runner may be there");
     }
 }

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::residency::bytes::Bytes;
 use crate::residency::history::History;
 use crate::residency::hold::Held;
-use crate::residency::host::{Cards, LoadMode, Ram, Runner};
+use crate::residency::host::{Cards, LoadMode, Ram, Runner, Runners};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::map::Pages;
 use crate::residency::name::ModelName;
@@ -120,7 +120,7 @@ pub(crate) struct Known {
     /// How much of each installed model was in RAM.
     pub histories: HashMap<ModelName, History>,
     /// The runners, where they can be seen.
-    pub runners: Option<Reading<Vec<Runner>>>,
+    pub runners: Option<Reading<Runners>>,
 }
 
 /// What loads before taught, and from which past.
@@ -331,7 +331,7 @@ impl Known {
     /// All runners that hold the file which this server names as the model's weights. The same digest in another
     /// directory is another server's; one that was left behind is nobody's.
     pub fn runners_of(&self, name: &ModelName) -> impl Iterator<Item = &Runner> {
-        let runners = self.runners.as_ref().map_or(&[][..], |reading| &reading.value);
+        let runners = self.all_runners();
         // A server in a container names a path of its own; its runner's command line has that one too.
         let (here, named) = if runners.is_empty() {
             (None, None)
@@ -342,6 +342,21 @@ impl Known {
         };
         let has_it = move |runner: &&Runner| [here, named].contains(&Some(runner.blob.as_str()));
         runners.iter().filter(|runner| !runner.left_behind).filter(has_it)
+    }
+
+    /// Whether a runner of that model would be found. Where none of this server can be seen, that one is missing says
+    /// nothing; nor of a model without blobs.
+    pub fn is_findable(&self, name: &ModelName) -> bool {
+        let sees_server = self.runners.as_ref().is_some_and(|reading| reading.value.server.is_some());
+        let sees_any = || self.running.values().any(|running| running.pid.is_some());
+        (sees_server || self.demo_scale.is_some() || sees_any())
+            && self.weights(name).is_some()
+            && self.details(name).format == "gguf"
+    }
+
+    /// All runners that were found, whosever they are.
+    pub fn all_runners(&self) -> &[Runner] {
+        self.runners.as_ref().map_or(&[][..], |reading| &reading.value.list)
     }
 
     /// Whether a load is known to be pending for anybody: then nothing but a load may be sent (#17408).

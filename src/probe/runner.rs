@@ -14,26 +14,21 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::watched::Watched;
-use crate::residency::host::Runner;
+use crate::residency::host::{Runner, Runners};
 use crate::residency::timing::Clock;
 use health::Health;
 use server::Server;
 
 /// Finds and asks the runners of the server on `port` on a thread of its own, every `period` or when woken; `proc` is
 /// `/proc`, or a test's own tree. The thread ends when nobody reads.
-pub fn spawn(
-    proc: &Path,
-    port: Option<u16>,
-    clock: Clock,
-    period: Duration,
-) -> io::Result<Watched<Vec<Runner>>> {
+pub fn spawn(proc: &Path, port: Option<u16>, clock: Clock, period: Duration) -> io::Result<Watched<Runners>> {
     let mut scanner = Scanner { server: port.map(Server::new), ..Scanner::new(proc) };
     let mut health = Health::new(clock.clone(), health::PATIENCE);
     Watched::spawn("probe-runner", clock, period, CancellationToken::new(), move || {
-        let mut runners = scanner.scan();
-        health.ask(&mut runners);
-        scanner.read_loading(&mut runners);
-        runners
+        let mut list = scanner.scan();
+        health.ask(&mut list);
+        scanner.read_loading(&mut list);
+        Runners { list, server: scanner.of }
     })
 }
 
@@ -50,6 +45,8 @@ pub fn look(proc: &Path, clock: Clock) -> Vec<Runner> {
 pub struct Scanner {
     root: PathBuf,
     server: Option<Server>,
+    /// Whose children were looked at last; `None` where it was everybody.
+    of: Option<u32>,
     /// The round of the last look at everybody.
     walked: u64,
     seen: HashMap<u32, Seen>,
@@ -68,8 +65,9 @@ const WALK: u64 = 15;
 
 #[derive(Debug)]
 enum What {
-    /// No runner at first sight: between fork and exec a process has its parent's command line, so look again.
-    Stranger,
+    /// No runner at first sight, but maybe a server: between fork and exec a process has its parent's command line, so
+    /// look again.
+    Stranger { serves: bool },
     /// No runner at second sight either.
     Settled,
     /// A server, ours or another one.
@@ -87,13 +85,13 @@ impl What {
 impl Scanner {
     /// `root` is `/proc`, or a test's own tree.
     pub fn new(root: &Path) -> Scanner {
-        Scanner { root: root.to_owned(), server: None, walked: 0, seen: HashMap::new(), round: 0 }
+        Scanner { root: root.to_owned(), server: None, of: None, walked: 0, seen: HashMap::new(), round: 0 }
     }
 
     /// All runners, by pid. Where there is no `/proc` there are none to be seen.
     pub fn scan(&mut self) -> Vec<Runner> {
         self.round += 1;
-        let children = self.server.as_mut().and_then(|server| server.children(&self.root));
+        let mut children = self.children();
         let is_due = self.round >= self.walked + WALK;
         let (round, is_walk) = (self.round, children.is_none() || is_due);
         if is_walk {
@@ -117,11 +115,15 @@ impl Scanner {
             // The embedded server is this process itself.
             let of_seen = self.seen.iter().filter_map(|(pid, seen)| match &seen.what {
                 What::Runner(_, runner) => runner.parent,
-                What::Server => Some(*pid),
-                What::Stranger | What::Settled => None,
+                What::Server | What::Stranger { serves: true } => Some(*pid),
+                What::Stranger { serves: false } | What::Settled => None,
             });
-            server.look_for(&self.root, of_seen.chain([std::process::id()]).collect());
+            let candidates = of_seen.chain([std::process::id()]).collect();
+            server.look_for(&self.root, candidates, || everybody(&self.root));
+            // Whoever was found just now has children as well.
+            children = self.children();
         }
+        self.of = self.server.as_ref().and_then(Server::pid).filter(|_| children.is_some());
         let is_ours = |runner: &Runner| {
             runner.left_behind || children.as_ref().is_none_or(|children| children.contains(&runner.pid))
         };
@@ -131,12 +133,17 @@ impl Scanner {
             .filter(|seen| seen.round == round)
             .filter_map(|seen| match &seen.what {
                 What::Runner(_, runner) => Some(runner.as_ref().clone()),
-                What::Stranger | What::Settled | What::Server => None,
+                What::Stranger { .. } | What::Settled | What::Server => None,
             })
             .filter(is_ours)
             .collect();
         runners.sort_by_key(|runner| runner.pid);
         runners
+    }
+
+    /// The server's children, where it is known.
+    fn children(&mut self) -> Option<Vec<u32>> {
+        self.server.as_mut().and_then(|server| server.children(&self.root))
     }
 
     /// Adds what those that are not ready have read so far.
@@ -154,7 +161,7 @@ impl Scanner {
                 seen.round = round;
                 return;
             }
-            Some(Seen { what: What::Stranger, .. }) => known(pid, &self.root, What::Settled),
+            Some(Seen { what: What::Stranger { .. }, .. }) => known(pid, &self.root, false),
             Some(Seen { what: What::Runner(argv, runner), .. })
                 if *argv == process::command_line(&process()) =>
             {
@@ -162,7 +169,7 @@ impl Scanner {
                 (runner.parent, runner.left_behind) = process::parent(&self.root, pid);
                 What::Runner(std::mem::take(argv), runner.clone())
             }
-            Some(_) | None => known(pid, &self.root, What::Stranger),
+            Some(_) | None => known(pid, &self.root, true),
         };
         self.seen.insert(pid, Seen { round, what });
     }
@@ -174,14 +181,14 @@ fn everybody(proc: &Path) -> Vec<u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// A runner or a server, or else `otherwise`.
-fn known(pid: u32, proc: &Path, otherwise: What) -> What {
+/// What a process is, at first sight or at a later one.
+fn known(pid: u32, proc: &Path, first: bool) -> What {
     let process = &proc.join(pid.to_string());
     let line = process::command_line(process);
     match argv::parse(pid, &line) {
-        // A runner to be has the server's command line between fork and exec.
-        None if matches!(otherwise, What::Settled) && argv::is_server(&line) => What::Server,
-        None => otherwise,
+        None if first => What::Stranger { serves: argv::is_server(&line) },
+        None if argv::is_server(&line) => What::Server,
+        None => What::Settled,
         Some(mut runner) => {
             (runner.anonymous, runner.file_backed) = process::resident_memory(process);
             runner.contained = process::is_contained(process);
@@ -310,13 +317,13 @@ mod tests {
         // Another server's.
         root.runner(30, "/blobs/b", 1);
         let mut scanner = Scanner { server: Some(Server::new(0x2CAA)), ..root.scanner() };
-        let both = [is(20, "/blobs/a", 1), is(30, "/blobs/b", 1)];
-        assert_eq!(found(&mut scanner), both, "what its first arguments say may be its parent's");
-        assert_eq!(found(&mut scanner), both);
+        assert_eq!(found(&mut scanner), [is(20, "/blobs/a", 1)]);
+        assert_eq!(scanner.of, Some(7));
         assert_eq!(found(&mut scanner), [is(20, "/blobs/a", 1)]);
         // The server ends: whoever is there is looked at again.
         root.end(7);
-        assert_eq!(found(&mut scanner), both);
+        assert_eq!(found(&mut scanner), [is(20, "/blobs/a", 1), is(30, "/blobs/b", 1)]);
+        assert_eq!(scanner.of, None);
     }
 
     #[test]

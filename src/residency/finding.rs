@@ -179,11 +179,14 @@ pub fn find(facts: &Facts<'_>) -> Vec<Finding> {
 
 /// A load waits for a runner that nobody starts, though nothing keeps the server (#17408).
 fn stuck(facts: &Facts<'_>) -> Vec<Finding> {
-    let works = |model: &Model| {
+    // Who cannot be asked may work: its end may be what the server waits for.
+    let may_work = |model: &Model| {
+        let idle = |model: &Model| model.loaded.as_ref()?.runner.as_ref()?.busy.map(|busy| !busy);
         matches!(model.state, State::Busy | State::BusyOrUnloading | State::Unloading)
             || model.progress.is_some()
+            || model.has_runner() && idle(model) != Some(true)
     };
-    if facts.models.iter().any(works) || facts.pending.iter().any(|load| load.has_runner) {
+    if facts.models.iter().any(may_work) || facts.pending.iter().any(|load| load.has_runner) {
         return Vec::new();
     }
     let waits = |load: &&Pending| facts.now.since(load.since.mono) >= STUCK;
@@ -262,7 +265,7 @@ fn churn(facts: &Facts<'_>) -> Vec<Finding> {
         evicted: bool,
         reloads: usize,
         waited: Duration,
-        untimed: bool,
+        untimed: u32,
         contexts: BTreeSet<u64>,
     }
     let mut seen: BTreeMap<&ModelName, Seen> = BTreeMap::new();
@@ -279,7 +282,7 @@ fn churn(facts: &Facts<'_>) -> Vec<Finding> {
             model.reloads += 1;
             model.contexts.extend([before, now]);
             model.waited += load.took().unwrap_or_default();
-            model.untimed |= load.took().is_none();
+            model.untimed += u32::from(load.took().is_none());
         }
         model.context = load.num_ctx.or(model.context);
     }
@@ -288,16 +291,20 @@ fn churn(facts: &Facts<'_>) -> Vec<Finding> {
         .map(|(model, seen)| {
             let contexts: Vec<String> = seen.contexts.iter().map(ToString::to_string).collect();
             let most = seen.contexts.last().copied().unwrap_or_default();
-            let least = if seen.untimed { "at least " } else { "" };
+            // What nobody saw begin took as long as such a load does.
+            let waited = match usual(facts, model) {
+                Some(usual) => Some(seen.waited + usual * seen.untimed),
+                None => Some(seen.waited).filter(|waited| !waited.is_zero()),
+            };
+            let waited = waited.map_or_else(String::new, |waited| format!(", ~{} waited", time(waited)));
             Finding {
                 kind: Kind::ReloadChurn,
                 model: Some(model.clone()),
                 severity: Severity::Costs,
                 since: None,
                 evidence: format!(
-                    "loaded anew {} times in the last hour, {least}~{} waited: its clients ask for num_ctx {}",
+                    "loaded anew {} times in the last hour{waited}: its clients ask for num_ctx {}",
                     seen.reloads,
-                    time(seen.waited),
                     contexts.join(" and "),
                 ),
                 advice: format!(
@@ -307,6 +314,15 @@ fn churn(facts: &Facts<'_>) -> Vec<Finding> {
             }
         })
         .collect()
+}
+
+/// How long a load of that model takes: the median of those that were timed.
+fn usual(facts: &Facts<'_>, model: &ModelName) -> Option<Duration> {
+    let loads = facts.loads.iter().map(|(_, load)| load);
+    let mut times: Vec<Duration> =
+        loads.filter(|load| load.model == *model).filter_map(SwapRecord::took).collect();
+    times.sort_unstable();
+    times.get(times.len() / 2).copied()
 }
 
 /// Pairs that throw each other out, again and again; what only we do is a workflow.

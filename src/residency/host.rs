@@ -104,6 +104,33 @@ pub struct CardProcess {
     pub used: Option<Bytes>,
 }
 
+/// The runner processes, as they were found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Runners {
+    /// All of them, by pid.
+    pub list: Vec<Runner>,
+    /// The server's own process, where it is known and its children can be listed: then what is not among them is not
+    /// there.
+    pub server: Option<u32>,
+}
+
+impl std::ops::Deref for Runners {
+    type Target = [Runner];
+
+    fn deref(&self) -> &[Runner] {
+        &self.list
+    }
+}
+
+impl<'a> IntoIterator for &'a Runners {
+    type Item = &'a Runner;
+    type IntoIter = std::slice::Iter<'a, Runner>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.list.iter()
+    }
+}
+
 /// A runner: the server's child process that holds one model.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Runner {

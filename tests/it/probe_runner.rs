@@ -42,8 +42,10 @@ async fn a_runner_is_found_when_it_starts_and_gone_when_it_ends() {
     let is_ours = |runner: &Runner| runner.blob == blob;
     // Just after its exec a process has nothing of its files in memory yet: the next look sees it.
     let runs = |runner: &Runner| is_ours(runner) && runner.file_backed > Bytes::ZERO;
-    let found = watched.readings.wait_for(|all| all.as_ref().is_some_and(|all| all.value.iter().any(runs)));
-    let runner = found.await.unwrap().as_ref().unwrap().value.iter().find(|r| is_ours(r)).unwrap().clone();
+    let found =
+        watched.readings.wait_for(|all| all.as_ref().is_some_and(|all| all.value.list.iter().any(runs)));
+    let runner =
+        found.await.unwrap().as_ref().unwrap().value.list.iter().find(|r| is_ours(r)).unwrap().clone();
     assert_eq!((runner.pid, runner.load_mode, runner.context), (child.id(), LoadMode::Buffered, Some(4096)));
     assert!(runner.anonymous > Bytes::ZERO && runner.file_backed > Bytes::ZERO, "{runner:?}");
     assert_eq!((runner.ready, runner.busy), (None, None));
@@ -52,7 +54,7 @@ async fn a_runner_is_found_when_it_starts_and_gone_when_it_ends() {
     // Not waited for yet: a dead process that still has its pid is no runner.
     watched.wake();
     let gone =
-        watched.readings.wait_for(|all| all.as_ref().is_some_and(|all| !all.value.iter().any(&is_ours)));
+        watched.readings.wait_for(|all| all.as_ref().is_some_and(|all| !all.value.list.iter().any(&is_ours)));
     assert!(gone.await.is_ok());
     child.wait().unwrap();
 }
@@ -68,7 +70,7 @@ async fn only_runner(arguments: &str, files: &[(&str, &str)]) -> Runner {
     }
     let mut watched = runner::spawn(proc.path(), None, clock(), Duration::from_secs(3600)).unwrap();
     let found = watched.readings.wait_for(Option::is_some).await.unwrap();
-    found.as_ref().unwrap().value[0].clone()
+    found.as_ref().unwrap().value.list[0].clone()
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
+use super::argv;
 use crate::residency::bytes::Bytes;
 use crate::residency::host::BytesRead;
 
@@ -64,16 +65,19 @@ fn stat(process: &Path, number: usize) -> Option<u64> {
     fields.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
 }
 
-/// A process's parent, and whether that took it over because the one that had started it ended: the first process, or
-/// the one that stands for it in a user's session.
+/// A process's parent, and whether that took it over because the one that had started it ended: the first process, if
+/// that is no server (in a container it may be), or the one that stands for it in a user's session.
 pub(super) fn parent(proc: &Path, pid: u32) -> (Option<u32>, bool) {
     let of = |pid: u32| stat(&proc.join(pid.to_string()), 4).and_then(|pid| u32::try_from(pid).ok());
     let parent = of(pid).filter(|pid| *pid > 0);
-    let is_first = |pid: u32| {
-        let name = fs::read_to_string(proc.join(pid.to_string()).join("comm")).unwrap_or_default();
-        ["systemd", "init"].contains(&name.trim_end())
+    let takes_over = |pid: u32| {
+        let process = proc.join(pid.to_string());
+        match pid {
+            1 => !argv::is_server(&command_line(&process)),
+            _ => fs::read_to_string(process.join("comm")).is_ok_and(|name| name.trim_end() == "systemd"),
+        }
     };
-    (parent, parent.is_some_and(is_first))
+    (parent, parent.is_some_and(takes_over))
 }
 
 /// When it began, in ticks of the machine's uptime: with its id it names a process for good.
@@ -101,7 +105,7 @@ mod tests {
         fs::create_dir(&directory).unwrap();
         let stat = "7 (a) S b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4700 99 1\n";
         fs::write(directory.join("stat"), stat).unwrap();
-        assert_eq!((parent(proc.path(), 7), began(&directory)), ((Some(1), false), Some(4700)));
+        assert_eq!((parent(proc.path(), 7), began(&directory)), ((Some(1), true), Some(4700)));
         assert_eq!(age(proc.path(), 7), None);
         fs::write(proc.path().join("uptime"), "100.00 800.00\n").unwrap();
         let ticks = f64::from(u32::try_from(rustix::param::clock_ticks_per_second()).unwrap());
@@ -119,6 +123,7 @@ mod tests {
             let directory = proc.path().join(pid.to_string());
             fs::create_dir_all(&directory).unwrap();
             fs::write(directory.join("comm"), format!("{name}\n")).unwrap();
+            fs::write(directory.join("cmdline"), format!("/bin/{name}\0serve\0")).unwrap();
             fs::write(directory.join("stat"), format!("{pid} ({name}) S {parent} 1 1\n")).unwrap();
         };
         for (parents, is_left) in [

@@ -17,6 +17,8 @@ pub(super) struct Server {
     found: Option<Found>,
     /// Who it could have been at the last attempt in vain, and how many walks ago that was.
     tried: (Vec<u32>, u32),
+    /// Sockets that were looked for among all processes already: that is much to read, so it is done once.
+    searched: Vec<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +30,12 @@ struct Found {
 
 impl Server {
     pub(super) fn new(port: u16) -> Server {
-        Server { port, found: None, tried: (Vec::new(), AGAIN) }
+        Server { port, found: None, tried: (Vec::new(), AGAIN), searched: Vec::new() }
+    }
+
+    /// Its process, if that is known.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.found.map(|found| found.pid)
     }
 
     /// Its children; `None` where it is not known or gone, and where the kernel tells no children.
@@ -49,8 +56,8 @@ impl Server {
         children
     }
 
-    /// Looks which of these processes it is, unless they were looked at lately.
-    pub(super) fn look_for(&mut self, proc: &Path, mut among: Vec<u32>) {
+    /// Looks which of these processes it is, or else of all, unless that was done lately.
+    pub(super) fn look_for(&mut self, proc: &Path, mut among: Vec<u32>, all: impl FnOnce() -> Vec<u32>) {
         among.sort_unstable();
         among.dedup();
         self.tried.1 += 1;
@@ -59,9 +66,12 @@ impl Server {
         }
         let listening = listening(proc, self.port);
         let began = |pid: u32| process::began(&proc.join(pid.to_string()));
-        self.found =
-            owner(proc, &among, &listening).and_then(|pid| began(pid).map(|began| Found { pid, began }));
-        self.tried = (among, 0);
+        let sockets: Vec<u64> = listening.iter().map(|socket| socket.inode).collect();
+        let is_new = sockets.iter().any(|socket| !self.searched.contains(socket));
+        let search = || is_new.then(|| holder(proc, &all(), &listening)).flatten();
+        let found = owner(proc, &among, &listening).or_else(search);
+        self.found = found.and_then(|pid| began(pid).map(|began| Found { pid, began }));
+        (self.tried, self.searched) = ((among, 0), sockets);
     }
 }
 
@@ -87,32 +97,30 @@ fn listening(proc: &Path, port: u16) -> Vec<Socket> {
     tables.iter().flat_map(|table| table.lines().filter_map(parse)).collect()
 }
 
-/// Which of these has one of the sockets. Whose files may not be looked at is it only if its user has the socket and no
-/// other one here could be it.
-fn owner(proc: &Path, among: &[u32], sockets: &[Socket]) -> Option<u32> {
+/// Which of these has one of the sockets.
+fn holder(proc: &Path, among: &[u32], sockets: &[Socket]) -> Option<u32> {
     let links: Vec<String> = sockets.iter().map(|socket| format!("socket:[{}]", socket.inode)).collect();
     let is_one = |link: &Path| link.to_str().is_some_and(|link| links.iter().any(|one| one == link));
-    let mut hidden = Vec::new();
-    for &pid in among {
-        let process = proc.join(pid.to_string());
-        match fs::read_dir(process.join("fd")) {
-            Ok(files) => {
-                let mut files = files.flatten().filter_map(|file| fs::read_link(file.path()).ok());
-                if files.any(|link| is_one(&link)) {
-                    return Some(pid);
-                }
-            }
-            Err(_) => hidden.push(pid),
-        }
-    }
-    hidden.retain(|pid| {
+    among.iter().copied().find(|pid| {
+        let files = fs::read_dir(proc.join(pid.to_string()).join("fd")).into_iter().flatten().flatten();
+        files.filter_map(|file| fs::read_link(file.path()).ok()).any(|link| is_one(&link))
+    })
+}
+
+/// The same, or else the only one whose files may not be looked at and whose user has one of the sockets.
+fn owner(proc: &Path, among: &[u32], sockets: &[Socket]) -> Option<u32> {
+    let is_hidden = |pid: &u32| fs::read_dir(proc.join(pid.to_string()).join("fd")).is_err();
+    let is_users = |pid: &u32| {
         let user = fs::metadata(proc.join(pid.to_string())).map(|process| process.uid());
         user.is_ok_and(|user| sockets.iter().any(|socket| socket.user == user))
-    });
-    match hidden[..] {
-        [pid] => Some(pid),
-        _ => None,
-    }
+    };
+    holder(proc, among, sockets).or_else(|| {
+        let hidden: Vec<u32> = among.iter().copied().filter(is_hidden).filter(is_users).collect();
+        match hidden[..] {
+            [pid] => Some(pid),
+            _ => None,
+        }
+    })
 }
 
 #[cfg(test)]
@@ -161,7 +169,7 @@ mod tests {
 
         fn found(&self, among: &[u32]) -> Option<u32> {
             let mut server = Server::new(PORT);
-            server.look_for(self.0.path(), among.to_vec());
+            server.look_for(self.0.path(), among.to_vec(), Vec::new);
             server.found.map(|found| found.pid)
         }
     }
@@ -196,13 +204,27 @@ mod tests {
     }
 
     #[test]
+    fn who_looks_like_no_server_is_searched_for_among_all_once() {
+        let proc = Proc::new(us());
+        proc.process(7, 1);
+        let mut server = Server::new(PORT);
+        server.look_for(proc.0.path(), Vec::new(), || vec![5, 6, 7]);
+        assert_eq!(server.pid(), None);
+        proc.socket(7, 99);
+        server.look_for(proc.0.path(), vec![5], || unreachable!("it was searched for already"));
+        let mut server = Server::new(PORT);
+        server.look_for(proc.0.path(), Vec::new(), || vec![5, 6, 7]);
+        assert_eq!(server.pid(), Some(7));
+    }
+
+    #[test]
     fn children_of_all_its_threads_are_its_runners_until_it_ends() {
         let proc = Proc::new(us());
         proc.process(7, 1);
         proc.socket(7, 99);
         let mut server = Server::new(PORT);
         assert_eq!(server.children(proc.0.path()), None);
-        server.look_for(proc.0.path(), vec![7]);
+        server.look_for(proc.0.path(), vec![7], Vec::new);
         assert_eq!(server.children(proc.0.path()), None, "a kernel that tells no children");
         proc.children(7, 7, "");
         assert_eq!(server.children(proc.0.path()), Some(vec![]));
@@ -223,16 +245,16 @@ mod tests {
         proc.process(7, 1);
         fs::create_dir_all(proc.0.path().join("7/fd")).unwrap();
         let mut server = Server::new(PORT);
-        server.look_for(proc.0.path(), vec![7]);
+        server.look_for(proc.0.path(), vec![7], Vec::new);
         proc.socket(7, 99);
         for _ in 1..AGAIN {
-            server.look_for(proc.0.path(), vec![7]);
+            server.look_for(proc.0.path(), vec![7], Vec::new);
             assert!(server.found.is_none());
         }
-        server.look_for(proc.0.path(), vec![7]);
+        server.look_for(proc.0.path(), vec![7], Vec::new);
         assert!(server.found.is_some());
         let mut server = Server { tried: (vec![7], 0), ..Server::new(PORT) };
-        server.look_for(proc.0.path(), vec![7, 8]);
+        server.look_for(proc.0.path(), vec![7, 8], Vec::new);
         assert!(server.found.is_some());
     }
 }

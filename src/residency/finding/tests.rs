@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::*;
 use crate::residency::bytes::{GIB, MIB};
 use crate::residency::expiry::Expiry;
-use crate::residency::host::LoadMode;
+use crate::residency::host::{LoadMode, Runner};
 use crate::residency::progress::{LoadProgress, Source};
 use crate::residency::snapshot::Loaded;
 use crate::residency::swap::{Before, Stages, Way};
@@ -36,7 +36,7 @@ fn model(text: &str, state: State) -> Model {
         context: Some(4096),
         expiry: Expiry::Never,
         keep_alive: None,
-        runner: None,
+        runner: Some(Runner { busy: Some(state == State::Busy), ..Runner::default() }),
     };
     Model { state, loaded: Some(loaded), ..Model::named(name(text)) }
 }
@@ -120,16 +120,20 @@ fn what_is_no_churn() {
 }
 
 #[test]
-fn an_untimed_reload_makes_the_cost_a_least_one() {
+fn an_untimed_reload_costs_as_much_as_a_usual_one_where_any_was_timed() {
     let now = now();
     let mut loads: Vec<_> = [60, 120, 180, 240]
         .iter()
         .zip([1, 2, 1, 2])
         .map(|(seconds, context)| load(now, *seconds, "a", context, &[]))
         .collect();
-    loads[0].1.stages.total = None;
-    let evidence = only(&Facts { loads: &loads, ..facts(now) }).evidence;
-    assert!(evidence.contains("at least ~4.0 s waited"), "{evidence}");
+    for (timed, evidence) in [
+        (3, "loaded anew 3 times in the last hour, ~6.0 s waited: its clients ask for num_ctx 1 and 2"),
+        (0, "loaded anew 3 times in the last hour: its clients ask for num_ctx 1 and 2"),
+    ] {
+        loads.iter_mut().skip(timed).for_each(|(_, load)| load.stages.total = None);
+        assert_eq!(only(&Facts { loads: &loads, ..facts(now) }).evidence, evidence);
+    }
 }
 
 #[test]
@@ -173,12 +177,15 @@ fn a_load_that_nobody_serves_is_a_stuck_scheduler() {
     assert_eq!((finding.kind, finding.severity), (Kind::StuckScheduler, Severity::Broken));
     assert_eq!(finding.since, Some(ago(now, 31)));
     let progress = LoadProgress { pid: 7, done: Bytes(1), of: Bytes(9), source: Source::Reads };
+    let mut silent = model("b", State::Idle);
+    silent.loaded.as_mut().unwrap().runner = None;
     let loads = Model { progress: Some(progress), ..model("b", State::NotLoaded) };
     for (why, pending, models) in [
         ("not for long", pending(29, false), vec![]),
         ("its runner is there", pending(600, true), vec![]),
         ("what must go works", pending(600, false), vec![model("b", State::Busy)]),
         ("what must go is going", pending(600, false), vec![model("b", State::Unloading)]),
+        ("what must go may work", pending(600, false), vec![silent]),
         ("another one loads", pending(600, false), vec![loads]),
     ] {
         assert_eq!(kinds(&Facts { pending: &pending, models: &models, ..facts(now) }), [], "{why}");
