@@ -261,7 +261,8 @@ mod tests {
     fn what_was_left_behind_is_found_at_once_and_is_no_models_runner() {
         let at = start();
         let left = Runner { left_behind: true, ready: None, ..runner(7, "/models/blobs/sha256-a") };
-        let mut known = known(at, vec![left, runner(8, "/models/blobs/sha256-a")]);
+        let loads = Runner { ready: Some(false), ..runner(8, "/models/blobs/sha256-a") };
+        let mut known = known(at, vec![left, loads]);
         assert_eq!(known.runner(&name("a")).map(|runner| runner.pid), Some(8));
         assert_eq!(kinds(&mut known, at, 0), Some(vec![Kind::Orphan]));
     }
