@@ -304,7 +304,7 @@ mod tests {
     use crate::residency::bytes::Bytes;
     use crate::residency::expiry::Expiry;
     use crate::residency::forecast::Forecast;
-    use crate::residency::host::LoadMode;
+    use crate::residency::host::{LoadMode, Runner, Runners};
     use crate::residency::keep_alive::KeepAlive;
     use crate::residency::snapshot::Details;
     use crate::residency::swap::{Ended, Stage};
@@ -510,19 +510,14 @@ mod tests {
         run(&mut known, "b", 4096, soon());
         let start = now();
         let runners = |blobs: &[&str], millis| {
-            let runner = |blob: &&str| crate::residency::host::Runner {
+            let runner = |blob: &&str| Runner {
                 pid: 7,
                 blob: format!("/blobs/sha256-{blob}"),
-                port: None,
                 load_mode: LoadMode::Mmap,
-                context: None,
-                anonymous: Bytes::ZERO,
-                file_backed: Bytes::ZERO,
-                contained: false,
                 ready: Some(true),
-                busy: None,
+                ..Runner::default()
             };
-            let value = blobs.iter().map(runner).collect();
+            let value = Runners { list: blobs.iter().map(runner).collect(), server: None };
             Some(crate::residency::timing::Reading { value, at: at(start, millis) })
         };
         known.runners = runners(&["b"], 0);
@@ -548,8 +543,8 @@ mod tests {
         acts.start(&mut known, &[], start);
         let later = at(start, 3000);
         assert!(acts.look_period(&known, later).is_some_and(|period| period > LOOK), "while it is under way");
-        let busy = |runner: &mut crate::residency::host::Runner| runner.busy = Some(true);
-        known.runners.as_mut().unwrap().value.iter_mut().for_each(busy);
+        let busy = |runner: &mut Runner| runner.busy = Some(true);
+        known.runners.as_mut().unwrap().value.list.iter_mut().for_each(busy);
         assert_eq!(acts.look_period(&known, later), Some(LOOK), "what works goes when its work ends");
         known.runners = runners(&[], 5000);
         acts.look(&mut known);

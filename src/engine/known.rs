@@ -1,11 +1,14 @@
 //! What the engine knows of its server and its machine: facts as they came, before they are joined.
 
+mod runners;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::agents::Agents;
 use super::facts::{Installed, Loading, Running, Shown};
+use super::findings::Suspects;
 use super::foresee::parts;
 use super::foresight::Foresight;
 use super::hold::Keeping;
@@ -14,11 +17,12 @@ use crate::residency::bytes::Bytes;
 use crate::residency::fit::Sizes;
 use crate::residency::history::History;
 use crate::residency::hold::Held;
-use crate::residency::host::{Cards, LoadMode, Ram, Runner};
+use crate::residency::host::{Cards, LoadMode, Ram, Runners};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::map::Pages;
 use crate::residency::name::ModelName;
 use crate::residency::predict::{Learned, Prediction, Where};
+use crate::residency::progress::LoadProgress;
 use crate::residency::record::Past;
 use crate::residency::snapshot::{Blob, Details, Reach};
 use crate::residency::swap::Before;
@@ -76,6 +80,10 @@ pub(crate) struct Known {
     pub sizes: HashMap<ModelName, Sizes>,
     /// How forecasts turn out.
     pub foresight: Foresight,
+    /// How far each of them is.
+    pub progress: HashMap<ModelName, LoadProgress>,
+    /// What may turn out to be wrong.
+    pub suspects: Suspects,
     /// The context each model last ran with here.
     pub last_context: HashMap<ModelName, u64>,
     /// Models that the server lists though their runner is dead: already told.
@@ -125,7 +133,7 @@ pub(crate) struct Known {
     /// How much of each installed model was in RAM.
     pub histories: HashMap<ModelName, History>,
     /// The runners, where they can be seen.
-    pub runners: Option<Reading<Vec<Runner>>>,
+    pub runners: Option<Reading<Runners>>,
 }
 
 /// What loads before taught, and from which past.
@@ -183,6 +191,8 @@ impl Known {
             loading: HashMap::new(),
             sizes: HashMap::new(),
             foresight: Foresight::default(),
+            progress: HashMap::new(),
+            suspects: Suspects::default(),
             last_context: HashMap::new(),
             ghosts: Vec::new(),
             before_pin: HashMap::new(),
@@ -314,49 +324,9 @@ impl Known {
         news
     }
 
-    /// The runner that holds a model's weights, if it can be seen and is the only one with that file: two servers may
-    /// share a models directory, and then nobody can say whose each is.
-    pub fn runner(&self, name: &ModelName) -> Option<&Runner> {
-        let mut runners = self.runners_of(name);
-        runners.next().filter(|_| runners.next().is_none())
-    }
-
-    /// All runners that hold the file which this server names as the model's weights. The same digest in another
-    /// directory is another server's.
-    pub fn runners_of(&self, name: &ModelName) -> impl Iterator<Item = &Runner> {
-        let runners = self.runners.as_ref().map_or(&[][..], |reading| &reading.value);
-        // A server in a container names a path of its own; its runner's command line has that one too.
-        let (here, named) = if runners.is_empty() {
-            (None, None)
-        } else {
-            let shown = self.installed.get(name).and_then(|model| self.shown.get(&model.digest));
-            let here = self.weights(name).and_then(|blob| blob.path.as_deref()).and_then(Path::to_str);
-            (here, shown.and_then(|shown| shown.weights.as_deref()))
-        };
-        runners.iter().filter(move |runner| [here, named].contains(&Some(runner.blob.as_str())))
-    }
-
     /// Whether a load is known to be pending for anybody: then nothing but a load may be sent (#17408).
     pub fn load_pending(&self) -> Option<&ModelName> {
         self.loading.keys().next()
-    }
-
-    /// How a model's runner reads its file, or will: as it was seen now, as at its last load, as any other runner of this
-    /// server did. The server decides that model by model: what has no room on the card is never mapped.
-    pub fn load_mode(&self, name: &ModelName) -> LoadMode {
-        let told = |mode: &LoadMode| *mode != LoadMode::Unknown;
-        let now = self.runner(name).map(|runner| runner.load_mode).filter(told);
-        let swaps = || self.past.swaps.iter().map(|(_, swap)| swap).filter(|swap| told(&swap.mode));
-        let own = || swaps().find(|swap| swap.model == *name).map(|swap| swap.mode);
-        let any = || swaps().next().map(|swap| swap.mode);
-        now.or_else(own).or(self.mode).or_else(any).unwrap_or(LoadMode::Unknown)
-    }
-
-    /// Keeps how the runners of this server read.
-    pub fn learn_mode(&mut self) {
-        let mut modes =
-            self.running.keys().filter_map(|name| self.runner(name)).map(|runner| runner.load_mode);
-        self.mode = modes.find(|mode| *mode != LoadMode::Unknown).or(self.mode);
     }
 
     /// The context a load of the model carries: the config's for it, its phase's, what it last ran with here, none.

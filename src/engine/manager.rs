@@ -24,7 +24,7 @@ use crate::probe::page_cache::PageCache;
 use crate::probe::watched::Watched;
 use crate::residency::act::{ActId, ActKind};
 use crate::residency::event::{Event, RING, What};
-use crate::residency::host::{Cards, Ram, Runner};
+use crate::residency::host::{Cards, Ram, Runners};
 use crate::residency::name::ModelName;
 use crate::residency::record::Happened;
 use crate::residency::snapshot::{Reach, Snapshot};
@@ -45,7 +45,7 @@ pub(crate) struct Manager {
     pub cards: Option<Watched<Cards>>,
     pub pages: Option<PageCache>,
     pub readings: Option<watch::Receiver<PageReadings>>,
-    pub runners: Option<Watched<Vec<Runner>>>,
+    pub runners: Option<Watched<Runners>>,
     pub tier: Option<RamTier>,
     pub journals: Journals,
     pub chronicle: Chronicle,

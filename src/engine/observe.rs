@@ -6,7 +6,7 @@ use super::facts::{Installed, Loading, Running, learn};
 use super::known::Known;
 use crate::residency::event::What;
 use crate::residency::expiry::Expiry;
-use crate::residency::host::Runner;
+use crate::residency::host::Runners;
 use crate::residency::name::ModelName;
 use crate::residency::timing::{Moment, Reading};
 
@@ -55,7 +55,14 @@ pub(crate) fn ps(
             known.sizes.entry(name.clone()).or_default().note(context, running.size);
         }
         match &was {
-            Some(was) => pin_change(name, was, running, asked, &mut seen),
+            Some(was) => {
+                // With another context it has another runner: it was loaded anew between two looks.
+                if was.context.zip(running.context).is_some_and(|(was, is)| was != is) {
+                    let load = known.loading.remove(name);
+                    seen.push((Some(name.clone()), loaded(load, asked.loads.contains(name), now)));
+                }
+                pin_change(name, was, running, asked, &mut seen);
+            }
             None if first => {}
             None => {
                 let load = known.loading.remove(name);
@@ -76,6 +83,8 @@ pub(crate) fn ps(
     known.ghosts.retain(|ghost| fresh.contains_key(ghost));
     known.running = fresh;
     known.ps_at = Some(now);
+    known.suspects.answers = known.suspects.answers.saturating_add(1);
+    known.suspect(now);
     seen
 }
 
@@ -152,7 +161,7 @@ pub(crate) fn tags(known: &mut Known, fresh: BTreeMap<ModelName, Installed>, now
 }
 
 /// Takes a new reading of the runner processes: loads of other clients begin, runners die.
-pub(crate) fn runners(known: &mut Known, fresh: Reading<Vec<Runner>>, asked: &Asked) -> Vec<Seen> {
+pub(crate) fn runners(known: &mut Known, fresh: Reading<Runners>, asked: &Asked) -> Vec<Seen> {
     let mut seen = Vec::new();
     let at = fresh.at;
     let last = known.runners.as_ref().map(|reading| reading.at);
@@ -162,10 +171,7 @@ pub(crate) fn runners(known: &mut Known, fresh: Reading<Vec<Runner>>, asked: &As
     for name in names {
         let runner = known.runner(&name).map(|runner| (runner.pid, runner.ready));
         let none = known.runners_of(&name).next().is_none();
-        // Where no runner of this server can be seen, that one is missing says nothing; nor of a model without blobs.
-        let visible =
-            known.demo_scale.is_some() || known.running.values().any(|running| running.pid.is_some());
-        let findable = visible && known.weights(&name).is_some() && known.details(&name).format == "gguf";
+        let findable = known.is_findable(&name);
         if let Some(running) = known.running.get_mut(&name) {
             running.unseen = if none { running.unseen + 1 } else { 0 };
             let is_missed = running.unseen >= SURELY && listed_since;
@@ -212,7 +218,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::residency::bytes::Bytes;
-    use crate::residency::host::LoadMode;
+    use crate::residency::host::Runner;
     use crate::residency::snapshot::{Blob, Details};
     use crate::residency::tier::Cached;
 
@@ -260,23 +266,12 @@ mod tests {
     }
 
     fn runner(directory: &str, text: &str) -> Runner {
-        Runner {
-            pid: 7,
-            blob: format!("{directory}/sha256-{text}"),
-            port: None,
-            load_mode: LoadMode::Unknown,
-            context: None,
-            anonymous: Bytes::ZERO,
-            file_backed: Bytes::ZERO,
-            contained: false,
-            ready: Some(true),
-            busy: None,
-        }
+        Runner { pid: 7, blob: format!("{directory}/sha256-{text}"), ready: Some(true), ..Runner::default() }
     }
 
     fn look(known: &mut Known, alive: &[&str]) -> Vec<Seen> {
         let value = alive.iter().map(|text| runner("/blobs", text)).collect();
-        runners(known, Reading { value, at: now() }, &Asked::default())
+        runners(known, Reading { value: Runners { list: value, server: None }, at: now() }, &Asked::default())
     }
 
     #[test]
@@ -296,7 +291,7 @@ mod tests {
     fn a_runner_of_the_same_blob_in_another_directory_is_another_servers() {
         let mut known = known("gguf");
         let elsewhere = |pid, directory: &str| Runner { pid, ready: Some(false), ..runner(directory, "a") };
-        let reading = |value| Some(Reading { value, at: now() });
+        let reading = |list| Some(Reading { value: Runners { list, server: None }, at: now() });
         known.runners = reading(vec![elsewhere(1, "/other")]);
         assert_eq!(known.runner(&name("a")), None);
         known.runners = reading(vec![elsewhere(1, "/other"), elsewhere(2, "/blobs")]);
@@ -312,8 +307,8 @@ mod tests {
         known.running.clear();
         ps(&mut known, all, &Asked::default(), false, now());
         ps(&mut known, BTreeMap::new(), &Asked::default(), false, now());
-        let loading =
-            |at| Reading { value: vec![Runner { ready: Some(false), ..runner("/blobs", "a") }], at };
+        let coming = Runner { ready: Some(false), ..runner("/blobs", "a") };
+        let loading = |at| Reading { value: Runners { list: vec![coming.clone()], server: None }, at };
         assert_eq!(runners(&mut known, loading(began), &Asked::default()), []);
         let anew = runners(&mut known, loading(now()), &Asked::default());
         assert_eq!(anew, [(Some(name("a")), What::Loading { ours: false })], "it comes again");
@@ -327,5 +322,15 @@ mod tests {
             assert_eq!(look(&mut hidden, &[]), []);
             assert_eq!(look(&mut other_engine, &["a"]), []);
         }
+    }
+
+    #[test]
+    fn where_the_server_itself_is_seen_and_has_no_children_all_it_lists_are_ghosts() {
+        let mut known = known("gguf");
+        let none = || Reading { value: Runners { list: Vec::new(), server: Some(7) }, at: now() };
+        assert_eq!(runners(&mut known, none(), &Asked::default()), []);
+        known.ps_at = Some(now());
+        let seen = runners(&mut known, none(), &Asked::default());
+        assert_eq!(seen, ["a", "b"].map(|text| (Some(name(text)), What::RunnerDied)));
     }
 }

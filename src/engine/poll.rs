@@ -33,6 +33,7 @@ pub(crate) fn join(known: &Known, events: &VecDeque<Arc<Event>>, acts: Vec<Act>,
         let place = |model: &Model| model.listed.unwrap_or(usize::MAX);
         place(a).cmp(&place(b)).then_with(|| a.name.cmp(&b.name))
     });
+    let findings = known.findings(&models, now).map(Arc::from);
     Snapshot {
         at: now,
         host: Host {
@@ -51,6 +52,7 @@ pub(crate) fn join(known: &Known, events: &VecDeque<Arc<Event>>, acts: Vec<Act>,
             models_dir_unknown: known.models_dir_unknown.clone(),
             files_owner: known.files_owner.clone(),
             models,
+            findings,
             ps_at: known.ps_at,
             tags_at: known.tags_at,
         }],
@@ -146,7 +148,8 @@ fn model(
         pinned: running.is_some_and(|running| running.expiry == Expiry::Never),
         wished: known.is_pinned_by_wish(name),
         loaded: running.map(|running| loaded(running, known.runner(name))),
-        arriving: if running.is_none() { on_cards(known, name) } else { Bytes::ZERO },
+        arriving: if running.is_none() { known.on_cards(name) } else { Bytes::ZERO },
+        progress: known.progress.get(name).copied().filter(|_| matches!(state, State::Loading { .. })),
         kept: known.kept(name),
         ram_history: known.histories.get(name).map(History::line).unwrap_or_default(),
         blobs: blobs(known, name),
@@ -182,13 +185,6 @@ fn loaded(running: &Running, runner: Option<&Runner>) -> Loaded {
         keep_alive: running.keep_alive,
         runner: runner.cloned(),
     }
-}
-
-/// What the model's runner has on all cards.
-fn on_cards(known: &Known, name: &ModelName) -> Bytes {
-    let cards = known.cards.as_ref().map_or(&[][..], |reading| reading.value.list());
-    let Some(runner) = known.runner(name) else { return Bytes::ZERO };
-    cards.iter().map(|card| card.used_by(runner.pid)).sum()
 }
 
 /// Its files with what is known of each in the page cache.
@@ -238,6 +234,7 @@ fn server_differs(old: &Server, new: &Server) -> bool {
         || old.version != new.version
         || old.models_dir != new.models_dir
         || old.models_dir_unknown != new.models_dir_unknown
+        || old.findings != new.findings
         || old.models.len() != new.models.len()
         || old.models.iter().zip(&new.models).any(|(old, new)| model_differs(old, new))
 }
@@ -252,6 +249,8 @@ fn model_differs(old: &Model, new: &Model) -> bool {
         || old.blobs != new.blobs
         || old.shared_with != new.shared_with
         || old.arriving != new.arriving
+        || old.progress.map(|at| (at.percent(), at.source))
+            != new.progress.map(|at| (at.percent(), at.source))
         || old.kept != new.kept
         || old.forecast != new.forecast
         || old.fit != new.fit

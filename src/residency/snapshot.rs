@@ -9,13 +9,15 @@ use super::act::Act;
 use super::bytes::Bytes;
 use super::event::Event;
 use super::expiry::Expiry;
+use super::finding::Finding;
 use super::fit::{Fit, Hits};
 use super::hold::Held;
-use super::host::{Cards, Ram, Runner};
+use super::host::{Card, Cards, Ram, Runner};
 use super::keep_alive::KeepAlive;
 use super::map::Map;
 use super::name::ModelName;
 use super::predict::Prediction;
+use super::progress::LoadProgress;
 use super::record::Past;
 use super::tier::{Cached, Tiers};
 use super::timing::{Moment, Reading};
@@ -50,6 +52,15 @@ pub struct Host {
     pub holds: Bytes,
 }
 
+impl Host {
+    /// What a process has on all cards; `None` where the driver says nothing of it.
+    pub fn on_cards(&self, pid: u32) -> Option<Bytes> {
+        let cards = self.cards.as_ref().map_or(&[][..], |reading| reading.value.list());
+        let is_named = |card: &Card| card.processes.iter().any(|one| one.pid == pid && one.used.is_some());
+        cards.iter().any(is_named).then(|| cards.iter().map(|card| card.used_by(pid)).sum())
+    }
+}
+
 /// One server and its models.
 #[derive(Debug, Clone)]
 pub struct Server {
@@ -71,6 +82,8 @@ pub struct Server {
     pub files_owner: Option<String>,
     /// All models: the preload list in its order, then by name.
     pub models: Vec<Model>,
+    /// What is wrong with it or with how it is used, the worst first; `None` before enough was seen to judge.
+    pub findings: Option<Arc<[Finding]>>,
     /// When `/api/ps` last answered; `None` before the first.
     pub ps_at: Option<Moment>,
     /// When `/api/tags` last answered.
@@ -141,6 +154,8 @@ pub struct Model {
     pub loaded: Option<Loaded>,
     /// While it comes or goes: what its runner has on the cards, where the driver says so.
     pub arriving: Bytes,
+    /// While a load of it is under way: how far it is, where that can be told.
+    pub progress: Option<LoadProgress>,
     /// What keeps its files in RAM.
     pub kept: Option<Kept>,
     /// Its files, as far as they are known.
@@ -197,6 +212,7 @@ impl Model {
             cached_at: None,
             loaded: None,
             arriving: Bytes::ZERO,
+            progress: None,
             ram_history: Arc::default(),
             kept: None,
             blobs: Vec::new(),

@@ -106,13 +106,15 @@ pub(crate) fn loaded(mut model: Model, expiry: Expiry, keep_alive: KeepAlive) ->
             pid: 4711,
             blob: "/models/blobs/sha256-60e05f21".into(),
             port: Some(40_123),
+            parent: Some(4001),
             load_mode: LoadMode::Mmap,
             context: Some(4096),
+            slots: Some(1),
+            gpu_layers: Some("29".into()),
             anonymous: Bytes(300 * MIB),
-            file_backed: Bytes::ZERO,
-            contained: false,
             ready: Some(true),
             busy: Some(false),
+            ..Runner::default()
         }),
     });
     model.blobs = vec![Blob {
@@ -141,6 +143,7 @@ pub(crate) fn server(models: Vec<Model>) -> Server {
         models_dir: Some("/models".into()),
         models_dir_unknown: None,
         files_owner: None,
+        findings: None,
         models,
         ps_at: Some(now()),
         tags_at: Some(now()),

@@ -23,6 +23,7 @@ mod engine_behaviour;
 mod engine_bench;
 mod engine_swap;
 mod engine_world;
+mod findings;
 mod flow;
 mod forecast;
 mod journal;

@@ -10,6 +10,7 @@ use crate::residency::forecast::Forecast;
 use crate::residency::hold::How;
 use crate::residency::host::{Card, Cards, LoadMode, Pcie, Ram, Runner};
 use crate::residency::keep_alive::KeepAlive;
+use crate::residency::progress::LoadProgress;
 use crate::residency::snapshot::{Blob, Host, Kept, Loaded, Model, Reach, Server, Snapshot, State};
 use crate::residency::tier::Cached;
 use crate::residency::timing::{Moment, Reading};
@@ -158,6 +159,7 @@ fn model(server: &Server, model: &Model, now: Moment) -> Value {
     if let State::Loading { since, ours } = model.state {
         say("loading_for_seconds", age(now, since));
         say("loading_ours", ours.into());
+        say("load_progress", model.progress.as_ref().map(progress).into());
     }
     say("pinned", model.pinned.into());
     say("tiers", tiers(model));
@@ -178,6 +180,18 @@ fn model(server: &Server, model: &Model, now: Moment) -> Value {
         map.append(&mut load(loaded, now));
     }
     map.into()
+}
+
+/// How far a load is, and what says so.
+fn progress(progress: &LoadProgress) -> Value {
+    object!({
+        "percent": progress.percent(),
+        "estimate": progress.source.is_estimate(),
+        "source": progress.source.words(),
+        "done_bytes": progress.done,
+        "weights_bytes": progress.of,
+        "pid": progress.pid,
+    })
 }
 
 /// Bytes by tier. The RAM and disk shares of what cannot be read are unknown, not zero.
@@ -309,6 +323,11 @@ fn runner(runner: &Runner) -> Value {
     map.insert("pid".to_owned(), runner.pid.into());
     map.insert("anonymous_bytes".to_owned(), runner.anonymous.0.into());
     map.insert("file_backed_bytes".to_owned(), runner.file_backed.0.into());
+    put(&mut map, "parent", runner.parent, "not readable");
+    put(&mut map, "port", runner.port, "its arguments do not say");
+    put(&mut map, "context", runner.context, "its arguments do not say");
+    put(&mut map, "slots", runner.slots, "its arguments do not say");
+    put(&mut map, "gpu_layers", runner.gpu_layers.as_deref(), "its arguments do not say");
     put(&mut map, "load_mode", load_mode, "its arguments do not say");
     put(&mut map, "ready", runner.ready, "not asked");
     put(&mut map, "busy", runner.busy, "not asked");

@@ -7,7 +7,6 @@ use ratatui::style::Style;
 use super::table;
 use crate::residency::expiry::Expiry;
 use crate::residency::hold::How;
-use crate::residency::host::LoadMode;
 use crate::residency::snapshot::{Model, State};
 use crate::residency::text::printable;
 use crate::residency::tier::Cached;
@@ -19,6 +18,7 @@ use crate::tui::widget::near;
 use crate::tui::widget::page;
 use crate::tui::widget::strip::{Strip, row};
 
+mod process;
 mod swaps;
 
 /// One line: a word at the left, then text in one style or several.
@@ -94,6 +94,9 @@ fn lines(model: &Model, app: &App, now: Moment, width: u16) -> Vec<Line> {
     if let Some(why) = state_in_words(model.state) {
         add("", why.to_owned(), theme.faint);
     }
+    for (word, text, style) in process::loading(model, theme) {
+        add(word, text, style);
+    }
     loaded(model, app, &mut add);
     match &model.cached {
         Cached::Unknown(why) => add("RAM", format!("unknown: {}", printable(why)), theme.unknown),
@@ -128,7 +131,8 @@ fn lines(model: &Model, app: &App, now: Moment, width: u16) -> Vec<Line> {
     for (word, line) in swaps::lines(model, app, columns) {
         add(word, line, theme.text);
     }
-    for (word, text) in fits::details(model, columns) {
+    // What is on its way is past foreseeing.
+    for (word, text) in fits::details(model, columns).into_iter().filter(|_| model.progress.is_none()) {
         add(word, text, theme.text);
     }
     let shared: Vec<String> = model.shared_with.iter().map(ToString::to_string).collect();
@@ -207,20 +211,9 @@ fn loaded(model: &Model, app: &App, add: &mut impl FnMut(&'static str, String, S
         add("runner", "not visible from here".to_owned(), theme.faint);
         return;
     };
-    let port = runner.port.map_or_else(String::new, |port| format!("   port {port}"));
-    add(
-        "runner",
-        format!("pid {}{port}   own memory {}", runner.pid, format::memory(runner.anonymous)),
-        theme.text,
-    );
-    let mode = match runner.load_mode {
-        LoadMode::Mmap => "mmap: mapped; what is in RAM loads fast",
-        LoadMode::Buffered => "buffered reads; what is in RAM loads fast",
-        LoadMode::Direct => "direct I/O: RAM makes no difference to its load",
-        LoadMode::InTree => "in-tree engine: parallel reads; what is in RAM loads fast",
-        LoadMode::Unknown => "unknown",
-    };
-    add("load mode", mode.to_owned(), theme.text);
+    for (word, text, style) in process::lines(runner, app) {
+        add(word, text, style);
+    }
 }
 
 fn blobs(model: &Model, app: &App, add: &mut impl FnMut(&'static str, String, Style)) {

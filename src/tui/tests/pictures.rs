@@ -61,7 +61,9 @@ fn from_140_columns_the_details_are_at_the_right() {
        nomic-embed-text    274 MB  ██████████████         pinned  idle                                    here   context    4096   trained for 32768
                                                                                                                  keep_alive 1h after its last use
                                                                                                                  on card    4.9 of 4.9 GiB   GPU/CPU 100/0 %
-                                                                                                                 runner     pid 4711   port 40123   own memory 300 …
+                                                                                                                 runner     pid 4711   port 40123   idle
+                                                                                                                 slots      1 of 4096 tokens   -ngl 29
+                                                                                                                 memory     own 300 MiB
                                                                                                                  load mode  mmap: mapped; what is in RAM loads fast
                                                                                                                  RAM        100 % of its files   counted by the ker…
                                                                                                                  map        ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
@@ -69,8 +71,6 @@ fn from_140_columns_the_details_are_at_the_right() {
                                                                                                                  digest     845dbda0ea48845dbda0ea48845dbda0ea48845…
                                                                                                                  weights    4.7 GB   100 % in RAM
                                                                                                                             /models/blobs/sha256-60e05f21
-
-
 
 
 
@@ -148,15 +148,15 @@ fn on_a_narrow_screen_the_details_are_a_panel_of_their_own() {
     context    4096   trained for 32768
     keep_alive 1h after its last use
     on card    4.9 of 4.9 GiB   GPU/CPU 100/0 %
-    runner     pid 4711   port 40123   own memory 300 MiB
+    runner     pid 4711   port 40123   idle
+    slots      1 of 4096 tokens   -ngl 29
+    memory     own 300 MiB
     load mode  mmap: mapped; what is in RAM loads fast
     RAM        100 % of its files   counted by the kernel
     map        ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
     to VRAM    here
     digest     845dbda0ea48845dbda0ea48845dbda0ea48845dbda0ea48845dbda0ea48
-    weights    4.7 GB   100 % in RAM
-               /models/blobs/sha256-60e05f21
-
+    … 2 more below
     12:04:31  qwen2.5-coder:7b    loaded in 0.61 s   from RAM 100 %   7.7 GB/s
     u unload   p pin   t touch   K keep_alive   h hold   x drop   esc back   ? help
     ");
