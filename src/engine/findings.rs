@@ -9,7 +9,7 @@ use super::known::Known;
 use crate::probe::runner;
 use crate::residency::bytes::Bytes;
 use crate::residency::finding::{Facts, Finding, GRACE, Pending, Shared, Unlisted, find};
-use crate::residency::host::{CardProcess, Runner};
+use crate::residency::host::{CardProcess, Runner, used_on};
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Model, Reach};
 use crate::residency::timing::Moment;
@@ -113,10 +113,10 @@ impl Known {
     }
 
     fn unlisted(&self) -> impl Iterator<Item = Unlisted> {
-        let cards = self.cards.as_ref().map_or(&[][..], |reading| reading.value.list());
+        let cards = self.card_list();
         self.all_runners().iter().filter_map(move |runner| {
             let since = *self.suspects.unlisted.get(&runner.pid)?;
-            let on_cards: Bytes = cards.iter().map(|card| card.used_by(runner.pid)).sum();
+            let on_cards = used_on(cards, runner.pid);
             Some(Unlisted {
                 pid: runner.pid,
                 model: self.model_of(runner).cloned(),
@@ -129,7 +129,7 @@ impl Known {
 
     /// Processes on the cards that are no runner: on which card, their id, and what they hold.
     fn strangers(&self) -> impl Iterator<Item = (usize, u32, Bytes)> {
-        let cards = self.cards.as_ref().map_or(&[][..], |reading| reading.value.list());
+        let cards = self.card_list();
         let is_runner = |pid: u32| self.all_runners().iter().any(|runner| runner.pid == pid);
         let on = |(card, process): (usize, &CardProcess)| Some((card, process.pid, process.used?));
         let processes =
@@ -142,7 +142,7 @@ impl Known {
         if self.runners.is_none() {
             return Vec::new();
         }
-        let cards = self.cards.as_ref().map_or(&[][..], |reading| reading.value.list());
+        let cards = self.card_list();
         let mut shared: Vec<Shared> = cards
             .iter()
             .map(|card| Shared { card: card.name.clone(), total: card.total, others: Vec::new() })

@@ -56,7 +56,7 @@ fn batch(shown: &Shown) -> Bytes {
 
 /// Who is in VRAM, as the victim's choice sees them; each runner once.
 fn residents(known: &Known, now: Moment) -> Vec<Resident> {
-    let cards = known.cards.as_ref().map_or(&[][..], |reading| reading.value.list());
+    let cards = known.card_list();
     known
         .running
         .iter()

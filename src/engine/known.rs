@@ -17,7 +17,7 @@ use crate::residency::bytes::Bytes;
 use crate::residency::fit::Sizes;
 use crate::residency::history::History;
 use crate::residency::hold::Held;
-use crate::residency::host::{Cards, LoadMode, Ram, Runners};
+use crate::residency::host::{Card, Cards, LoadMode, Ram, Runners};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::map::Pages;
 use crate::residency::name::ModelName;
@@ -322,6 +322,11 @@ impl Known {
         }
         self.histories = histories;
         news
+    }
+
+    /// The cards; none where they are not known.
+    pub fn card_list(&self) -> &[Card] {
+        self.cards.as_ref().map_or(&[][..], |reading| reading.value.list())
     }
 
     /// Whether a load is known to be pending for anybody: then nothing but a load may be sent (#17408).

@@ -82,6 +82,11 @@ impl Card {
     }
 }
 
+/// What a process has on all of these cards together, where the driver says so.
+pub fn used_on(cards: &[Card], pid: u32) -> Bytes {
+    cards.iter().map(|card| card.used_by(pid)).sum()
+}
+
 /// A card's PCIe link.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pcie {

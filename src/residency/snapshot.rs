@@ -12,7 +12,7 @@ use super::expiry::Expiry;
 use super::finding::Finding;
 use super::fit::{Fit, Hits};
 use super::hold::Held;
-use super::host::{Card, Cards, Ram, Runner};
+use super::host::{Card, Cards, Ram, Runner, used_on};
 use super::keep_alive::KeepAlive;
 use super::map::Map;
 use super::name::ModelName;
@@ -53,11 +53,16 @@ pub struct Host {
 }
 
 impl Host {
+    /// Its cards; none where they are not known.
+    pub fn card_list(&self) -> &[Card] {
+        self.cards.as_ref().map_or(&[][..], |reading| reading.value.list())
+    }
+
     /// What a process has on all cards; `None` where the driver says nothing of it.
     pub fn on_cards(&self, pid: u32) -> Option<Bytes> {
-        let cards = self.cards.as_ref().map_or(&[][..], |reading| reading.value.list());
+        let cards = self.card_list();
         let is_named = |card: &Card| card.processes.iter().any(|one| one.pid == pid && one.used.is_some());
-        cards.iter().any(is_named).then(|| cards.iter().map(|card| card.used_by(pid)).sum())
+        cards.iter().any(is_named).then(|| used_on(cards, pid))
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Known;
 use crate::residency::bytes::Bytes;
-use crate::residency::host::{LoadMode, Runner};
+use crate::residency::host::{LoadMode, Runner, used_on};
 use crate::residency::name::ModelName;
 use crate::residency::progress::LoadProgress;
 
@@ -18,9 +18,7 @@ impl Known {
 
     /// What a model's runner has on all cards.
     pub fn on_cards(&self, name: &ModelName) -> Bytes {
-        let cards = self.cards.as_ref().map_or(&[][..], |reading| reading.value.list());
-        let Some(runner) = self.runner(name) else { return Bytes::ZERO };
-        cards.iter().map(|card| card.used_by(runner.pid)).sum()
+        self.runner(name).map_or(Bytes::ZERO, |runner| used_on(self.card_list(), runner.pid))
     }
 
     /// Takes down how far the loads under way are by now.

@@ -52,7 +52,7 @@ pub(super) fn lines(runner: &Runner, app: &App) -> Vec<Line> {
     let files = Some(runner.file_backed).filter(|bytes| bytes.0 > 0);
     let files = files.map_or_else(String::new, |bytes| format!("   of files {}", format::memory(bytes)));
     lines.push(("memory", format!("own {}{files}", format::memory(runner.anonymous)), theme.text));
-    let cards = app.snapshot.host.cards.as_ref().map_or(&[][..], |reading| reading.value.list());
+    let cards = app.snapshot.host.card_list();
     match app.snapshot.host.on_cards(runner.pid) {
         Some(bytes) => {
             lines.push(("by driver", format!("{} on the card", format::memory(bytes)), theme.text));
