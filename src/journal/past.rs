@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::row;
 use crate::residency::bytes::Bytes;
@@ -98,24 +98,27 @@ fn past(connection: &Connection, server: &str, today: Today, now: Timestamp) -> 
         .optional()?;
     // A server that nothing was ever written of.
     let Some(server) = server else { return Ok(Past::default()) };
-    let swaps = connection
-        .prepare(&format!(
-            "SELECT {} FROM swap WHERE server = ?1 ORDER BY at DESC, id DESC LIMIT {}",
-            row::SWAP,
-            Past::SWAPS
-        ))?
-        .query_map([server], row::swap)?
-        .collect::<rusqlite::Result<_>>()?;
-    let forecasts = connection
-        .prepare(&format!(
-            "SELECT {} FROM forecast WHERE server = ?1 ORDER BY at DESC, id DESC LIMIT {}",
-            row::FORECAST,
-            Past::SWAPS
-        ))?
-        .query_map([server], row::foreseen)?
-        .collect::<rusqlite::Result<_>>()?;
+    let swaps = latest(connection, server, "swap", row::SWAP, row::swap)?;
+    let forecasts = latest(connection, server, "forecast", row::FORECAST, row::foreseen)?;
     let (today, runs) = (day(connection, server, today)?, runs(connection, server, now)?);
     Ok(Past { today, swaps, runs, forecasts })
+}
+
+/// The latest rows of a table, newest first, at most [`Past::SWAPS`].
+fn latest<T>(
+    connection: &Connection,
+    server: i64,
+    table: &str,
+    columns: &str,
+    read: fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    connection
+        .prepare(&format!(
+            "SELECT {columns} FROM {table} WHERE server = ?1 ORDER BY at DESC, id DESC LIMIT {}",
+            Past::SWAPS
+        ))?
+        .query_map([server], read)?
+        .collect()
 }
 
 /// The sum of the swaps that began within a day.
