@@ -14,26 +14,18 @@ pub(crate) fn words(model: &Model, columns: u16) -> String {
     let (Some(fit), Some(forecast)) = (&model.fit, &model.forecast) else { return "?".to_owned() };
     let names: Vec<String> = forecast.evicts.iter().map(ModelName::to_string).collect();
     let mut said = match (&fit.place, names.as_slice()) {
-        (Place::Partly { on_card, too_big, .. }, []) if !too_big => {
+        // Where somebody goes for it that is said first, unless it would not be whole on an empty card either.
+        (Place::Partly { on_card, too_big, .. }, victims) if *too_big || victims.is_empty() => {
             let unit = Unit::of(fit.size);
-            let (on_card, size) = (unit.figure(*on_card), unit.figure(fit.size));
-            vec![
-                format!("~partly: {on_card} of {size} {} on the card", unit.name()),
-                format!("~partly: {on_card}/{size} {}", unit.name()),
-                format!("~partly: {on_card}/{size}"),
-                "~partly".to_owned(),
-            ]
-        }
-        (Place::Partly { on_card, too_big: true, .. }, _) => {
-            let unit = Unit::of(fit.size);
-            let (on_card, size) = (unit.figure(*on_card), unit.figure(fit.size));
-            vec![
-                format!("~too big: {on_card} of {size} {} on the card", unit.name()),
-                format!("~too big: {on_card}/{size} {}", unit.name()),
-                format!("~too big: {on_card}/{size}"),
-                "~too big".to_owned(),
-                "~big".to_owned(),
-            ]
+            let (what, on_card, size) = (partly(*too_big), unit.figure(*on_card), unit.figure(fit.size));
+            let mut said = vec![
+                format!("~{what}: {on_card} of {size} {} on the card", unit.name()),
+                format!("~{what}: {on_card}/{size} {}", unit.name()),
+                format!("~{what}: {on_card}/{size}"),
+                format!("~{what}"),
+            ];
+            said.extend(too_big.then(|| "~big".to_owned()));
+            said
         }
         (_, []) => {
             let card = card(fit).map(|card| format!("~fits {card}"));
@@ -57,6 +49,11 @@ pub(crate) fn words(model: &Model, columns: u16) -> String {
         said.retain(|words| !words.contains('…'));
     }
     said.into_iter().find(|words| format::columns(words) <= columns).unwrap_or_else(|| "~".to_owned())
+}
+
+/// What one is that would not be whole on the card.
+fn partly(too_big: bool) -> &'static str {
+    if too_big { "too big" } else { "partly" }
 }
 
 /// Which card, where there are several.
@@ -122,7 +119,7 @@ fn place(fit: &Fit) -> String {
         Place::Partly { on_card, too_big, .. } => {
             format!(
                 "~ {}: {} of {} {} on the card{on}",
-                if too_big { "too big" } else { "partly" },
+                partly(too_big),
                 unit.figure(on_card),
                 unit.figure(fit.size),
                 unit.name()
