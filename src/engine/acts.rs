@@ -31,6 +31,7 @@ const KEPT: usize = 64;
 
 /// Between two looks at runners and cards while something goes: a fifth of what the shortest swap takes.
 const LOOK: Duration = Duration::from_millis(50);
+
 /// What a job came to.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Answer {
