@@ -7,7 +7,6 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use resident::config::Config;
 use resident::engine::{Command, Parts, clock, start};
-use resident::ollama::{Client, Options};
 use resident::probe::watched::Watched;
 use resident::residency::act::{Act, ActKind, ActState};
 use resident::residency::event::What;
@@ -19,7 +18,7 @@ use resident::sim::{self, Sim};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine_world::{World, name};
+use crate::engine_world::{World, name, parts};
 
 const QWEN: &str = "qwen2.5-coder:7b";
 const THINKER: &str = "openthinker3-7b";
@@ -30,22 +29,9 @@ fn world(url: &str, read: impl FnMut() -> Cards + Send + 'static) -> World {
     let stop = CancellationToken::new();
     let period = Duration::from_millis(100);
     let cards = Watched::spawn("card", clock::system(), period, stop.clone(), read).unwrap();
-    let handle = start(Parts {
-        client: Client::new(url, Options::default()).unwrap(),
-        config: Arc::new(Config { url: url.to_owned(), ..Config::default() }),
-        clock: clock::system(),
-        host_name: "test".to_owned(),
-        home: None,
-        local: true,
-        demo_scale: None,
-        ram: Box::new(|| None),
-        cards: Some(cards),
-        pages: None,
-        runners: None,
-        tier: None,
-        journal: resident::engine::Journals::none(),
-        stop: stop.clone(),
-    });
+    let config = Config { url: url.to_owned(), ..Config::default() };
+    let parts = parts(config, clock::system(), &stop);
+    let handle = start(Parts { local: true, cards: Some(cards), ..parts });
     World::of(handle, url.to_owned(), stop)
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use resident::config::{Config, ModelSettings};
-use resident::engine::{Journals, Parts, clock, start};
+use resident::engine::{Parts, clock, start};
 use resident::ollama::{Client, Options};
 use resident::probe::watched::Watched;
 use resident::residency::act::ActKind;
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine_world::{World, name};
+use crate::engine_world::{World, name, parts};
 
 /// So many scenarios.
 const SCENARIOS: u64 = 1000;
@@ -150,22 +150,8 @@ fn client(
         let settings = ModelSettings { num_ctx: Some(context) };
         config.models.insert(model(scenario.next), settings);
     }
-    let handle = start(Parts {
-        client: Client::new(&sim.url(), Options::default()).unwrap(),
-        config: Arc::new(config),
-        clock: Arc::clone(clock),
-        host_name: "test".to_owned(),
-        home: None,
-        local: true,
-        demo_scale: None,
-        ram: Box::new(|| None),
-        cards: Some(Watched::told(cards)),
-        pages: None,
-        runners: None,
-        tier: None,
-        journal: Journals::none(),
-        stop: stop.clone(),
-    });
+    let parts = parts(config, Arc::clone(clock), &stop);
+    let handle = start(Parts { local: true, cards: Some(Watched::told(cards)), ..parts });
     World::of(handle, sim.url(), stop)
 }
 

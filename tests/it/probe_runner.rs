@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use resident::config::Config;
-use resident::engine::{self, Journals, Parts};
-use resident::ollama::{Client, Options};
+use resident::engine::{self, Parts};
 
 use resident::probe::runner;
 use resident::residency::act::ActKind;
@@ -22,7 +21,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine_world::{World, name};
+use crate::engine_world::{World, name, parts};
 
 #[expect(clippy::disallowed_methods, reason = "the tests' clock")]
 fn clock() -> Clock {
@@ -113,29 +112,12 @@ impl OnChildren {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_resident"));
         let server = sim::start(sim::Options::demo(prepared, program, clock())).await.unwrap();
         let stop = CancellationToken::new();
-        let client = Client::new(&server.url(), Options::default()).unwrap();
+        let config = Config { url: server.url(), models_dir: Some(dir.clone()), ..Config::default() };
+        let parts = parts(config, clock(), &stop);
         let period = Duration::from_millis(20);
-        let runners = runner::spawn(Path::new("/proc"), client.port(), clock(), period).unwrap();
-        let handle = engine::start(Parts {
-            client,
-            config: Arc::new(Config {
-                url: server.url(),
-                models_dir: Some(dir.clone()),
-                ..Config::default()
-            }),
-            clock: clock(),
-            host_name: "test".to_owned(),
-            home: None,
-            local: true,
-            demo_scale: Some(256),
-            ram: Box::new(|| None),
-            cards: None,
-            pages: None,
-            runners: Some(runners),
-            tier: None,
-            journal: Journals::none(),
-            stop: stop.clone(),
-        });
+        let runners = runner::spawn(Path::new("/proc"), parts.client.port(), clock(), period).unwrap();
+        let handle =
+            engine::start(Parts { local: true, demo_scale: Some(256), runners: Some(runners), ..parts });
         let world = World::of(handle, server.url(), stop);
         OnChildren { world, server, dir, _home: home }
     }
