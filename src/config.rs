@@ -58,8 +58,8 @@ pub struct Config {
     pub phases: Vec<Phase>,
     /// `workflows`, in the user's order.
     pub workflows: Vec<Workflow>,
-    /// `pins`: models to keep in VRAM.
-    pub pins: Vec<ModelName>,
+    /// `pins`.
+    pub pins: Pins,
     /// `models`: per-model settings.
     pub models: BTreeMap<ModelName, ModelSettings>,
     /// `ui`.
@@ -71,6 +71,8 @@ pub struct Config {
     /// The file was named by the user (`--config`, `$RESIDENT_CONFIG`, the XDG path), so what it says may act by
     /// itself; false for a `./config.yaml` that was merely found.
     pub may_act: bool,
+    /// `--no-auto`: nothing acts by itself until the user lets it.
+    pub hands_off: bool,
 }
 
 impl Default for Config {
@@ -86,12 +88,13 @@ impl Default for Config {
             memory: Memory::Auto,
             phases: Vec::new(),
             workflows: Vec::new(),
-            pins: Vec::new(),
+            pins: Pins::default(),
             models: BTreeMap::new(),
             ui: Ui::default(),
             keys: Vec::new(),
             file: None,
             may_act: false,
+            hands_off: false,
         }
     }
 }
@@ -141,11 +144,9 @@ impl Config {
         let why = match &self.file {
             Some(file) => {
                 let file = crate::residency::text::printable(&file.to_string_lossy()).into_owned();
-                format!(
-                    "nothing in {file} may run one unless it is named: --config {file}, without --no-auto"
-                )
+                format!("nothing in {file} may run one unless it is named: --config {file}")
             }
-            None => "only a config that is named may run one: --config PATH, without --no-auto".to_owned(),
+            None => "only a config that is named may run one: --config PATH".to_owned(),
         };
         Some(format!("{} runs commands; {why}", workflow.name))
     }
@@ -285,6 +286,25 @@ impl Default for Ui {
             gpu: true,
         }
     }
+}
+
+/// `pins`: the models to keep in VRAM.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Pins {
+    /// Which models.
+    pub models: Vec<ModelName>,
+    /// What becomes of pins as the dashboard ends that enforces them.
+    pub on_exit: OnExit,
+}
+
+/// What becomes of pins as the dashboard ends that enforces them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnExit {
+    /// They stay: the server keeps the models, and the next dashboard enforces them.
+    #[default]
+    Keep,
+    /// Each model gets the keep_alive back that it had before.
+    Release,
 }
 
 /// When acts ask first.

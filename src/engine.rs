@@ -211,7 +211,7 @@ pub fn start(parts: Parts) -> Handle {
         tier: parts.tier,
         journals: parts.journal,
         chronicle: chronicle::Chronicle::default(),
-        keep: keep::Keep::default(),
+        keep: keep::Keep::new(parts.config.hands_off),
         ram_acts: Vec::new(),
         paused: false,
         commands,

@@ -46,7 +46,7 @@ fn sources(cli: &Cli) -> Sources {
 pub fn load(cli: &Cli) -> Option<Settings> {
     let sources = sources(cli);
     let (mut loaded, mut problems) = config::survey(&sources);
-    loaded.config.may_act &= !cli.flags.no_auto;
+    loaded.config.hands_off = cli.flags.no_auto;
     let keymap = Keymap::new(&loaded.config.keys).map_err(|more| problems.extend(more)).ok();
     if !problems.is_empty() {
         let _ = write!(std::io::stderr(), "{}", config::render(&problems));
@@ -79,20 +79,10 @@ fn checked(loaded: &Loaded) -> String {
     for note in &loaded.notes {
         let _ = writeln!(text, "{}", printable(note));
     }
-    let unused = unused(&loaded.config);
-    if !unused.is_empty() {
-        let _ = writeln!(text, "read, but not used by this version yet: {}", unused.join(", "));
-    }
     for section in &loaded.ignored {
         let _ = writeln!(text, "ignored: section {}, which is not ours", printable(section));
     }
     text
-}
-
-/// Settings that later versions act on.
-fn unused(config: &config::Config) -> Vec<&'static str> {
-    let all = [("ollama.preload.on_startup", config.preload.on_startup), ("pins", !config.pins.is_empty())];
-    all.into_iter().filter_map(|(name, is_set)| is_set.then_some(name)).collect()
 }
 
 /// `--init`: asks the server what is installed, writes the proposal to the user's own path, and never over a file.

@@ -8,7 +8,9 @@ use super::address::{Address, Ports};
 use super::reader::{Fields, Reader};
 use super::report::nearest;
 use super::tree::{At, Kind, Node};
-use super::{Config, Confirm, Hold, KeySetting, Memory, ModelSettings, Preload, Strategy, workflow};
+use super::{
+    Config, Confirm, Hold, KeySetting, Memory, ModelSettings, OnExit, Pins, Preload, Strategy, workflow,
+};
 use crate::residency::name::ModelName;
 
 /// Our top-level sections; all others belong to the user's agent.
@@ -66,7 +68,9 @@ pub(super) fn apply(
     if let Some(node) = top.get("keys") {
         keys(config, node, reader);
     }
-    reader.set(&mut config.pins, &top, "pins", Reader::models);
+    if let Some(node) = top.get("pins") {
+        pins(&mut config.pins, node, reader);
+    }
     if top.get("servers").is_some() {
         beside.notes.push("servers: reserved for a later version, not used yet".to_owned());
     }
@@ -315,6 +319,25 @@ fn ui(config: &mut Config, node: &Node, reader: &mut Reader) {
     reader.set(&mut ui.confirm, &fields, "confirm", |r, key, node| r.one_of(key, node, &words));
     reader.set(&mut ui.read_only, &fields, "read_only", Reader::switch);
     reader.set(&mut ui.gpu, &fields, "gpu", Reader::switch);
+}
+
+/// A list of models, or a map that says more.
+fn pins(pins: &mut Pins, node: &Node, reader: &mut Reader) {
+    match &node.kind {
+        Kind::List(_) => {
+            if let Some(models) = reader.models("pins", node) {
+                reader.found("pins.models".to_owned(), node.at);
+                pins.models = models;
+            }
+        }
+        Kind::Map(_) => {
+            let Some(fields) = reader.fields("pins", node, &["models", "on_exit"]) else { return };
+            reader.set(&mut pins.models, &fields, "models", Reader::models);
+            let words = [("keep", OnExit::Keep), ("release", OnExit::Release)];
+            reader.set(&mut pins.on_exit, &fields, "on_exit", |r, key, node| r.one_of(key, node, &words));
+        }
+        _ => reader.wrong(node.at, "pins", "expected a list of models, or a map with models and on_exit"),
+    }
 }
 
 /// Which actions and keys there are, and which clash, only the keymap knows.

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
-use super::{Config, Confirm, Hold, Loaded, Memory, Preload, Step, Strategy, Work};
+use super::{Config, Confirm, Hold, Loaded, Memory, OnExit, Preload, Step, Strategy, Work};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
 use crate::residency::text::printable;
@@ -176,7 +176,13 @@ impl Page<'_> {
             let origin = written.map_or_else(|| "default".to_owned(), |(_, origin)| origin.to_string());
             self.line(1, &format!("{}: {value}  # {origin}", quoted(name.as_str())));
         }
-        self.value(0, "pins", list(config.pins.iter().map(ModelName::as_str)));
+        self.line(0, "pins:");
+        self.value(1, "pins.models", list(config.pins.models.iter().map(ModelName::as_str)));
+        let on_exit = match config.pins.on_exit {
+            OnExit::Keep => "keep",
+            OnExit::Release => "release",
+        };
+        self.value(1, "pins.on_exit", on_exit);
         self.line(0, if config.keys.is_empty() { "keys: {}" } else { "keys:" });
         for setting in &config.keys {
             self.named(1, "keys", &setting.action, list(setting.keys.iter().map(String::as_str)));

@@ -305,7 +305,7 @@ mod tests {
 
     use super::tracked::PATIENCE;
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, Pins};
     use crate::engine::facts::{Installed, Loading, Running};
     use crate::residency::bytes::Bytes;
     use crate::residency::expiry::Expiry;
@@ -617,7 +617,8 @@ mod tests {
     fn a_model_that_is_wished_pinned_is_not_displaced_unasked_either() {
         let (mut acts, mut known) = (Acts::default(), known(&["a", "c"]));
         run(&mut known, "c", 4096, soon());
-        known.config = Arc::new(Config { pins: vec![name("c")], ..Config::default() });
+        let pins = Pins { models: vec![name("c")], ..Pins::default() };
+        known.config = Arc::new(Config { pins, ..Config::default() });
         let models = models(&known, &["c"]);
         let order = Order { agreed: Some(vec![]), ..order(&acts, ActKind::Swap, "a") };
         acts.take(order, now());

@@ -6,6 +6,7 @@
 mod pins;
 mod refresh;
 mod startup;
+mod wishes;
 
 use super::manager::Manager;
 use crate::residency::event::What;
@@ -25,6 +26,13 @@ pub(crate) struct Keep {
     pub pins: Pins,
     refresh: Refresh,
     startup: Course,
+}
+
+impl Keep {
+    /// Nothing is known yet.
+    pub(crate) fn new(hands_off: bool) -> Keep {
+        Keep { hands_off, ..Keep::default() }
+    }
 }
 
 impl Manager {

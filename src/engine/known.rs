@@ -347,11 +347,6 @@ impl Known {
         of_model.or_else(of_phase).or_else(|| self.last_context.get(name).copied())
     }
 
-    /// Whether the user wishes the model pinned: the config says so, under this name or another one of its weights.
-    pub fn is_pinned_by_wish(&self, name: &ModelName) -> bool {
-        self.config.pins.iter().any(|pin| self.are_one(pin, name))
-    }
-
     /// Whether the server's version has a lock-safe `/api/ps` (0.32.4 on), so that it may be asked more often.
     pub fn ps_is_safe(&self) -> bool {
         self.version.as_deref().is_some_and(|version| parts(version) >= [0, 32, 4])

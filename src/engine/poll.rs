@@ -148,7 +148,7 @@ fn model(
         size,
         listed: known.config.preload.models.iter().position(|listed| listed == name),
         pinned: running.is_some_and(|running| running.expiry == Expiry::Never),
-        wished: known.is_pinned_by_wish(name),
+        wished: known.is_wished(name),
         loaded: running.map(|running| loaded(running, known.runner(name))),
         arriving: if running.is_none() { known.on_cards(name) } else { Bytes::ZERO },
         progress: known.progress.get(name).copied().filter(|_| matches!(state, State::Loading { .. })),

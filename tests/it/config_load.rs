@@ -150,13 +150,16 @@ fn every_commented_setting_of_the_top_level_config_loads_too() {
         let is_setting = !indent.is_empty()
             && key.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_'))
             && !key.is_empty();
-        let is_section =
-            matches!(rest, "models:" | "pins:") || rest.starts_with("  qwen") || rest.starts_with("  - qwen");
+        let is_section = matches!(rest, "models:" | "pins:")
+            || rest.starts_with("  models: [")
+            || rest.starts_with("  on_exit: ")
+            || rest.starts_with("  qwen")
+            || rest.starts_with("  - qwen");
         if is_setting || is_section { format!("{indent}{rest}") } else { line.to_owned() }
     };
     let all: Vec<_> = DEMO.lines().map(setting).collect();
     let config = text(&all.join("\n")).config;
-    assert_eq!((config.models.len(), config.pins.len()), (1, 1));
+    assert_eq!((config.models.len(), config.pins.models.len()), (1, 1));
     assert!(config.models_dir.is_some());
     let written: Vec<_> = config.keys.iter().map(|key| (key.action.as_str(), key.keys.clone())).collect();
     let table: Vec<_> = ACTIONS
@@ -478,7 +481,10 @@ const BAD: &[(&str, &str)] = &[
     ("keys: {load: {a: b}}", "c.yaml:1:8: keys.load: expected a text, found a map"),
     ("keys:\n  load: x\n  load: y", "c.yaml:3:3: keys.load: written twice; the first is in line 2"),
     ("keys: {load: [x, true]}", "c.yaml:1:18: keys.load[1]: expected a text, found true"),
-    ("pins: {a: b}", "c.yaml:1:1: pins: expected a list of models, found a map"),
+    ("pins: {a: b}", "c.yaml:1:8: pins.a: unknown key; valid here: models, on_exit"),
+    ("pins: a", "c.yaml:1:7: pins: expected a list of models, or a map with models and on_exit"),
+    ("pins: {models: [a, a]}", "c.yaml:1:20: pins.models[1]: a is in the list already"),
+    ("pins: {on_exit: drop}", "c.yaml:1:17: pins.on_exit: unknown value; valid here: keep, release"),
     ("ui: {}\nui: {}", "c.yaml:2:1: ui: written twice; the first is in line 1"),
     ("just text", "c.yaml:1:1: expected a map of keys and values, found the text \"just text\""),
     (

@@ -124,7 +124,9 @@ pub(super) fn load_job(kind: ActKind, model: &ModelName, num_ctx: Option<u64>, k
     let keep_alive = match kind {
         ActKind::Pin => Some(KeepAlive::Forever),
         // Our own swap had displaced its pin, or it is to be brought back.
-        _ if known.suspended_pins.contains(model) || known.is_wished(model) => Some(KeepAlive::Forever),
+        _ if known.suspended_pins.contains(model) || known.wished().any(|wished| wished == model) => {
+            Some(KeepAlive::Forever)
+        }
         _ => known.config.keep_alive,
     };
     Job::Load {

@@ -5,17 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::Command;
-use crate::engine::known::Known;
 use crate::engine::manager::Manager;
 use crate::engine::ram::MENDING;
 use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::event::What;
 use crate::residency::expiry::Expiry;
 use crate::residency::guard::pins::{Deed, Displaces, Fact, Memory, Place, TRIES};
-use crate::residency::guard::{PinState, Pinned};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
-use crate::residency::pin::{Change, GaveUp, Pin, Whose};
+use crate::residency::pin::{Change, GaveUp, Whose};
 use crate::residency::snapshot::{Model, State};
 use crate::residency::swap::Wish;
 use crate::residency::timing::Moment;
@@ -65,33 +63,6 @@ impl Pins {
             (_, What::LostWithServer | What::ServerBack { .. }) => self.restarted = true,
             _ => {}
         }
-    }
-}
-
-impl Known {
-    /// What is remembered of a model's pin.
-    fn pin(&self, model: &ModelName) -> Option<&Pin> {
-        self.pins.as_ref()?.iter().find(|pin| pin.model == *model)
-    }
-
-    fn is_configured(&self, model: &ModelName) -> bool {
-        self.config.may_act && self.config.pins.contains(model)
-    }
-
-    /// Whether somebody wants the model in VRAM until he says otherwise.
-    pub(crate) fn is_wished(&self, model: &ModelName) -> bool {
-        match self.pin(model).map(|pin| pin.whose) {
-            Some(Whose::User) => true,
-            Some(Whose::Released) => false,
-            Some(Whose::Other) | None => self.is_configured(model),
-        }
-    }
-
-    /// All models that somebody wants in VRAM, by name.
-    pub(crate) fn wished(&self) -> impl Iterator<Item = &ModelName> {
-        let rows = self.pins.iter().flat_map(|pins| pins.iter().map(|pin| &pin.model));
-        let configured = self.config.pins.iter().filter(|model| self.pin(model).is_none());
-        rows.chain(configured).filter(|model| self.is_wished(model))
     }
 }
 
@@ -351,39 +322,6 @@ impl Manager {
                 self.remember(model, Change::Tried { tries, gave_up });
             }
         }
-    }
-
-    /// All pins, for the snapshot.
-    pub(super) fn pins_shown(&self) -> Option<Arc<Vec<Pinned>>> {
-        let known = &self.known;
-        if known.pins.is_none() && known.config.pins.is_empty() {
-            return None;
-        }
-        let shown = |model: &ModelName| {
-            let pin = known.pin(model);
-            let running = known.running_as(model).filter(|_| !known.ghosts.contains(model));
-            let suspended = pin.and_then(|pin| pin.suspended.as_ref());
-            let state = match running.map(|running| running.expiry) {
-                Some(Expiry::Never) => PinState::Held,
-                Some(_) => PinState::Overridden,
-                None => match (suspended, pin.and_then(|pin| pin.gave_up.as_ref())) {
-                    (Some(suspended), _) => PinState::Suspended(suspended.by.clone()),
-                    (None, Some(gave_up)) => PinState::GaveUp(gave_up.by.clone()),
-                    (None, None) => PinState::Away,
-                },
-            };
-            Pinned {
-                model: model.clone(),
-                since: pin.filter(|pin| pin.whose == Whose::User).map(|pin| pin.since),
-                configured: pin.is_none_or(|pin| pin.whose != Whose::User),
-                before: pin.and_then(|pin| pin.before),
-                state,
-                tries: pin.map_or(0, |pin| pin.tries),
-            }
-        };
-        let mut pins: Vec<Pinned> = known.wished().map(shown).collect();
-        pins.sort_by(|a, b| a.model.cmp(&b.model));
-        Some(Arc::new(pins))
     }
 }
 

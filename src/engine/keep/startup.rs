@@ -178,8 +178,8 @@ impl Manager {
 
     /// Says what is new.
     fn tell_startup(&mut self, startup: &Startup, before: &[ItemState]) {
-        for (item, before) in startup.items.iter().zip(before).filter(|(item, before)| item.state != **before)
-        {
+        let news = startup.items.iter().zip(before).filter(|(item, before)| item.state != **before);
+        for (item, _) in news {
             let what = match &item.state {
                 ItemState::Ready { took, .. } if item.goal == Goal::Vram => What::Ready { took: *took },
                 ItemState::There => What::There,

@@ -1,3 +1,5 @@
+//! Pins in the file: written, read, kept apart by server, and what each change leaves.
+
 use super::*;
 use crate::journal::Journal;
 use crate::journal::tests::{Other, Place};

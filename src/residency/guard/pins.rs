@@ -23,6 +23,7 @@ pub const TOO_LATE: Duration = Duration::from_secs(2);
 
 /// What is known of one pin now.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is true of a pin by itself")]
 pub struct Fact {
     /// Which model.
     pub model: ModelName,

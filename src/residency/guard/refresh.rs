@@ -33,8 +33,8 @@ pub fn is_due(fact: &Fact, keep_alive: KeepAlive, interval: Duration, now: Momen
     if since < APART {
         return false;
     }
-    let least = (fact.whole / 4).max(LOOKS);
-    let is_time = left < least || since >= interval;
+    let soon = (fact.whole / 4).max(LOOKS);
+    let is_time = left < soon || since >= interval;
     let KeepAlive::For(most) = keep_alive else { return is_time };
     // So long after the last use a touch lets it live to the end of the config's keep_alive, and no longer.
     let Some(last) = most.checked_sub(fact.whole) else { return false };

@@ -1,3 +1,5 @@
+//! Start-up in its order: what waits, what is there, what is missing, what is skipped.
+
 use super::*;
 
 #[expect(clippy::disallowed_methods, reason = "any instant will do")]
