@@ -15,6 +15,7 @@ mod memory;
 mod place;
 pub mod runner;
 mod scheduler;
+mod umpire;
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -30,6 +31,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::residency::bytes::{Bytes, GIB};
+use crate::residency::host::{LoadMode, Runner, Runners};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
 use crate::residency::timing::Clock;
@@ -37,7 +39,9 @@ pub use card::CardReader;
 use catalogue::Spec;
 use files::{Prepared, Problem};
 pub use loader::LoaderKind;
-use scheduler::{Model, Rules, Scheduler};
+use scheduler::{Model, Process, Rules, Scheduler};
+use umpire::Umpire;
+pub use umpire::{Broken, Foul};
 
 /// The real server it behaves like.
 pub const VERSION: &str = "0.32.15";
@@ -132,6 +136,7 @@ pub struct Sim {
     scale: u64,
     scheduler: Scheduler,
     models: Arc<Vec<Model>>,
+    umpire: Umpire,
     stop: DropGuard,
     tasks: [JoinHandle<()>; 2],
     _lease: Option<Arc<File>>,
@@ -149,6 +154,7 @@ pub async fn start(options: Options) -> Result<Sim, StartError> {
         LoaderKind::Children { .. } => CardReader::with_memory(options.card),
         LoaderKind::Virtual { .. } => CardReader::several(options.card, options.cards),
     };
+    let umpire = Umpire::default();
     let rules = Rules {
         models: Arc::clone(&models),
         loader: options.loader,
@@ -160,6 +166,7 @@ pub async fn start(options: Options) -> Result<Sim, StartError> {
             KeepAlive::For(duration) => i64::try_from(duration.as_nanos()).unwrap_or(keep_alive::FOREVER),
         },
         clock: Arc::clone(&options.clock),
+        umpire: umpire.clone(),
     };
     let (scheduler, scheduling) = Scheduler::start(rules, stop.clone());
     let router = http::router(http::Face {
@@ -168,6 +175,7 @@ pub async fn start(options: Options) -> Result<Sim, StartError> {
         clock: options.clock,
         version: options.version.into(),
         tokens_per_second: options.tokens_per_second,
+        umpire: umpire.clone(),
         stop: stop.clone(),
     });
     let listener = listener.tap_io(|stream| {
@@ -185,6 +193,7 @@ pub async fn start(options: Options) -> Result<Sim, StartError> {
         scale: options.scale,
         scheduler,
         models,
+        umpire,
         stop: stop.drop_guard(),
         tasks: [scheduling, serving],
         _lease: options.lease,
@@ -214,6 +223,28 @@ impl Sim {
             Some(model) => self.scheduler.crash(model).await,
             None => false,
         }
+    }
+
+    /// What clients of ours have asked so far that would hurt a real server, or a model that is not theirs to throw out.
+    /// `/api/ps` is counted over all of them: it says something only where there is one.
+    pub fn fouls(&self) -> Vec<Foul> {
+        self.umpire.fouls()
+    }
+
+    /// What a process table would show of its runners; for the timer loader, which has no processes.
+    pub async fn runners(&self) -> Runners {
+        let list = self.scheduler.processes().await;
+        let runner = |process: Process| Runner {
+            pid: process.pid,
+            parent: None,
+            blob: self.models[process.model].blob.to_string_lossy().into_owned(),
+            context: Some(process.context),
+            ready: Some(process.ready),
+            busy: process.ready.then_some(process.busy),
+            load_mode: LoadMode::Buffered,
+            ..Runner::default()
+        };
+        Runners { list: list.into_iter().map(runner).collect(), server: None }
     }
 
     /// Ends it: no new requests, all children ended and waited for.

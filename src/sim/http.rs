@@ -11,13 +11,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::scheduler::{Lease, Model, Refusal, Running, Scheduler};
+use super::umpire::{Umpire, Whose};
 use crate::residency::name::ModelName;
 use crate::residency::timing::Clock;
 use answer::{Failure, error, json};
@@ -32,6 +33,7 @@ pub(crate) struct Face {
     pub(crate) version: Arc<str>,
     /// Of a generation.
     pub(crate) tokens_per_second: f64,
+    pub(crate) umpire: Umpire,
     pub(crate) stop: CancellationToken,
 }
 
@@ -72,7 +74,8 @@ impl Face {
 
     /// A runner for the request, or the answer why there is none.
     async fn acquire(&self, request: &Request, model: usize) -> Result<Lease, Failure> {
-        match self.scheduler.acquire(model, request.options.clone(), request.keep_alive).await {
+        match self.scheduler.acquire(model, request.options.clone(), request.keep_alive, request.whose).await
+        {
             Some(Ok(lease)) => Ok(lease),
             Some(Err(refusal)) => Err(self.refused(&refusal, model)),
             None => {
@@ -109,6 +112,11 @@ impl Face {
         models.sort_by_key(|model| std::cmp::Reverse(model.modified));
         models
     }
+}
+
+/// Whose request it is, by its headers.
+fn whose(headers: &HeaderMap) -> Whose {
+    Whose::of(headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()))
 }
 
 async fn version(State(face): State<Face>) -> Response {
@@ -154,7 +162,8 @@ async fn openai_models(State(face): State<Face>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-async fn ps(State(face): State<Face>) -> Response {
+async fn ps(State(face): State<Face>, headers: HeaderMap) -> Response {
+    face.umpire.asked(whose(&headers), (face.clock)());
     let line = |running: Running| {
         let model = &face.models[running.model];
         json!({
@@ -173,7 +182,7 @@ async fn ps(State(face): State<Face>) -> Response {
 }
 
 async fn show(State(face): State<Face>, body: Bytes) -> Result<Response, Failure> {
-    let request = Request::read(&body)?;
+    let request = Request::read(&body, Whose::Others)?;
     if request.model.is_empty() {
         return Err(error(StatusCode::BAD_REQUEST, "model is required"));
     }

@@ -4,6 +4,7 @@
 //! while a load runs. It sleeps until a message or the next deadline.
 
 mod entry;
+mod judge;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use super::card::CardReader;
 use super::catalogue::Spec;
 use super::loader::{LoadError, LoaderKind, Runner};
 use super::place::RunnerOptions;
+use super::umpire::{Umpire, Whose};
 use crate::residency::timing::Clock;
 use state::{Ended, State, Step};
 
@@ -31,6 +33,7 @@ pub(crate) struct Rules {
     pub(crate) max_queue: usize,
     pub(crate) keep_alive: i64,
     pub(crate) clock: Clock,
+    pub(crate) umpire: Umpire,
 }
 
 /// One installed model.
@@ -62,8 +65,21 @@ pub(crate) struct Running {
     pub(crate) expires_at: Timestamp,
 }
 
+/// A runner as the process table shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    pub(crate) model: usize,
+    pub(crate) context: u64,
+    /// It has loaded.
+    pub(crate) ready: bool,
+    /// It works on a request.
+    pub(crate) busy: bool,
+}
+
 /// A request for a runner.
 pub(crate) struct Ask {
+    pub(crate) whose: Whose,
     pub(crate) model: usize,
     pub(crate) options: RunnerOptions,
     pub(crate) keep_alive: Option<i64>,
@@ -73,7 +89,8 @@ pub(crate) struct Ask {
 
 enum Message {
     Ask(Ask),
-    Unload(usize),
+    Unload(usize, Whose),
+    Processes(oneshot::Sender<Vec<Process>>),
     List(oneshot::Sender<Vec<Running>>),
     Crash(usize, oneshot::Sender<bool>),
 }
@@ -111,21 +128,31 @@ impl Scheduler {
         model: usize,
         options: RunnerOptions,
         keep_alive: Option<i64>,
+        whose: Whose,
     ) -> Option<Result<Lease, Refusal>> {
         let (reply, answer) = oneshot::channel();
-        self.messages.send(Message::Ask(Ask { model, options, keep_alive, reply })).await.ok()?;
+        self.messages.send(Message::Ask(Ask { whose, model, options, keep_alive, reply })).await.ok()?;
         answer.await.ok()
     }
 
     /// Unloads `model` when its last request has ended; returns before it is gone.
-    pub(crate) async fn unload(&self, model: usize) {
-        let _ = self.messages.send(Message::Unload(model)).await;
+    pub(crate) async fn unload(&self, model: usize, whose: Whose) {
+        let _ = self.messages.send(Message::Unload(model, whose)).await;
     }
 
     /// What is loaded, latest expiry first.
     pub(crate) async fn list(&self) -> Vec<Running> {
         let (reply, answer) = oneshot::channel();
         if self.messages.send(Message::List(reply)).await.is_err() {
+            return Vec::new();
+        }
+        answer.await.unwrap_or_default()
+    }
+
+    /// All runners, those that load too.
+    pub(crate) async fn processes(&self) -> Vec<Process> {
+        let (reply, answer) = oneshot::channel();
+        if self.messages.send(Message::Processes(reply)).await.is_err() {
             return Vec::new();
         }
         answer.await.unwrap_or_default()
@@ -150,7 +177,8 @@ async fn run(rules: Rules, mut inbox: mpsc::Receiver<Message>, until: Cancellati
             Some(entry) = returns.recv() => state.release(entry),
             message = inbox.recv() => match message {
                 Some(Message::Ask(ask)) => state.ask(ask),
-                Some(Message::Unload(model)) => state.expire(model),
+                Some(Message::Unload(model, whose)) => state.expire(model, whose),
+                Some(Message::Processes(reply)) => drop(reply.send(state.processes())),
                 Some(Message::List(reply)) => drop(reply.send(state.list())),
                 Some(Message::Crash(model, reply)) => drop(reply.send(state.crash(model))),
                 None => break,

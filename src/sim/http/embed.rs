@@ -2,17 +2,21 @@
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::Face;
 use super::answer::{Failure, error, json};
 use super::request::Request;
+use super::{Face, whose};
 
-pub(super) async fn embed(State(face): State<Face>, body: Bytes) -> Result<Response, Failure> {
+pub(super) async fn embed(
+    State(face): State<Face>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Failure> {
     let began = (face.clock)();
-    let request = Request::read(&body)?;
+    let request = Request::read(&body, whose(&headers))?;
     let model = face.find(&request.model)?;
     let inputs = match &request.input {
         None | Some(Value::Null) => Vec::new(),
@@ -43,8 +47,12 @@ pub(super) async fn embed(State(face): State<Face>, body: Bytes) -> Result<Respo
     Ok(json(&answer))
 }
 
-pub(super) async fn embeddings(State(face): State<Face>, body: Bytes) -> Result<Response, Failure> {
-    let request = Request::read(&body)?;
+pub(super) async fn embeddings(
+    State(face): State<Face>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let request = Request::read(&body, whose(&headers))?;
     let model = face.find(&request.model)?;
     let lease = face.acquire(&request, model).await?;
     if request.prompt.is_empty() {

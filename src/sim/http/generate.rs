@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use serde_json::{Value, json};
 
-use super::Face;
 use super::answer::{Failure, error, json};
 use super::request::Request;
+use super::{Face, whose};
 use crate::residency::timing::Moment;
 use crate::sim::scheduler::Lease;
+use crate::sim::umpire::{Broken, Whose};
 
 /// How many tokens a generation has that is not told a number.
 const ANSWER: u64 = 64;
@@ -28,25 +29,37 @@ enum Kind {
     Chat,
 }
 
-pub(super) async fn generate(state: State<Face>, body: Bytes) -> Result<Response, Failure> {
-    respond(state.0, &body, Kind::Generate).await
+pub(super) async fn generate(
+    state: State<Face>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    respond(state.0, whose(&headers), &body, Kind::Generate).await
 }
 
-pub(super) async fn chat(state: State<Face>, body: Bytes) -> Result<Response, Failure> {
-    respond(state.0, &body, Kind::Chat).await
+pub(super) async fn chat(state: State<Face>, headers: HeaderMap, body: Bytes) -> Result<Response, Failure> {
+    respond(state.0, whose(&headers), &body, Kind::Chat).await
 }
 
-async fn respond(face: Face, body: &[u8], kind: Kind) -> Result<Response, Failure> {
+async fn respond(face: Face, whose: Whose, body: &[u8], kind: Kind) -> Result<Response, Failure> {
+    let answer = answer(&face, whose, body, kind).await;
+    if whose.is_ours() && answer.as_ref().is_err_and(|failure| failure.status == StatusCode::BAD_REQUEST) {
+        face.umpire.foul(None, Broken::Refused, (face.clock)());
+    }
+    answer
+}
+
+async fn answer(face: &Face, whose: Whose, body: &[u8], kind: Kind) -> Result<Response, Failure> {
     let began = (face.clock)();
-    let request = Request::read(body)?;
+    let request = Request::read(body, whose)?;
     let model = face.find(&request.model)?;
     let empty = match kind {
         Kind::Generate => request.prompt.is_empty(),
         Kind::Chat => request.messages.is_empty(),
     };
     if empty && request.keep_alive == Some(0) {
-        face.scheduler.unload(model).await;
-        return Ok(json(&kind.only(&face, &request, "unload")));
+        face.scheduler.unload(model, whose).await;
+        return Ok(json(&kind.only(face, &request, "unload")));
     }
     if !face.models[model].spec.completes() {
         let verb = if kind == Kind::Generate { "generate" } else { "chat" };
@@ -55,11 +68,11 @@ async fn respond(face: Face, body: &[u8], kind: Kind) -> Result<Response, Failur
     }
     let lease = face.acquire(&request, model).await?;
     if empty {
-        return Ok(json(&kind.only(&face, &request, "load")));
+        return Ok(json(&kind.only(face, &request, "load")));
     }
     let loaded = (face.clock)();
     let stream = request.stream;
-    let generation = Generation::new(face, request, kind, began, loaded, lease);
+    let generation = Generation::new(face.clone(), request, kind, began, loaded, lease);
     if stream { Ok(generation.stream()) } else { Ok(generation.whole().await) }
 }
 

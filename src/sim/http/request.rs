@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::answer::{Failure, error};
 use crate::sim::keep_alive;
 use crate::sim::place::RunnerOptions;
+use crate::sim::umpire::Whose;
 
 /// A request's body. Fields that only a real model needs are ignored.
 #[derive(Debug)]
@@ -20,10 +21,11 @@ pub(super) struct Request {
     pub(super) options: RunnerOptions,
     /// Tokens to generate; `None` until the model stops by itself.
     pub(super) tokens: Option<u64>,
+    pub(super) whose: Whose,
 }
 
 impl Request {
-    pub(super) fn read(body: &[u8]) -> Result<Request, Failure> {
+    pub(super) fn read(body: &[u8], whose: Whose) -> Result<Request, Failure> {
         let bad = |words: &str| error(StatusCode::BAD_REQUEST, words);
         if body.is_empty() {
             return Err(bad("missing request body"));
@@ -50,6 +52,7 @@ impl Request {
                 .and_then(|options| options.get("num_predict"))
                 .and_then(Value::as_i64)
                 .and_then(|n| u64::try_from(n).ok()),
+            whose,
         })
     }
 }
@@ -92,7 +95,7 @@ mod tests {
 
     #[test]
     fn what_is_absent_has_the_servers_default() {
-        let request = Request::read(br#"{"model":"m"}"#).unwrap();
+        let request = Request::read(br#"{"model":"m"}"#, Whose::Others).unwrap();
         assert_eq!((request.model.as_str(), request.prompt.as_str(), request.stream), ("m", "", true));
         assert_eq!((request.keep_alive, request.tokens), (None, None));
     }
@@ -101,7 +104,7 @@ mod tests {
     fn bodies_of_every_wrong_kind_are_refused_with_400() {
         for body in ["", "{", "[]", "1", "{\"model\":1}", "{\"keep_alive\":\"1\"}", "nul", "{]", "\u{feff}{}"]
         {
-            let answer = Request::read(body.as_bytes()).unwrap_err();
+            let answer = Request::read(body.as_bytes(), Whose::Others).unwrap_err();
             assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}");
         }
     }

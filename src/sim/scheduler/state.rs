@@ -9,9 +9,11 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::entry::Entry;
-use super::{Ask, Lease, LoadResult, Model, Refusal, Rules, Running};
+use super::{Ask, Lease, LoadResult, Model, Process, Refusal, Rules, Running};
+use crate::residency::timing::Moment;
 use crate::sim::loader::{self, LoadError, Plan};
 use crate::sim::place::{self, Candidate, Placement};
+use crate::sim::umpire::Whose;
 
 /// What came out of [`State::work`].
 pub(super) enum Step {
@@ -26,17 +28,19 @@ pub(super) enum Step {
 /// The number of the entry whose runner has ended.
 pub(super) struct Ended(pub(super) u64);
 
-struct Loading {
-    ask: Ask,
+pub(super) struct Loading {
+    pub(super) since: Moment,
+    number: u64,
+    pub(super) ask: Ask,
     placement: Placement,
     work: BoxFuture<'static, LoadResult>,
 }
 
 pub(super) struct State {
-    rules: Rules,
-    entries: Vec<Entry>,
-    queue: VecDeque<Ask>,
-    loading: Option<Loading>,
+    pub(super) rules: Rules,
+    pub(super) entries: Vec<Entry>,
+    pub(super) queue: VecDeque<Ask>,
+    pub(super) loading: Option<Loading>,
     ending: FuturesUnordered<BoxFuture<'static, Ended>>,
     next: u64,
     release: mpsc::UnboundedSender<u64>,
@@ -81,6 +85,9 @@ impl State {
     pub(super) fn ask(&mut self, mut ask: Ask) {
         let cards = u64::try_from(self.rules.card.count()).unwrap_or(0);
         ask.options.automatic = place::automatic_context(self.rules.card.total().0.saturating_mul(cards));
+        if ask.whose.is_ours() {
+            self.judge(&ask);
+        }
         if let Some(at) = self.serving(&ask) {
             self.grant(at, ask);
             return;
@@ -96,9 +103,12 @@ impl State {
     }
 
     /// An explicit unload: at once, or when its last request has ended.
-    pub(super) fn expire(&mut self, model: usize) {
+    pub(super) fn expire(&mut self, model: usize, whose: Whose) {
         let now = (self.rules.clock)();
         let Some(at) = self.of_blob(model) else { return };
+        if whose.is_ours() {
+            self.judge_unload(at, now);
+        }
         let entry = &mut self.entries[at];
         if entry.is_ending() {
             return;
@@ -153,19 +163,38 @@ impl State {
         list
     }
 
+    /// All runners, those that load too.
+    pub(super) fn processes(&self) -> Vec<Process> {
+        let pid = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        let runs = self.entries.iter().filter(|entry| entry.is_alive()).map(|entry| Process {
+            pid: pid(entry.number),
+            model: entry.model,
+            context: entry.context,
+            ready: true,
+            busy: entry.users > 0,
+        });
+        let loads = self.loading.iter().map(|loading| Process {
+            pid: pid(loading.number),
+            model: loading.ask.model,
+            context: loading.ask.options.context_of(&self.model(loading.ask.model).spec),
+            ready: false,
+            busy: false,
+        });
+        runs.chain(loads).collect()
+    }
+
     pub(super) fn crash(&self, model: usize) -> bool {
         self.of_blob(model).and_then(|at| self.entries[at].runner.as_ref()).is_some_and(loader::Runner::crash)
     }
 
     /// The load under way is done: its request gets the runner, or hears why not.
     pub(super) fn loaded(&mut self, result: LoadResult) {
-        let Some(Loading { ask, placement, .. }) = self.loading.take() else { return };
+        let Some(Loading { number, ask, placement, .. }) = self.loading.take() else { return };
         match result {
             Err(error) => drop(ask.reply.send(Err(Refusal::Load(error)))),
             Ok(runner) => {
-                self.next += 1;
                 self.entries.push(Entry {
-                    number: self.next,
+                    number,
                     model: ask.model,
                     options: ask.options.clone(),
                     placement,
@@ -213,6 +242,9 @@ impl State {
                 return;
             }
             if let Some(at) = self.must_go(ask) {
+                if ask.whose.is_ours() {
+                    self.judge_eviction(at);
+                }
                 self.doom(at);
                 return;
             }
@@ -231,7 +263,7 @@ impl State {
         while self.ending.next().await.is_some() {}
     }
 
-    fn model(&self, model: usize) -> &Model {
+    pub(super) fn model(&self, model: usize) -> &Model {
         &self.rules.models[model]
     }
 
@@ -240,7 +272,7 @@ impl State {
     }
 
     /// The entry of the model's blob: tags that share a blob share a runner.
-    fn of_blob(&self, model: usize) -> Option<usize> {
+    pub(super) fn of_blob(&self, model: usize) -> Option<usize> {
         self.entries.iter().position(|entry| self.blob(entry.model) == self.blob(model))
     }
 
@@ -330,6 +362,13 @@ impl State {
             placement,
         };
         let work = loader::load(self.rules.loader.clone(), plan, self.rules.card.clone());
-        self.loading = Some(Loading { ask, placement, work: Box::pin(work) });
+        self.next += 1;
+        self.loading = Some(Loading {
+            since: (self.rules.clock)(),
+            number: self.next,
+            ask,
+            placement,
+            work: Box::pin(work),
+        });
     }
 }

@@ -14,6 +14,7 @@ use crate::residency::name::ModelName;
 use crate::residency::timing::Moment;
 use crate::sim::catalogue::demo;
 use crate::sim::keep_alive::FOREVER;
+use crate::sim::umpire::Broken;
 
 const SECOND: i64 = 1_000_000_000;
 const LOAD: Duration = Duration::from_secs(3);
@@ -33,6 +34,7 @@ struct World {
     scheduler: Scheduler,
     card: CardReader,
     clock: Clock,
+    umpire: Umpire,
     _stop: DropGuard,
 }
 
@@ -53,6 +55,7 @@ fn world(max_loaded: usize, max_queue: usize) -> World {
         spec,
     };
     let card = CardReader::new(Bytes((8 << 30) / 16));
+    let umpire = Umpire::default();
     let rules = Rules {
         models: Arc::new(specs.into_iter().enumerate().map(model).collect()),
         loader: LoaderKind::Virtual { load: LOAD },
@@ -61,10 +64,11 @@ fn world(max_loaded: usize, max_queue: usize) -> World {
         max_queue,
         keep_alive: 300 * SECOND,
         clock: Arc::clone(&clock),
+        umpire: umpire.clone(),
     };
     let stop = CancellationToken::new();
     let (scheduler, _task) = Scheduler::start(rules, stop.clone());
-    World { scheduler, card, clock, _stop: stop.drop_guard() }
+    World { scheduler, card, clock, umpire, _stop: stop.drop_guard() }
 }
 
 fn context(tokens: u64) -> RunnerOptions {
@@ -74,7 +78,11 @@ fn context(tokens: u64) -> RunnerOptions {
 impl World {
     /// A request that runs until the lease is dropped.
     async fn hold(&self, model: usize, keep_alive: Option<i64>) -> Lease {
-        self.scheduler.acquire(model, RunnerOptions::default(), keep_alive).await.unwrap().unwrap()
+        self.scheduler
+            .acquire(model, RunnerOptions::default(), keep_alive, Whose::Others)
+            .await
+            .unwrap()
+            .unwrap()
     }
 
     /// A request that ends at once; how long it took.
@@ -86,7 +94,9 @@ impl World {
 
     fn ask(&self, model: usize) -> JoinHandle<Acquired> {
         let scheduler = self.scheduler.clone();
-        tokio::spawn(async move { scheduler.acquire(model, RunnerOptions::default(), None).await })
+        tokio::spawn(
+            async move { scheduler.acquire(model, RunnerOptions::default(), None, Whose::Others).await },
+        )
     }
 
     async fn loaded(&self) -> Vec<usize> {
@@ -201,7 +211,7 @@ async fn a_request_without_keep_alive_keeps_the_runners() {
 async fn an_unload_waits_for_the_request_that_runs() {
     let world = world(3, 512);
     let busy = world.hold(GEMMA, None).await;
-    world.scheduler.unload(GEMMA).await;
+    world.scheduler.unload(GEMMA, Whose::Others).await;
     sleep(Duration::from_secs(8)).await;
     assert_eq!(world.expiry(GEMMA).await, -8);
     drop(busy);
@@ -215,7 +225,7 @@ async fn an_unload_by_another_tag_of_the_blob_unloads_it() {
     world.touch(QWEN, None).await;
     assert_eq!(world.touch(QWEN_TOO, None).await, Duration::ZERO, "one blob, one runner");
     assert_eq!(world.loaded().await, [QWEN], "listed under the name that loaded it");
-    world.scheduler.unload(QWEN_TOO).await;
+    world.scheduler.unload(QWEN_TOO, Whose::Others).await;
     sleep(Duration::from_millis(1)).await;
     assert!(world.loaded().await.is_empty());
 }
@@ -285,7 +295,7 @@ async fn another_context_reloads_and_the_same_one_does_not() {
     let world = world(3, 512);
     let take = async |options: RunnerOptions| {
         let began = Instant::now();
-        drop(world.scheduler.acquire(GEMMA, options, None).await.unwrap().unwrap());
+        drop(world.scheduler.acquire(GEMMA, options, None, Whose::Others).await.unwrap().unwrap());
         (began.elapsed(), world.scheduler.list().await[0].context)
     };
     assert_eq!(take(RunnerOptions::default()).await, (LOAD, 4096));
@@ -305,7 +315,8 @@ async fn a_reload_waits_for_the_request_that_runs() {
     let world = world(3, 512);
     let busy = world.hold(GEMMA, None).await;
     let scheduler = world.scheduler.clone();
-    let asked = tokio::spawn(async move { scheduler.acquire(GEMMA, context(2048), None).await });
+    let asked =
+        tokio::spawn(async move { scheduler.acquire(GEMMA, context(2048), None, Whose::Others).await });
     sleep(LOAD * 2).await;
     assert_eq!(world.scheduler.list().await[0].context, 4096);
     drop(busy);
@@ -319,7 +330,7 @@ async fn a_full_queue_refuses() {
     let busy = world.hold(QWEN, None).await;
     let (first, second) = (world.ask(GEMMA), world.ask(GEMMA));
     sleep(Duration::from_millis(1)).await;
-    let third = world.scheduler.acquire(GEMMA, RunnerOptions::default(), None).await.unwrap();
+    let third = world.scheduler.acquire(GEMMA, RunnerOptions::default(), None, Whose::Others).await.unwrap();
     assert_eq!(third.err(), Some(Refusal::Busy));
     assert_eq!(world.touch(QWEN, None).await, Duration::ZERO, "what is loaded is served past the queue");
     drop(busy);
@@ -346,7 +357,7 @@ async fn layers_that_are_named_but_do_not_fit_evict_all_and_then_run_out_of_memo
     let world = world(3, 512);
     world.touch(GEMMA, None).await;
     let options = RunnerOptions::read(Some(&serde_json::json!({"num_gpu": 999}))).unwrap();
-    let answer = world.scheduler.acquire(DEEPSEEK, options, None).await.unwrap();
+    let answer = world.scheduler.acquire(DEEPSEEK, options, None, Whose::Others).await.unwrap();
     let words = "llama-server process has terminated: exit status 1: cudaMalloc failed: out of memory";
     assert_eq!(answer.err(), Some(Refusal::Load(LoadError::Runner(words.to_owned()))));
     assert!(world.loaded().await.is_empty());
@@ -368,4 +379,68 @@ async fn a_keep_alive_that_overflowed_unloads_at_once() {
     world.touch(GEMMA, Some(i64::MIN)).await;
     sleep(Duration::from_millis(1)).await;
     assert!(world.loaded().await.is_empty());
+}
+
+impl World {
+    fn ours(&self, model: usize, options: RunnerOptions) -> JoinHandle<Acquired> {
+        let scheduler = self.scheduler.clone();
+        tokio::spawn(async move { scheduler.acquire(model, options, None, Whose::Ours).await })
+    }
+
+    fn broken(&self) -> Vec<Broken> {
+        self.umpire.fouls().iter().map(|foul| foul.rule).collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_touch_or_unload_of_ours_is_a_foul_once_a_load_can_be_seen() {
+    let world = world(3, 9);
+    world.touch(NOMIC, None).await;
+    let loads = world.ask(QWEN);
+    while world.scheduler.processes().await.len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    advance(Duration::from_millis(900)).await;
+    world.ours(NOMIC, RunnerOptions::default()).await.unwrap();
+    assert_eq!(world.broken(), [], "nobody could have seen it");
+    advance(Duration::from_millis(200)).await;
+    world.touch(NOMIC, Some(SECOND * 9)).await;
+    world.scheduler.unload(GEMMA, Whose::Ours).await;
+    assert_eq!(world.broken(), [], "others may do what they want, and nothing was unloaded");
+    world.ours(NOMIC, RunnerOptions::default()).await.unwrap();
+    world.scheduler.unload(NOMIC, Whose::Ours).await;
+    loads.await.unwrap();
+    world.ours(QWEN, RunnerOptions::default()).await.unwrap();
+    assert_eq!(world.broken(), [Broken::WhileLoading, Broken::WhileLoading]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn our_own_load_is_known_to_us_at_once() {
+    let world = world(3, 9);
+    world.touch(NOMIC, None).await;
+    let loads = world.ours(QWEN, RunnerOptions::default());
+    tokio::task::yield_now().await;
+    world.ours(NOMIC, RunnerOptions::default()).await.unwrap();
+    assert_eq!(world.broken(), [Broken::WhileLoading]);
+    loads.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_we_must_not_do_to_models_of_others_is_counted() {
+    let world = world(1, 9);
+    world.touch(GEMMA, Some(FOREVER)).await;
+    world.ours(GEMMA, context(2048)).await.unwrap();
+    world.touch(GEMMA, Some(FOREVER)).await;
+    world.ours(NOMIC, RunnerOptions::default()).await.unwrap();
+    world.touch(GEMMA, Some(FOREVER)).await;
+    world.scheduler.unload(GEMMA, Whose::Ours).await;
+    let works = world.hold(GEMMA, Some(SECOND)).await;
+    let waits = world.ours(NOMIC, RunnerOptions::default());
+    sleep(Duration::from_millis(1)).await;
+    drop(works);
+    waits.await.unwrap();
+    assert_eq!(
+        world.broken(),
+        [Broken::Reloads, Broken::EvictsPinned, Broken::UnloadsPinned, Broken::EvictsBusy]
+    );
 }
