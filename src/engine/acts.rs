@@ -95,6 +95,12 @@ impl Acts {
         self.list.iter().any(|tracked| tracked.act.is_live() && tracked.act.model == *model)
     }
 
+    /// Whether anything runs or waits that loads a model, or unloads one.
+    pub fn any_load_live(&self) -> bool {
+        let loads = |kind| matches!(kind, ActKind::Load | ActKind::Swap | ActKind::Pin | ActKind::Unload);
+        self.list.iter().any(|tracked| tracked.act.is_live() && loads(tracked.act.kind))
+    }
+
     /// Whether an act that has ended is still to be seen: what had to go is not gone, or what was loaded is not listed.
     pub fn any_unseen(&self) -> bool {
         self.list.iter().any(|tracked| tracked.doubt.is_some() || tracked.looks_on())

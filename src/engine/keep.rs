@@ -22,6 +22,8 @@ use startup::Course;
 pub(crate) struct Keep {
     /// The user has stopped all of it here.
     pub hands_off: bool,
+    /// The server has answered since guards looked last.
+    pub is_due: bool,
     /// What is known of pins beyond their rows.
     pub pins: Pins,
     refresh: Refresh,
@@ -36,8 +38,18 @@ impl Keep {
 }
 
 impl Manager {
-    /// Looks at what the server's latest answer shows; called once for each.
-    pub(super) fn keep_watch(&mut self, now: Moment) {
+    /// Goes on with start-up, and looks at what the server's latest answer shows, once for each. Called when the snapshot
+    /// shows all that is known; says whether something has changed by it.
+    pub(super) fn act_by_itself(&mut self) -> bool {
+        let (now, before) = (self.now(), (self.due.next_event, self.due.next_own));
+        self.start_up(now);
+        if std::mem::take(&mut self.keep.is_due) {
+            self.keep_watch(now);
+        }
+        before != (self.due.next_event, self.due.next_own)
+    }
+
+    fn keep_watch(&mut self, now: Moment) {
         self.note_uses(now);
         if self.known.tags_at.is_none() {
             return;

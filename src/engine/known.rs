@@ -335,7 +335,12 @@ impl Known {
 
     /// Whether a load is known to be pending for anybody: then nothing but a load may be sent (#17408).
     pub fn load_pending(&self) -> Option<&ModelName> {
-        self.loading.keys().next()
+        // A model that is loaded anew with other options is listed, or just was: its runner says that it is not ready.
+        let any =
+            self.runners.iter().any(|reading| reading.value.iter().any(|runner| runner.ready == Some(false)));
+        let comes = |name: &&ModelName| self.runner(name).is_some_and(|runner| runner.ready == Some(false));
+        let anew = || self.installed.keys().find(comes);
+        self.loading.keys().next().or_else(|| any.then(anew).flatten())
     }
 
     /// The context a load of the model carries: the config's for it, its phase's, what it last ran with here, none.

@@ -70,11 +70,15 @@ impl Manager {
         // Readings come oftener than news: a snapshot is made when something may have changed, and at each poll.
         let mut news = true;
         loop {
-            news |= self.send_what_is_due();
+            news |= self.send_what_is_due(news);
             self.write_down_what_was_seen();
             self.hand_over();
             if std::mem::take(&mut news) {
                 self.publish();
+            }
+            if self.act_by_itself() {
+                news = true;
+                continue;
             }
             let wake = self.wake();
             tokio::select! {
@@ -128,8 +132,9 @@ impl Manager {
             .unwrap_or(ps)
     }
 
-    /// Sends what is due; says whether something is to be shown for it.
-    fn send_what_is_due(&mut self) -> bool {
+    /// Sends what is due; says whether something is to be shown for it. With `news` the snapshot is older than what is
+    /// known.
+    fn send_what_is_due(&mut self, news: bool) -> bool {
         let now = self.now();
         let reach = std::mem::discriminant(&self.known.reach);
         match self.due.ps_sent {
@@ -178,11 +183,13 @@ impl Manager {
         }
         self.follow_runs();
         self.turn_ram();
-        self.start_up(now);
         if !self.acts.any_live() || self.waits_for_pins(now) {
             return reach != std::mem::discriminant(&self.known.reach);
         }
-        // A swap takes its victims from the forecast that is on the screen.
+        // A swap takes its victims from the forecast that is on the screen; what just ended may have changed it.
+        if news {
+            self.publish();
+        }
         let shown = Arc::clone(&self.publish.borrow());
         let models = shown.servers.first().map_or(&[][..], |server| &server.models);
         let jobs = self.acts.start(&mut self.known, models, now);

@@ -144,7 +144,7 @@ impl Manager {
                 for (model, what) in self.acts.settle(&mut self.known, now) {
                     self.tell(Some(model), what);
                 }
-                self.keep_watch(now);
+                self.keep.is_due = true;
                 self.no_list_is_no_server(now);
             }
             Err(ask::Silence::Slow) => {

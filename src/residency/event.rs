@@ -138,6 +138,8 @@ pub enum What {
         /// For so long nothing was used.
         after: Duration,
     },
+    /// It is loaded by itself: by the config it is pinned.
+    BringsIn,
     /// It is brought back by itself: it is pinned, and left VRAM.
     BringsBack {
         /// What was loaded in its place, where that is known.

@@ -27,6 +27,7 @@ mod findings;
 mod flow;
 mod forecast;
 mod journal;
+mod keeper;
 mod ollama_client;
 mod ollama_recorded;
 mod ollama_store;

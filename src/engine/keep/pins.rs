@@ -216,7 +216,8 @@ impl Manager {
         let acts = self.acts.list();
         for model in wished {
             let fact = self.fact(&model, models, &acts, now);
-            let pending = self.known.load_pending().is_some();
+            // One at a time: what a load would displace is known when the one before it has ended.
+            let pending = self.known.load_pending().is_some() || self.acts.any_load_live();
             let memory = self.keep.pins.memories.entry(model.clone()).or_default();
             let deed = memory.turn(&fact, pending, now);
             let tries = memory.tries();
@@ -303,9 +304,10 @@ impl Manager {
                 let id = self.own_id();
                 self.take_ram_act(id, ActKind::Warm, model.clone(), MENDING);
             }
-            Deed::BringBack => {
+            Deed::BringIn | Deed::BringBack => {
                 let by = self.keep.pins.by.get(model).cloned();
-                self.tell(Some(model.clone()), What::BringsBack { by, time: tries, of: TRIES });
+                let back = What::BringsBack { by, time: tries, of: TRIES };
+                self.tell(Some(model.clone()), if deed == Deed::BringIn { What::BringsIn } else { back });
                 self.remember(model, Change::Tried { tries, gave_up: None });
                 let is_foreseen = !matches!(fact.place, Place::Away { displaces: Displaces::Unknown, .. });
                 let id = self.own_id();

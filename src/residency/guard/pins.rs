@@ -79,6 +79,8 @@ pub enum Deed {
     Assert,
     /// Its files are read into RAM, so that its way back is short.
     Warm,
+    /// It is loaded for the first time since this guard began: by the config it is to be there.
+    BringIn,
     /// It is loaded again.
     BringBack,
     /// It is brought back no more; this model was loaded in its place.
@@ -124,6 +126,7 @@ impl Memory {
         match &fact.place {
             Place::Nowhere => None,
             Place::Held => {
+                self.is_there();
                 (self.seen, self.warmed) = (true, false);
                 (self.overwritten, self.away) = (None, None);
                 if self.asserted.is_some_and(|asserted| now.since(asserted.mono) >= CALM) {
@@ -132,6 +135,7 @@ impl Memory {
                 None
             }
             Place::Expires(left) => {
+                self.is_there();
                 (self.seen, self.warmed, self.away) = (true, false, None);
                 let overwritten = *self.overwritten.get_or_insert(now);
                 let may = !fact.under_way && !fact.suspended && !load_pending;
@@ -159,6 +163,13 @@ impl Memory {
         }
     }
 
+    /// In VRAM: how often it was tried to bring it there at first no longer counts.
+    fn is_there(&mut self) {
+        if !self.seen {
+            self.backs.clear();
+        }
+    }
+
     fn bring_back(
         &mut self,
         fact: &Fact,
@@ -182,7 +193,7 @@ impl Memory {
         }
         self.backs.push(now);
         (self.away, self.warmed) = (None, false);
-        Some(Deed::BringBack)
+        Some(if self.seen { Deed::BringBack } else { Deed::BringIn })
     }
 
     /// Twice as long each time; never so long that the model expires meanwhile.

@@ -81,6 +81,7 @@ pub(super) fn words(event: &Event, app: &App) -> (String, Style) {
         What::Returns { after } => {
             (format!("returns to VRAM: nothing was used for {}", KeepAlive::For(*after)), theme.text)
         }
+        What::BringsIn => ("pinned by the config: is loaded".into(), theme.text),
         What::BringsBack { by, time, of } => {
             let by = by.as_ref().map_or_else(String::new, |by| format!(": {by} was loaded in its place"));
             (format!("pinned: is brought back{by}   {time} of {of}"), theme.text)
