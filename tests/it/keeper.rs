@@ -155,8 +155,9 @@ async fn generate(http: reqwest::Client, url: String, body: Value) -> Value {
 async fn journal<T>(world: &mut World, what: &str, found: impl FnMut(&Snapshot) -> Option<T>) -> T {
     let slowly = async {
         loop {
-            let moment = || std::thread::sleep(Duration::from_millis(5));
-            tokio::task::spawn_blocking(moment).await.unwrap();
+            let (_never, waits) = std::sync::mpsc::channel::<()>();
+            let moment = move || waits.recv_timeout(Duration::from_millis(5));
+            let _ = tokio::task::spawn_blocking(moment).await;
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -493,15 +494,12 @@ async fn client(http: reqwest::Client, url: String, seed: u64, pause: u64) {
         tokio::time::sleep(Duration::from_millis(1000 + dice.below(pause * 1000))).await;
         let model = *dice.one_of(&[QWEN, THINKER, DEEPSEEK, GEMMA, GEMMA]);
         let mut body = json!({"model": model, "stream": false});
-        match dice.below(4) {
+        if dice.below(4) == 0 {
             // Overwrites a keep_alive, or unloads.
-            0 => {
-                body["keep_alive"] = dice.one_of(&[json!("5m"), json!("10s"), json!(0), json!("1h")]).clone()
-            }
-            _ => {
-                body["prompt"] = "go on".into();
-                body["options"]["num_predict"] = (20 * (1 + dice.below(10))).into();
-            }
+            body["keep_alive"] = dice.one_of(&[json!("5m"), json!("10s"), json!(0), json!("1h")]).clone();
+        } else {
+            body["prompt"] = "go on".into();
+            body["options"]["num_predict"] = (20 * (1 + dice.below(10))).into();
         }
         if dice.below(5) == 0 {
             body["options"]["num_ctx"] = (*dice.one_of(&[2048, 8192])).into();

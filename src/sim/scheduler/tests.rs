@@ -14,31 +14,30 @@ use crate::residency::name::ModelName;
 use crate::residency::timing::Moment;
 use crate::sim::catalogue::demo;
 use crate::sim::keep_alive::FOREVER;
-use crate::sim::umpire::Broken;
 
-const SECOND: i64 = 1_000_000_000;
+pub(super) const SECOND: i64 = 1_000_000_000;
 const LOAD: Duration = Duration::from_secs(3);
 
 /// Models by size: two that cannot be loaded together, one too large for the card, two small ones.
-const QWEN: usize = 0;
+pub(super) const QWEN: usize = 0;
 const THINKER: usize = 1;
 const DEEPSEEK: usize = 2;
-const NOMIC: usize = 3;
-const GEMMA: usize = 4;
+pub(super) const NOMIC: usize = 3;
+pub(super) const GEMMA: usize = 4;
 /// Another tag of `QWEN`'s blob.
 const QWEN_TOO: usize = 5;
 
-type Acquired = Option<Result<Lease, Refusal>>;
+pub(super) type Acquired = Option<Result<Lease, Refusal>>;
 
-struct World {
-    scheduler: Scheduler,
+pub(super) struct World {
+    pub(super) scheduler: Scheduler,
     card: CardReader,
     clock: Clock,
-    umpire: Umpire,
+    pub(super) umpire: Umpire,
     _stop: DropGuard,
 }
 
-fn world(max_loaded: usize, max_queue: usize) -> World {
+pub(super) fn world(max_loaded: usize, max_queue: usize) -> World {
     let (mono, wall) = (Instant::now(), "2026-11-23T12:00:00Z".parse::<Timestamp>().unwrap());
     let clock: Clock = Arc::new(move || Moment {
         mono: Instant::now().into_std(),
@@ -71,13 +70,13 @@ fn world(max_loaded: usize, max_queue: usize) -> World {
     World { scheduler, card, clock, umpire, _stop: stop.drop_guard() }
 }
 
-fn context(tokens: u64) -> RunnerOptions {
+pub(super) fn context(tokens: u64) -> RunnerOptions {
     RunnerOptions::read(Some(&serde_json::json!({"num_ctx": tokens}))).unwrap()
 }
 
 impl World {
     /// A request that runs until the lease is dropped.
-    async fn hold(&self, model: usize, keep_alive: Option<i64>) -> Lease {
+    pub(super) async fn hold(&self, model: usize, keep_alive: Option<i64>) -> Lease {
         self.scheduler
             .acquire(model, RunnerOptions::default(), keep_alive, Whose::Others)
             .await
@@ -86,13 +85,13 @@ impl World {
     }
 
     /// A request that ends at once; how long it took.
-    async fn touch(&self, model: usize, keep_alive: Option<i64>) -> Duration {
+    pub(super) async fn touch(&self, model: usize, keep_alive: Option<i64>) -> Duration {
         let began = Instant::now();
         drop(self.hold(model, keep_alive).await);
         began.elapsed()
     }
 
-    fn ask(&self, model: usize) -> JoinHandle<Acquired> {
+    pub(super) fn ask(&self, model: usize) -> JoinHandle<Acquired> {
         let scheduler = self.scheduler.clone();
         tokio::spawn(
             async move { scheduler.acquire(model, RunnerOptions::default(), None, Whose::Others).await },
@@ -379,68 +378,4 @@ async fn a_keep_alive_that_overflowed_unloads_at_once() {
     world.touch(GEMMA, Some(i64::MIN)).await;
     sleep(Duration::from_millis(1)).await;
     assert!(world.loaded().await.is_empty());
-}
-
-impl World {
-    fn ours(&self, model: usize, options: RunnerOptions) -> JoinHandle<Acquired> {
-        let scheduler = self.scheduler.clone();
-        tokio::spawn(async move { scheduler.acquire(model, options, None, Whose::Ours).await })
-    }
-
-    fn broken(&self) -> Vec<Broken> {
-        self.umpire.fouls().iter().map(|foul| foul.rule).collect()
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_touch_or_unload_of_ours_is_a_foul_once_a_load_can_be_seen() {
-    let world = world(3, 9);
-    world.touch(NOMIC, None).await;
-    let loads = world.ask(QWEN);
-    while world.scheduler.processes().await.len() < 2 {
-        tokio::task::yield_now().await;
-    }
-    advance(Duration::from_millis(900)).await;
-    world.ours(NOMIC, RunnerOptions::default()).await.unwrap();
-    assert_eq!(world.broken(), [], "nobody could have seen it");
-    advance(Duration::from_millis(200)).await;
-    world.touch(NOMIC, Some(SECOND * 9)).await;
-    world.scheduler.unload(GEMMA, Whose::Ours).await;
-    assert_eq!(world.broken(), [], "others may do what they want, and nothing was unloaded");
-    world.ours(NOMIC, RunnerOptions::default()).await.unwrap();
-    world.scheduler.unload(NOMIC, Whose::Ours).await;
-    loads.await.unwrap();
-    world.ours(QWEN, RunnerOptions::default()).await.unwrap();
-    assert_eq!(world.broken(), [Broken::WhileLoading, Broken::WhileLoading]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn our_own_load_is_known_to_us_at_once() {
-    let world = world(3, 9);
-    world.touch(NOMIC, None).await;
-    let loads = world.ours(QWEN, RunnerOptions::default());
-    tokio::task::yield_now().await;
-    world.ours(NOMIC, RunnerOptions::default()).await.unwrap();
-    assert_eq!(world.broken(), [Broken::WhileLoading]);
-    loads.await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_we_must_not_do_to_models_of_others_is_counted() {
-    let world = world(1, 9);
-    world.touch(GEMMA, Some(FOREVER)).await;
-    world.ours(GEMMA, context(2048)).await.unwrap();
-    world.touch(GEMMA, Some(FOREVER)).await;
-    world.ours(NOMIC, RunnerOptions::default()).await.unwrap();
-    world.touch(GEMMA, Some(FOREVER)).await;
-    world.scheduler.unload(GEMMA, Whose::Ours).await;
-    let works = world.hold(GEMMA, Some(SECOND)).await;
-    let waits = world.ours(NOMIC, RunnerOptions::default());
-    sleep(Duration::from_millis(1)).await;
-    drop(works);
-    waits.await.unwrap();
-    assert_eq!(
-        world.broken(),
-        [Broken::Reloads, Broken::EvictsPinned, Broken::UnloadsPinned, Broken::EvictsBusy]
-    );
 }
