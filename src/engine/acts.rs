@@ -398,6 +398,7 @@ mod tests {
         let (mut acts, mut known) = (Acts::default(), known(&["a"]));
         begin(&mut acts, &mut known, ActKind::Load, "a");
         acts.answered(ActId(1), ok(), &mut known, now());
+        assert_eq!(acts.asked().loads, [name("a")], "whoever sees no runner still knows that it is ours");
         let told: Vec<usize> = (0..PATIENCE + 3).map(|_| acts.settle(&mut known, now()).len()).collect();
         assert_eq!(told, [0, 0, 0, 0, 0, 1, 0, 0]);
         assert!(!acts.any_unseen());

@@ -88,6 +88,11 @@ fn by_card(known: &Known, name: &ModelName, cards: &[Card]) -> Vec<Bytes> {
     if on.iter().all(|used| *used == Bytes::ZERO) { Vec::new() } else { on }
 }
 
+/// What a model has on one of several cards, as far as the driver tells.
+fn on_card(known: &Known, name: &ModelName, cards: &[Card], at: usize) -> Bytes {
+    by_card(known, name, cards).get(at).copied().unwrap_or_default()
+}
+
 /// The server sets the time of what is asked to go to nothing. Before one was learned, it is no less than what is left
 /// of it.
 fn keep_alive(running: &Running, now: Moment) -> Option<KeepAlive> {
@@ -106,14 +111,21 @@ fn is_busy(known: &Known, name: &ModelName, running: &Running, now: Moment) -> b
     running.slides >= 2 || says.unwrap_or(is_past && !running.cut_short)
 }
 
-/// The cards as the server counts them: what its own runners do not hold, and what the driver says is free.
+/// The cards as the server counts them: what the driver says is free, and no more than its own runners leave
+/// (sched.go:1295-1335). A reading from before a load's end shows what that load took as free still.
 fn rooms(known: &Known) -> Option<Vec<Room>> {
     if !known.local {
         return None;
     }
     match &known.cards.as_ref()?.value {
         Cards::Known(cards) => {
-            Some(cards.iter().map(|card| Room { total: card.total, free: card.free }).collect())
+            let leave = |at: usize, card: &Card| match cards.len() {
+                1 => card.total.minus(known.runs().map(|(_, running)| running.size_vram).sum()),
+                _ => card.total.minus(known.runs().map(|(name, _)| on_card(known, name, cards, at)).sum()),
+            };
+            let room =
+                |(at, card): (usize, &Card)| Room { total: card.total, free: card.free.min(leave(at, card)) };
+            Some(cards.iter().enumerate().map(room).collect())
         }
         Cards::Unread | Cards::Unknown(_) => {
             // Loaded without any VRAM: the server itself runs on the CPU.
@@ -146,6 +158,41 @@ pub(super) fn parts(version: &str) -> [u32; 3] {
 mod tests {
     use super::*;
     use crate::residency::bytes::GIB;
+    use crate::residency::timing::Reading;
+
+    #[test]
+    fn a_reading_from_before_a_load_does_not_show_its_room_as_free() {
+        let at = Moment {
+            #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+            mono: std::time::Instant::now(),
+            wall: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let mut known = Known::new(std::sync::Arc::default(), "host".into(), true, None);
+        let card = |free| Card { total: Bytes(8 * GIB), free: Bytes(free * GIB), ..Card::default() };
+        let free = |known: &mut Known, free: u64| {
+            known.cards = Some(Reading { value: Cards::Known(vec![card(free)]), at });
+            rooms(known).unwrap()[0].free
+        };
+        assert_eq!(free(&mut known, 8), Bytes(8 * GIB));
+        let running = Running {
+            digest: String::new(),
+            details: crate::residency::snapshot::Details::default(),
+            size: Bytes(5 * GIB),
+            size_vram: Bytes(5 * GIB),
+            context: None,
+            expiry: Expiry::Never,
+            keep_alive: None,
+            slides: 0,
+            cut_short: false,
+            pid: None,
+            unseen: 0,
+        };
+        known.running.insert(ModelName::from_server("a"), running);
+        assert_eq!(free(&mut known, 8), Bytes(3 * GIB));
+        assert_eq!(free(&mut known, 2), Bytes(2 * GIB), "other programs hold some");
+        known.ghosts.push(ModelName::from_server("a"));
+        assert_eq!(free(&mut known, 8), Bytes(8 * GIB), "a ghost holds nothing");
+    }
 
     #[test]
     fn the_default_context_follows_the_version_and_all_the_cards() {

@@ -262,6 +262,11 @@ impl Known {
         one == other || (weights(one).is_some() && weights(one) == weights(other))
     }
 
+    /// What is in VRAM, each runner once: a ghost's is gone.
+    pub fn runs(&self) -> impl Iterator<Item = (&ModelName, &Running)> {
+        self.running.iter().filter(|(name, _)| !self.ghosts.contains(name))
+    }
+
     /// What runs under this name, or under another one of the same weights.
     pub fn running_as(&self, name: &ModelName) -> Option<&Running> {
         self.running.get(name).or_else(|| {

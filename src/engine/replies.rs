@@ -132,13 +132,17 @@ impl Manager {
                 }
                 self.known.reach = Reach::Up { latency: now.since(sent.mono) };
                 self.known.ps_asked = Some(sent);
-                let asked = self.acts.asked();
+                let (asked, mut moved) = (self.acts.asked(), false);
                 for (model, what) in observe::ps(&mut self.known, fresh, &asked, back, now) {
                     if let (Some(model), What::Pinned) = (&model, &what) {
                         self.known.suspended_pins.remove(model);
                     }
+                    moved |=
+                        matches!(what, What::Loaded { .. } | What::Evicted { .. } | What::Unloaded { .. });
                     self.tell(model, what);
                 }
+                // What the forecast goes by is read anew at once.
+                self.cards.as_ref().filter(|_| moved).inspect(|cards| cards.wake());
                 self.follow_if_keeping();
                 self.known.learn_mode();
                 for (model, what) in self.acts.settle(&mut self.known, now) {

@@ -53,6 +53,10 @@ impl Tracked {
         if self.doubt.is_some() || matches!(self.step, Step::Asked(Job::Load { .. })) {
             asked.evicts.extend(self.may_evict().map(|victim| (victim.clone(), model.clone())));
         }
+        // Answered, and not listed yet: it is still ours.
+        if self.doubt.is_some() {
+            asked.loads.push(model.clone());
+        }
         if !self.act.is_running() {
             return;
         }
