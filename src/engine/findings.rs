@@ -1,6 +1,6 @@
 //! What findings are told from: who is where beside what the server says, followed over several looks.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ const ANSWERS: u32 = 2;
 
 /// By then all is judged that can be.
 const ENOUGH: Duration = Duration::from_secs(10);
+/// What is on a card for so long, and no runner by then, is another program.
+const ONCE_MORE: Duration = Duration::from_millis(500);
 
 /// What may turn out to be wrong.
 #[derive(Debug, Default)]
@@ -30,7 +32,9 @@ pub(crate) struct Suspects {
     /// Since when each runner is seen that the server does not list.
     unlisted: HashMap<u32, Moment>,
     /// What the processes on the cards are called.
-    names: HashMap<u32, Option<String>>,
+    names: HashMap<u32, (Moment, Option<String>)>,
+    /// Processes on the cards that are runners, or were: one that ends holds its memory a little longer.
+    runners: HashSet<u32>,
     /// All that was there at the start was looked at for long enough.
     judged: bool,
 }
@@ -53,13 +57,19 @@ impl Known {
         for pid in suspects {
             unlisted.entry(pid).or_insert(now);
         }
+        let on_cards: HashSet<u32> =
+            self.card_list().iter().flat_map(|card| &card.processes).map(|process| process.pid).collect();
+        let mut runners = std::mem::take(&mut self.suspects.runners);
+        runners.extend(self.all_runners().iter().map(|runner| runner.pid));
+        runners.retain(|pid| on_cards.contains(pid));
+        self.suspects.runners = runners;
         let mut names = std::mem::take(&mut self.suspects.names);
         self.suspects.names = self
             .strangers()
             .map(|(_, pid, _)| {
                 // A name is asked for once: in `/proc` of this machine, where the cards are too.
                 let name = names.remove(&pid);
-                (pid, name.unwrap_or_else(|| runner::called(Path::new("/proc"), pid)))
+                (pid, name.unwrap_or_else(|| (now, runner::called(Path::new("/proc"), pid))))
             })
             .collect();
         let began = *self.suspects.began.get_or_insert(now);
@@ -130,7 +140,9 @@ impl Known {
     /// Processes on the cards that are no runner: on which card, their id, and what they hold.
     fn strangers(&self) -> impl Iterator<Item = (usize, u32, Bytes)> {
         let cards = self.card_list();
-        let is_runner = |pid: u32| self.all_runners().iter().any(|runner| runner.pid == pid);
+        let is_runner = |pid: u32| {
+            self.suspects.runners.contains(&pid) || self.all_runners().iter().any(|runner| runner.pid == pid)
+        };
         let on = |(card, process): (usize, &CardProcess)| Some((card, process.pid, process.used?));
         let processes =
             cards.iter().enumerate().flat_map(|(i, card)| card.processes.iter().map(move |one| (i, one)));
@@ -147,9 +159,15 @@ impl Known {
             .iter()
             .map(|card| Shared { card: card.name.clone(), total: card.total, others: Vec::new() })
             .collect();
+        let looked = self.runners.as_ref().map(|runners| runners.at);
         for (card, pid, bytes) in self.strangers() {
-            let name = self.suspects.names.get(&pid).cloned().flatten();
-            shared[card].others.push((pid, name, bytes));
+            // One that has just come may be a runner: the processes are looked through once more.
+            let (Some((since, name)), Some(looked)) = (self.suspects.names.get(&pid), looked) else {
+                continue;
+            };
+            if looked.since(since.mono) >= ONCE_MORE {
+                shared[card].others.push((pid, name.clone(), bytes));
+            }
         }
         shared
     }
@@ -280,7 +298,9 @@ mod tests {
         };
         let mut known = known(at, vec![runner(7, "/other/blobs/sha256-a")]);
         known.cards = Some(Reading { value: Cards::Known(vec![card]), at });
-        assert_eq!(kinds(&mut known, at, 0), Some(vec![Kind::OtherPrograms]));
+        assert_eq!(kinds(&mut known, at, 0), Some(vec![]), "it may be a runner that has just come");
+        known.runners.as_mut().unwrap().at.mono += ONCE_MORE;
+        assert_eq!(kinds(&mut known, at, 1), Some(vec![Kind::OtherPrograms]));
         let evidence = known.findings(&[], at).unwrap().remove(0).evidence;
         let called = runner::called(Path::new("/proc"), own);
         let named = format!("{} (pid {own}) 200 MiB", called.as_deref().unwrap_or("a process"));
@@ -288,8 +308,15 @@ mod tests {
             evidence.starts_with("200 MiB of 1.0 GiB on RTX") && evidence.ends_with(&named),
             "{evidence}"
         );
+        // A runner that ends is no stranger while its memory is given back.
+        let mut ending = known.runners.clone().unwrap();
+        ending.value.list.push(runner(own, "/other/blobs/sha256-b"));
+        let gone = std::mem::replace(&mut known.runners, Some(ending));
+        assert_eq!(kinds(&mut known, at, 2), Some(vec![]));
+        known.runners = gone;
+        assert_eq!(kinds(&mut known, at, 3), Some(vec![]));
         known.runners = None;
-        assert_eq!(kinds(&mut known, at, 0), Some(vec![]), "nobody can say whose they are");
+        assert_eq!(kinds(&mut known, at, 4), Some(vec![]), "nobody can say whose they are");
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub struct SwapRecord {
     pub model: ModelName,
     /// An act of ours, with exact stages; else another client's, timed by watching (`~`).
     pub ours: bool,
-    /// What left VRAM for it.
+    /// What left VRAM for it; the model itself where its runner was ended for one with other options.
     pub displaced: Vec<ModelName>,
     /// Where its bytes were.
     pub before: Before,

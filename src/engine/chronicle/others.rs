@@ -35,6 +35,8 @@ pub(crate) struct Others {
     seen: Vec<(ModelName, What, Moment)>,
     /// What left, when, and for which model, if the server's rules tell that.
     departed: Vec<Departure>,
+    /// What was seen to come into VRAM, and is there.
+    there: HashSet<ModelName>,
     /// Models whose runner died: that they then are not listed any more is no second departure.
     died: HashSet<ModelName>,
     /// When the runner of a load that is not ours was seen ready.
@@ -52,6 +54,8 @@ struct Departure {
     model: ModelName,
     at: Moment,
     by: Option<ModelName>,
+    /// We asked it to go.
+    asked: bool,
 }
 
 impl Others {
@@ -90,6 +94,7 @@ impl Manager {
         for (model, what, at) in &seen {
             let Some(how) = departure(what) else { continue };
             let others = &mut self.chronicle.others;
+            others.there.remove(model);
             let is_second = *what != What::RunnerDied && others.died.remove(model);
             if *what == What::RunnerDied {
                 others.died.insert(model.clone());
@@ -100,10 +105,10 @@ impl Manager {
                 Left::Unloaded => Some(None),
                 Left::Expired | Left::Died => None,
             };
-            if let Some(by) = made_room {
-                others.departed.push(Departure { model: model.clone(), at: *at, by });
-            }
             let ours = matches!(what, What::Unloaded { took: Some(_) });
+            if let Some(by) = made_room {
+                others.departed.push(Departure { model: model.clone(), at: *at, by, asked: ours });
+            }
             if (keeps || ours) && !is_second {
                 self.record_at(at.wall, Happened::Left { model: model.clone(), how });
             }
@@ -115,7 +120,12 @@ impl Manager {
             let began = took.and_then(|took| at.mono.checked_sub(took).map(|mono| (mono, took)));
             let began = began
                 .map(|(mono, took)| Moment { mono, wall: at.wall.saturating_sub(took).unwrap_or(at.wall) });
-            let displaced = self.chronicle.others.displaced_by(model, began.unwrap_or(*at));
+            let others = &mut self.chronicle.others;
+            let mut displaced = others.displaced_by(model, began.unwrap_or(*at));
+            // Between two looks its runner became another one.
+            if !others.there.insert(model.clone()) {
+                displaced.push(Departure { model: model.clone(), at: *at, by: None, asked: false });
+            }
             if keeps && !ours {
                 self.record_load(model, began, ready.unwrap_or(*at), *from_ram, displaced, *at);
             }
@@ -259,8 +269,10 @@ impl Others {
     /// leaves for one load only.
     fn displaced_by(&mut self, model: &ModelName, began: Moment) -> Vec<Departure> {
         let made_room = |departed: &mut Departure| {
+            // The model's own runner, of other options, made room for the new one.
+            let is_just_gone = departed.by.is_none() && began.since(departed.at.mono) < BEFORE;
             departed.by.as_ref() == Some(model)
-                || departed.by.is_none() && began.since(departed.at.mono) < BEFORE && departed.model != *model
+                || is_just_gone && !(departed.asked && departed.model == *model)
         };
         self.departed.extract_if(.., made_room).collect()
     }

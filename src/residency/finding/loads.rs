@@ -23,7 +23,6 @@ pub(super) fn churn(facts: &Facts<'_>) -> Vec<Finding> {
     #[derive(Default)]
     struct Seen {
         context: Option<u64>,
-        evicted: bool,
         reloads: usize,
         waited: Duration,
         untimed: u32,
@@ -31,11 +30,9 @@ pub(super) fn churn(facts: &Facts<'_>) -> Vec<Finding> {
     }
     let mut seen: BTreeMap<&ModelName, Seen> = BTreeMap::new();
     for load in since(facts, HOUR) {
-        for displaced in load.displaced.iter().filter(|displaced| **displaced != load.model) {
-            seen.entry(displaced).or_default().evicted = true;
-        }
         let model = seen.entry(&load.model).or_default();
-        let is_reload = !std::mem::take(&mut model.evicted);
+        // Its own runner went for it. What had left before, by an unload or for another one, was no reload.
+        let is_reload = load.displaced.contains(&load.model) || (load.ours && load.before.in_vram);
         if let (Some(before), Some(now)) = (model.context, load.num_ctx)
             && before != now
             && is_reload
