@@ -17,6 +17,7 @@ pub mod screen;
 pub mod state;
 pub mod status;
 pub mod swap;
+pub mod tune;
 pub mod wire;
 
 use std::ffi::OsString;
@@ -71,6 +72,7 @@ Examples:
   resident phase execution --run 7           what an agent calls between its steps: the phase's model is ready then
   resident history --since 1d                every load and swap of the last day, and how long it took
   resident history --today                   today's swaps in one line, and what they would have cost from the disk
+  resident tune --percent 99                 how long each model is idle, and which keep_alive follows from it
   resident bench --markdown                  cold and warm loads beside each other, as a table to paste
   resident flow react-dashboard              run a workflow of the config, and read ahead for its next steps
   resident config --check                    is the config right, and where does each value come from
@@ -167,6 +169,8 @@ pub enum Sub {
     Phase(phase::Phase),
     /// Print what happened: loads and swaps with their times, how models left VRAM, phases
     History(history::Asked),
+    /// Print how long each model is idle between its uses, and the keep_alive that follows from it
+    Tune(tune::Asked),
     /// Measure what warm files in RAM are worth here: cold and warm loads beside each other; asks first
     Bench(bench::Ask),
     /// Run a workflow of the config, or list them
@@ -292,6 +296,7 @@ impl Sub {
             | Sub::Flow(_)
             | Sub::Phase(_)
             | Sub::History(_)
+            | Sub::Tune(_)
             | Sub::Status { .. }
             | Sub::Config { .. }
             | Sub::Demo { .. } => None,

@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::act::Request;
 use super::out::Out;
-use super::{Cli, Exit, Sub, act, bench, demo, flow, history, hold, phase, screen, state, status, swap};
+use super::{
+    Cli, Exit, Sub, act, bench, demo, flow, history, hold, phase, screen, state, status, swap, tune,
+};
 use crate::config::{Config, Memory, Strategy};
 use crate::engine::{self, Command, Handle, Journals, Parts, RamTier, clock};
 use crate::journal;
@@ -256,6 +258,9 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     if let Some(Sub::History(asked)) = &cli.command {
         let url = &config.url;
         return history::print(asked, cli, url, clock().wall, columns()).await;
+    }
+    if let Some(Sub::Tune(asked)) = &cli.command {
+        return tune::print(asked, cli, &config.url, clock().wall).await;
     }
     if matches!(cli.command, None | Some(Sub::Demo { .. })) {
         return screen::run(cli, settings, clock).await;

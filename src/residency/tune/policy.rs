@@ -18,9 +18,11 @@
 //!   forecast it for; the idle times within bounds decide, however few of all they are.
 //! - The standard time is the server's own keep_alive, 5 minutes by its default: then none is sent.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::histogram::{BIN, Histogram, RANGE};
+use crate::residency::keep_alive::KeepAlive;
 
 /// The fixed keep_alive that is compared with: the server's default.
 pub const FIXED_SHORT: Duration = Duration::from_secs(5 * 60);
@@ -140,6 +142,18 @@ pub enum Policy {
     Ahead(Rule),
     /// By knowing the future: exactly until it is back, if that is within this time, else not at all.
     Foresight(Duration),
+}
+
+impl fmt::Display for Policy {
+    /// `fixed 5m`, `auto`, `auto, loads ahead`, `best possible`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Policy::Fixed(time) => write!(f, "fixed {}", KeepAlive::For(*time)),
+            Policy::Auto(_) => f.write_str("auto"),
+            Policy::Ahead(_) => f.write_str("auto, loads ahead"),
+            Policy::Foresight(_) => f.write_str("best possible"),
+        }
+    }
 }
 
 /// When a model is in VRAM, counted from its last use.

@@ -1,0 +1,101 @@
+//! `tune`: what the uses that the journal knows say about each model's keep_alive, as a table or JSON. Needs no server.
+
+mod document;
+mod sheet;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+
+pub use self::document::{SCHEMA_VERSION, json};
+pub use self::sheet::{nothing, sheet};
+use super::out::Out;
+use super::{Cli, Exit, demo, state};
+use crate::journal::history;
+use crate::residency::name::ModelName;
+use crate::residency::record::server_name;
+use crate::residency::tune::Tuning;
+use crate::residency::tune::generate::{Shape, generate};
+use crate::residency::tune::policy::{PERCENT, Rule};
+use crate::residency::tune::trace::Trace;
+
+/// What one call of `tune` asks for.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Asked {
+    /// Only these models
+    #[arg(value_name = "MODEL", value_parser = super::model)]
+    pub models: Vec<ModelName>,
+    /// So many percent of the returns within an hour are to find the model in VRAM
+    #[arg(long, value_name = "P", default_value_t = PERCENT, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub percent: u8,
+    /// Not the journal's uses but generated ones of this shape, four weeks of them
+    #[arg(long, value_enum, value_name = "SHAPE")]
+    pub generate: Option<Generated>,
+    /// What the generated uses are made from
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "generate")]
+    pub seed: u64,
+}
+
+/// The shape of generated uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Generated {
+    /// Timers, nearly regular
+    Periodic,
+    /// A person's sessions
+    Bursty,
+    /// A few visits a day
+    Rare,
+    /// One model of each
+    Mix,
+}
+
+impl From<Generated> for Shape {
+    fn from(shape: Generated) -> Shape {
+        match shape {
+            Generated::Periodic => Shape::Periodic,
+            Generated::Bursty => Shape::Bursty,
+            Generated::Rare => Shape::Rare,
+            Generated::Mix => Shape::Mix,
+        }
+    }
+}
+
+/// The subcommand: from the file alone.
+pub async fn print(asked: &Asked, cli: &Cli, url: &str, now: Timestamp) -> anyhow::Result<Exit> {
+    let demo = cli.wants_demo().then(|| cli.flags.demo_scale.unwrap_or(demo::SCALE));
+    let server = server_name(url, demo);
+    let traces = match asked.generate {
+        Some(shape) => Ok(generated(asked, shape)),
+        None => {
+            let path =
+                state::journal_path(demo.is_some()).context("no home directory: set XDG_STATE_HOME")?;
+            let answer = history::uses(&path, server.clone(), asked.models.clone(), now)
+                .context("the journal cannot be read")?;
+            answer.await.unwrap_or_else(|_| Err("the journal gave no answer".to_owned()))
+        }
+    };
+    let (mut results, mut remarks) = (std::io::stdout(), std::io::stderr());
+    let mut out = Out::new(&mut results, &mut remarks);
+    let printed = traces.and_then(|traces| {
+        let rule = Rule { percent: asked.percent, ..Rule::default() };
+        let tunings: Vec<Tuning> = traces.iter().map(|trace| Tuning::of(trace, rule)).collect();
+        let text = match () {
+            () if cli.flags.json => super::status::pretty(&json(&server, rule, &tunings)),
+            () if tunings.is_empty() => nothing(&server, &asked.models),
+            () => sheet(&tunings, cli.flags.ascii),
+        };
+        out.result(&text).map_err(|error| error.to_string())
+    });
+    Ok(match printed {
+        Ok(()) => Exit::Done,
+        Err(why) => {
+            out.remark(&why);
+            Exit::Failed
+        }
+    })
+}
+
+fn generated(asked: &Asked, shape: Generated) -> Vec<Trace> {
+    let wanted = |trace: &Trace| asked.models.is_empty() || asked.models.contains(&trace.model);
+    generate(shape.into(), asked.seed).into_iter().filter(wanted).collect()
+}
