@@ -12,7 +12,10 @@ pub mod compare;
 mod drop;
 mod due;
 mod facts;
+mod findings;
 pub mod flow;
+mod foresee;
+mod foresight;
 mod hold;
 mod homing;
 mod journals;
@@ -39,7 +42,7 @@ use crate::ollama::Client;
 use crate::probe::page_cache::PageCache;
 use crate::probe::watched::Watched;
 use crate::residency::act::{ActId, ActKind};
-use crate::residency::host::{Cards, Ram, Runner};
+use crate::residency::host::{Cards, Ram, Runners};
 use crate::residency::name::ModelName;
 use crate::residency::record::PhaseRecord;
 use crate::residency::snapshot::Snapshot;
@@ -171,7 +174,7 @@ pub struct Parts {
     /// The page cache.
     pub pages: Option<PageCache>,
     /// The runner processes.
-    pub runners: Option<Watched<Vec<Runner>>>,
+    pub runners: Option<Watched<Runners>>,
     /// What moves and keeps files in RAM; `None` where the server's files are elsewhere.
     pub tier: Option<RamTier>,
     /// The way to the journal.

@@ -55,8 +55,10 @@ pub struct Options {
     pub scale: u64,
     /// What is installed.
     pub catalogue: Vec<Spec>,
-    /// The card's memory.
+    /// A card's memory.
     pub card: Bytes,
+    /// How many such cards there are, at most 4; only [`LoaderKind::Virtual`] has more than one, or none.
+    pub cards: usize,
     /// `OLLAMA_MAX_LOADED_MODELS`.
     pub max_loaded: usize,
     /// `OLLAMA_MAX_QUEUE`.
@@ -95,6 +97,7 @@ impl Options {
             scale,
             catalogue: catalogue::demo(scale),
             card: Bytes(8 * GIB / scale),
+            cards: 1,
             max_loaded: 3,
             max_queue: 512,
             keep_alive: KeepAlive::For(Duration::from_secs(300)),
@@ -144,7 +147,7 @@ pub async fn start(options: Options) -> Result<Sim, StartError> {
     let stop = CancellationToken::new();
     let card = match options.loader {
         LoaderKind::Children { .. } => CardReader::with_memory(options.card),
-        LoaderKind::Virtual { .. } => CardReader::new(options.card),
+        LoaderKind::Virtual { .. } => CardReader::several(options.card, options.cards),
     };
     let rules = Rules {
         models: Arc::clone(&models),

@@ -28,6 +28,7 @@ use crate::residency::timing::Clock;
 
 pub mod action;
 pub mod app;
+pub(crate) mod fits;
 #[cfg(test)]
 mod fixture;
 pub(crate) mod format;

@@ -136,7 +136,7 @@ pub fn proposal(sources: &Sources, snapshot: &Snapshot) -> Result<Proposal, Stri
         .map(|model| (model.name.clone(), model.size))
         .collect();
     // The first one is the primary model: the largest that fits on the card with room for its context.
-    let cards = snapshot.host.cards.as_ref().map_or(&[][..], |reading| reading.value.list());
+    let cards = snapshot.host.card_list();
     let room = cards.iter().map(|card| Bytes(card.total.0 / 5 * 4)).max();
     let fits = |size: Bytes| room.is_none_or(|room| size <= room);
     let primary = (0..installed.len()).filter(|&i| fits(installed[i].1)).max_by_key(|&i| installed[i].1);

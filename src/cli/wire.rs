@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::act::Request;
 use super::out::Out;
 use super::{
-    Cli, Exit, Sub, act, bench, demo, flow, history, hold, phase, screen, state, status, swap, tune,
+    Cli, Exit, Sub, act, bench, demo, doctor, flow, history, hold, phase, screen, state, status, swap, tune,
 };
 use crate::config::{Config, Memory, Strategy};
 use crate::engine::{self, Command, Handle, Journals, Parts, RamTier, clock};
@@ -31,8 +31,8 @@ use crate::residency::host::{Cards, Ram};
 use crate::residency::timing::{Clock, Reading};
 use crate::sim::{CardReader, Sim};
 
-/// Between two readings of the runner processes, where a load of another client shows first. Listing `/proc` is a fifth
-/// of what an idle screen costs, so it is not done at every poll.
+/// Between two readings of the runner processes, where a load of another client shows first; while one loads the engine
+/// asks for more.
 const RUNNER_PERIOD: Duration = Duration::from_secs(2);
 /// Reading files into RAM with pauses shorter than this is one spell.
 const SPELL: Duration = Duration::from_secs(5);
@@ -133,7 +133,8 @@ impl Engine {
         let Engine { config, client, clock, local, card, demo_scale, journal, stop } = self;
         // A thread that cannot be had leaves the runners unseen, which the details say.
         let proc = Path::new("/proc");
-        let runners = local.then(|| runner::spawn(proc, Arc::clone(&clock), RUNNER_PERIOD).ok()).flatten();
+        let runners = || runner::spawn(proc, client.port(), Arc::clone(&clock), RUNNER_PERIOD).ok();
+        let runners = local.then(runners).flatten();
         let source: Box<dyn CardSource> = match card.clone() {
             Some(card) => Box::new(Played(card)),
             // The driver of this machine says nothing of another machine's card.
@@ -291,10 +292,12 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
     }
     let handle = world.engine()?.start();
     Ok(match &cli.command {
+        Some(Sub::Doctor) => {
+            let request = doctor::Request { json: cli.flags.json, recalls: recalls(world, &handle) };
+            doctor::run(handle, request, &world.clock, interrupt, &mut out).await
+        }
         Some(Sub::Status { watch }) => {
-            // Who only looks makes no journal. A full queue leaves predictions unknown, as without one.
-            let recalls = state::journal_path(world.sim.is_some()).is_some_and(|path| path.exists())
-                && handle.send(Command::Recall).is_ok();
+            let recalls = recalls(world, &handle);
             let request = status::Request {
                 json: cli.flags.json,
                 watch: *watch,
@@ -352,6 +355,13 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
         },
         None => Exit::Usage,
     })
+}
+
+/// Asks for the past where there is one: who only looks makes no journal. A full queue leaves what is told from it
+/// unknown, as without one.
+fn recalls(world: &World, handle: &Handle) -> bool {
+    state::journal_path(world.sim.is_some()).is_some_and(|path| path.exists())
+        && handle.send(Command::Recall).is_ok()
 }
 
 /// How wide the terminal on stdout is; a pipe has no width.

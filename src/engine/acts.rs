@@ -29,6 +29,9 @@ use tracked::{Step, Tracked};
 /// Ended acts that are kept for front ends to see.
 const KEPT: usize = 64;
 
+/// Between two looks at runners and cards while something goes: a fifth of what the shortest swap takes.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// What a job came to.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Answer {
@@ -92,9 +95,12 @@ impl Acts {
         self.list.iter().any(|tracked| tracked.doubt.is_some() || tracked.looks_on())
     }
 
-    /// Whether what goes for a swap is watched.
-    pub fn any_leaving(&self) -> bool {
-        self.list.iter().any(Tracked::is_watching)
+    /// How often runners and cards are to be looked at for what goes for a swap; `None` where nothing does.
+    pub fn look_period(&self, known: &Known, now: Moment) -> Option<Duration> {
+        if self.list.iter().any(Tracked::is_watching) {
+            return Some(LOOK);
+        }
+        self.list.iter().filter_map(|tracked| tracked.choice_period(known, now)).min()
     }
 
     /// What we asked for, for telling our own work from others'.
@@ -128,10 +134,13 @@ impl Acts {
             }
             if let Some(why) = self.must_wait(at, known) {
                 let since = self.list[at].asked;
+                self.list[at].queued = true;
                 self.list[at].act.state = ActState::Queued { why, since };
                 continue;
             }
-            self.list[at].begin(known, models, now, &mut jobs);
+            if !self.list[at].lacks_past(known, now) {
+                self.list[at].begin(known, models, now, &mut jobs);
+            }
         }
         jobs
     }
@@ -224,7 +233,7 @@ impl Acts {
     }
 
     /// Takes what the latest readings show of models that have to go.
-    pub fn look(&mut self, known: &Known) {
+    pub fn look(&mut self, known: &mut Known) {
         self.list.iter_mut().for_each(|tracked| tracked.look(known));
     }
 
@@ -296,6 +305,7 @@ mod tests {
     use crate::residency::bytes::Bytes;
     use crate::residency::expiry::Expiry;
     use crate::residency::forecast::Forecast;
+    use crate::residency::host::{LoadMode, Runner, Runners};
     use crate::residency::keep_alive::KeepAlive;
     use crate::residency::snapshot::Details;
     use crate::residency::swap::{Ended, Stage};
@@ -492,6 +502,76 @@ mod tests {
     }
 
     #[test]
+    fn where_the_server_chooses_the_runners_show_what_went_before_the_list_does() {
+        let (mut acts, mut known) = (Acts::default(), known_cold());
+        known.installed.insert(name("b"), known.installed[&name("a")].clone());
+        let mut blob = known.blobs(&name("a"))[0].clone();
+        (blob.digest, blob.path) = ("sha256:b".to_owned(), Some("/blobs/sha256-b".into()));
+        known.files.insert(name("b"), Ok(vec![blob]));
+        run(&mut known, "b", 4096, soon());
+        let start = now();
+        let runners = |blobs: &[&str], millis| {
+            let runner = |blob: &&str| Runner {
+                pid: 7,
+                blob: format!("/blobs/sha256-{blob}"),
+                load_mode: LoadMode::Mmap,
+                ready: Some(true),
+                ..Runner::default()
+            };
+            let value = Runners { list: blobs.iter().map(runner).collect(), server: None };
+            Some(crate::residency::timing::Reading { value, at: at(start, millis) })
+        };
+        known.runners = runners(&["b"], 0);
+        acts.take(order(&acts, ActKind::Swap, "a"), start);
+        acts.start(&mut known, &[], start);
+        assert_eq!(acts.look_period(&known, start), Some(LOOK), "the runners are looked at");
+        known.runners = runners(&["b"], 50);
+        acts.look(&mut known);
+        known.runners = runners(&[], 100);
+        acts.look(&mut known);
+        acts.answered(ActId(1), ok(), &mut known, at(start, 300));
+        let records = acts.records(&known, true);
+        assert_eq!(records[0].displaced, [name("b")], "though the list still has it");
+        assert_eq!(records[0].stages.gone, Some(Duration::from_millis(100)));
+        let stages = records[0].stages;
+        assert_eq!((stages.waited, stages.load), (None, Some(Duration::from_millis(300))), "it was idle");
+
+        // The same with one that nobody knew to be at work.
+        run(&mut known, "b", 4096, soon());
+        known.runners = runners(&["b"], 0);
+        let mut acts = Acts::default();
+        acts.take(order(&acts, ActKind::Swap, "a"), start);
+        acts.start(&mut known, &[], start);
+        let later = at(start, 3000);
+        assert!(acts.look_period(&known, later).is_some_and(|period| period > LOOK), "while it is under way");
+        let busy = |runner: &mut Runner| runner.busy = Some(true);
+        known.runners.as_mut().unwrap().value.list.iter_mut().for_each(busy);
+        assert_eq!(acts.look_period(&known, later), Some(LOOK), "what works goes when its work ends");
+        known.runners = runners(&[], 5000);
+        acts.look(&mut known);
+        acts.answered(ActId(1), ok(), &mut known, at(start, 5300));
+        let stages = acts.records(&known, true)[0].stages;
+        let ms = |millis| Some(Duration::from_millis(millis));
+        assert_eq!((stages.waited, stages.load, stages.total), (ms(5000), ms(300), ms(5300)));
+
+        // And where only the list shows it: it was there long after an idle one had gone.
+        known.runners = None;
+        for (listed, waited) in [(200, None), (4800, ms(5000))] {
+            let mut acts = Acts::default();
+            run(&mut known, "b", 4096, soon());
+            acts.take(order(&acts, ActKind::Swap, "a"), start);
+            acts.start(&mut known, &[], start);
+            (known.ps_asked, known.ps_at) = (Some(at(start, listed)), Some(at(start, listed)));
+            acts.look(&mut known);
+            known.running.clear();
+            (known.ps_asked, known.ps_at) = (Some(at(start, 5000)), Some(at(start, 5000)));
+            acts.look(&mut known);
+            acts.answered(ActId(1), ok(), &mut known, at(start, 5300));
+            assert_eq!(acts.records(&known, true)[0].stages.waited, waited);
+        }
+    }
+
+    #[test]
     fn where_the_server_chose_and_died_nothing_is_said_of_what_is_loaded() {
         let (mut acts, mut known) = (Acts::default(), known(&["a", "b"]));
         run(&mut known, "b", 4096, soon());
@@ -526,6 +606,18 @@ mod tests {
             order.wish.spare = true;
         });
         assert_eq!((jobs, why(&acts)), (vec![], "it would displace b, which is pinned".to_owned()));
+    }
+
+    #[test]
+    fn a_model_that_is_wished_pinned_is_not_displaced_unasked_either() {
+        let (mut acts, mut known) = (Acts::default(), known(&["a", "c"]));
+        run(&mut known, "c", 4096, soon());
+        known.config = Arc::new(Config { pins: vec![name("c")], ..Config::default() });
+        let models = models(&known, &["c"]);
+        let order = Order { agreed: Some(vec![]), ..order(&acts, ActKind::Swap, "a") };
+        acts.take(order, now());
+        assert_eq!(acts.start(&mut known, &models, now()), []);
+        assert_eq!(why(&acts), "by now it would displace c, which is listed as pinned: swap again to go on");
     }
 
     #[test]
@@ -602,6 +694,94 @@ mod tests {
         acts.read_on(ActId(1), Bytes(9), true, &mut known, now());
         let swap = acts.list()[0].swap.clone().unwrap();
         assert_eq!((swap.stages.read, swap.plan.way), (Some(Bytes(9)), Way::Beside));
+    }
+
+    /// A swap of a model of which nothing is in RAM, as it was recorded: the load took so many seconds.
+    fn cold(model: &str, way: Way, mode: LoadMode, seconds: u64) -> SwapRecord {
+        use crate::residency::swap::{Before, Stages};
+        let time = |seconds| Some(Duration::from_secs(seconds));
+        SwapRecord {
+            model: name(model),
+            ours: true,
+            displaced: Vec::new(),
+            before: Before { whole: Bytes(1_000_000_000), ram: Some(Bytes::ZERO), ..Before::default() },
+            way,
+            mode,
+            num_ctx: None,
+            stages: Stages {
+                load: time(seconds),
+                read_took: time(1),
+                total: time(seconds + 1),
+                ..Stages::default()
+            },
+            ended: Ended::Ready,
+        }
+    }
+
+    /// `a` is not loaded, and nothing of its file is in RAM.
+    fn known_cold() -> Known {
+        use crate::residency::map::Pages;
+        use crate::residency::snapshot::Blob;
+        use crate::residency::tier::Cached;
+        let mut known = known(&["a"]);
+        let blob = Blob {
+            digest: "sha256:a".to_owned(),
+            role: "weights",
+            size: Bytes(1_000_000_000),
+            path: Some("/blobs/sha256-a".into()),
+            cached: Cached::Unread,
+            map: None,
+        };
+        known.files.insert(name("a"), Ok(vec![blob]));
+        let pages = Pages { cached: Cached::Exact(Bytes::ZERO), map: None };
+        let reading = crate::residency::timing::Reading { value: pages, at: now() };
+        known.pages = Arc::new([("sha256:a".to_owned(), reading)].into());
+        known
+    }
+
+    fn past(swaps: Vec<SwapRecord>) -> Arc<crate::residency::record::Past> {
+        let swaps = swaps.into_iter().map(|swap| (now().wall, swap)).collect();
+        Arc::new(crate::residency::record::Past { swaps, ..Default::default() })
+    }
+
+    #[test]
+    fn what_the_journal_shows_to_be_fastest_is_how_a_cold_swap_reads_also_where_no_runner_was_seen_yet() {
+        for mode in [LoadMode::Mmap, LoadMode::Buffered] {
+            let slow = (0..3).flat_map(|_| [cold("a", Way::Off, mode, 9), cold("b", Way::Beside, mode, 8)]);
+            // Of some loads nobody saw the runner.
+            let fast = [mode, LoadMode::Unknown, mode].map(|seen| cold("b", Way::First, seen, 2));
+            let (mut acts, mut known) = (Acts::default(), known_cold());
+            known.past = past(slow.chain(fast).collect());
+            let jobs = begin(&mut acts, &mut known, ActKind::Swap, "a");
+            assert_eq!(jobs, [Job::Read { model: name("a") }], "{mode:?}");
+        }
+    }
+
+    #[test]
+    fn a_cold_swap_waits_a_moment_for_what_the_journal_says_and_no_longer() {
+        let (mut acts, mut known) = (Acts::default(), known_cold());
+        let start = now();
+        known.past_by = Some(at(start, 100));
+        acts.take(order(&acts, ActKind::Swap, "a"), start);
+        assert_eq!(acts.start(&mut known, &[], start), []);
+        assert_eq!(acts.start(&mut known, &[], at(start, 100)).len(), 1);
+        assert_eq!(acts.list()[0].swap.clone().unwrap().stages.waited, None, "that is no queue");
+        let (mut acts, mut known) = (Acts::default(), self::known(&["a"]));
+        known.past_by = Some(at(start, 100));
+        acts.take(order(&acts, ActKind::Swap, "a"), start);
+        assert_eq!(acts.start(&mut known, &[], start).len(), 1, "a warm one has nothing to wait for");
+    }
+
+    #[test]
+    fn how_a_model_will_be_read_is_told_by_its_own_last_load_before_any_others() {
+        let mut known = known_cold();
+        assert_eq!(known.load_mode(&name("a")), LoadMode::Unknown);
+        known.past =
+            past(vec![cold("b", Way::Off, LoadMode::Buffered, 1), cold("a", Way::Off, LoadMode::Mmap, 1)]);
+        assert_eq!(known.load_mode(&name("a")), LoadMode::Mmap);
+        assert_eq!(known.load_mode(&name("c")), LoadMode::Buffered);
+        known.mode = Some(LoadMode::Direct);
+        assert_eq!(known.load_mode(&name("c")), LoadMode::Direct, "what is seen now, before the journal");
     }
 
     #[test]
@@ -682,16 +862,80 @@ mod tests {
         known.ps_at = Some(at(start, 500));
         acts.settle(&mut known, at(start, 500));
         known.cards = card(&[], 600);
-        acts.look(&known);
+        acts.look(&mut known);
         assert_eq!(acts.records(&known, false), [], "nothing shows that its memory is back");
         let back = Card { free: Bytes(11), ..Card::default() };
         known.cards = Some(Reading { value: Cards::Known(vec![back]), at: at(start, 700) });
-        acts.look(&known);
+        acts.look(&mut known);
         (stages.gone, stages.card_free) = (ms(490), ms(690));
         let records = acts.records(&known, false);
         assert_eq!(records.len(), 1);
         assert_eq!((records[0].stages, &records[0].displaced[..]), (stages, &[name("b")][..]));
         assert_eq!(acts.records(&known, true), [], "once");
+    }
+
+    /// A swap to `a` for which `c` goes, which is at work; its load is asked for 100 ms after `start`.
+    fn behind_a_busy_one(start: Moment) -> (Acts, Known) {
+        let (mut acts, mut known) = (Acts::default(), known(&["a", "c"]));
+        run(&mut known, "c", 4096, soon());
+        let mut models = models(&known, &["c"]);
+        models[1].state = crate::residency::snapshot::State::Busy;
+        acts.take(order(&acts, ActKind::Swap, "a"), start);
+        acts.start(&mut known, &models, start);
+        acts.answered(ActId(1), ok(), &mut known, at(start, 100));
+        (acts, known)
+    }
+
+    #[test]
+    fn the_work_of_what_has_to_go_is_waited_for_apart_from_the_load() {
+        let start = now();
+        let (mut acts, mut known) = behind_a_busy_one(start);
+        let shown = |acts: &Acts| (acts.list()[0].state.clone(), acts.list()[0].swap.clone().unwrap().stage);
+        let waiting = ActState::Running { stage: "waiting for a busy model", since: start };
+        assert_eq!(shown(&acts), (waiting, Some(Stage::Wait)));
+        known.loading.insert(name("a"), Loading { since: at(start, 100), ..pending() });
+        known.running.clear();
+        known.ps_at = Some(at(start, 600));
+        acts.settle(&mut known, at(start, 600));
+        assert_eq!(known.loading[&name("a")].since, at(start, 600), "what the log tells of the load");
+        let loading = ActState::Running { stage: "loading", since: start };
+        assert_eq!(shown(&acts), (loading, Some(Stage::Load)));
+        acts.answered(ActId(1), ok(), &mut known, at(start, 900));
+        let ms = |millis| Some(Duration::from_millis(millis));
+        let stages = acts.records(&known, true)[0].stages;
+        assert_eq!(
+            (stages.unload, stages.waited, stages.load, stages.total),
+            (ms(100), ms(500), ms(300), ms(900))
+        );
+    }
+
+    #[test]
+    fn how_long_a_load_took_that_waited_unseen_is_not_known() {
+        let start = now();
+        let (mut acts, mut known) = behind_a_busy_one(start);
+        acts.cancel(None, &known, start);
+        assert_eq!(why(&acts), "cancelled while waiting for a busy model: c is unloaded, nothing is loaded");
+        (acts, known) = behind_a_busy_one(start);
+        acts.answered(ActId(1), ok(), &mut known, at(start, 900));
+        let stages = acts.records(&known, true)[0].stages;
+        assert_eq!((stages.waited, stages.load), (None, None));
+        assert_eq!(stages.total, Some(Duration::from_millis(900)));
+    }
+
+    #[test]
+    fn standing_in_the_queue_is_a_stage_so_that_the_stages_make_the_total() {
+        let (mut acts, mut known) = (Acts::default(), known(&["a", "b"]));
+        let start = now();
+        acts.take(order(&acts, ActKind::Swap, "b"), start);
+        acts.take(order(&acts, ActKind::Swap, "a"), start);
+        acts.start(&mut known, &[], start);
+        acts.answered(ActId(1), ok(), &mut known, at(start, 960));
+        acts.start(&mut known, &[], at(start, 960));
+        acts.answered(ActId(2), ok(), &mut known, at(start, 1040));
+        let stages = |number: usize| acts.list()[number].swap.clone().unwrap().stages;
+        let ms = |millis| Some(Duration::from_millis(millis));
+        assert_eq!((stages(0).waited, stages(0).load), (None, ms(960)));
+        assert_eq!((stages(1).waited, stages(1).load, stages(1).total), (ms(960), ms(80), ms(1040)));
     }
 
     #[test]
@@ -739,6 +983,60 @@ mod tests {
         begin(&mut acts, &mut known, ActKind::Load, "a");
         let again = acts.answered(ActId(1), Answer::OnlyEmbeds, &mut known, now());
         assert!(matches!(&again[..], [(_, Job::Load { embed: true, .. })]));
+    }
+
+    /// What the next `/api/ps` says, which lists these.
+    fn look(acts: &Acts, known: &mut Known, lists: &[&str]) -> Vec<What> {
+        let mut listed = self::known(&[]);
+        for text in lists {
+            run(&mut listed, text, 4096, soon());
+        }
+        let seen = crate::engine::observe::ps(known, listed.running, &acts.asked(), false, now());
+        seen.into_iter().map(|(_, what)| what).collect()
+    }
+
+    fn is_ours(what: &What) -> bool {
+        matches!(what, What::Unloaded { took: Some(_) })
+    }
+
+    #[test]
+    fn what_a_swap_unloaded_is_its_own_work_though_the_list_shows_it_after_the_end() {
+        let (mut acts, mut known, _) = swap(&["c"], |_| {});
+        (known.ps_at, known.ps_asked) = (Some(now()), Some(now()));
+        acts.answered(ActId(1), ok(), &mut known, now());
+        acts.answered(ActId(1), ok(), &mut known, now());
+        assert_eq!(acts.records(&known, true).len(), 1, "nothing more is to be seen for its record");
+        // One answer may still be from before it went.
+        assert!(!look(&acts, &mut known, &["b", "c"]).iter().any(is_ours));
+        acts.settle(&mut known, now());
+        let told = look(&acts, &mut known, &["a", "b"]);
+        assert!(told.iter().any(is_ours), "{told:?}");
+        acts.settle(&mut known, now());
+        assert!(acts.asked().unloads.is_empty(), "it is gone: whatever comes next is another's");
+    }
+
+    #[test]
+    fn what_a_cancelled_act_asked_to_go_is_its_own_work_unless_somebody_keeps_it() {
+        let (mut acts, mut known) = (Acts::default(), known(&["b"]));
+        run(&mut known, "b", 4096, soon());
+        (known.ps_at, known.ps_asked) = (Some(now()), Some(now()));
+        begin(&mut acts, &mut known, ActKind::Unload, "b");
+        acts.cancel(None, &known, now());
+        assert!(acts.asked().unloads.contains_key(&name("b")), "the server may carry it out");
+        (0..PATIENCE).for_each(|_| drop(acts.settle(&mut known, now())));
+        assert!(acts.asked().unloads.is_empty(), "it stays: its next unload is another's");
+    }
+
+    #[test]
+    fn what_the_server_throws_out_for_our_load_is_told_to_go_for_it() {
+        let (mut acts, mut known) = (Acts::default(), known(&["a", "b", "c"]));
+        run(&mut known, "b", 4096, soon());
+        (known.ps_at, known.ps_asked) = (Some(now()), Some(now()));
+        begin(&mut acts, &mut known, ActKind::Load, "a");
+        known.loading.insert(name("a"), pending());
+        acts.answered(ActId(1), ok(), &mut known, now());
+        let told = look(&acts, &mut known, &["C", "a"]);
+        assert!(told.contains(&What::Evicted { by: Some(name("a")) }), "another came too: {told:?}");
     }
 
     #[test]

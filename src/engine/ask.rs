@@ -225,15 +225,31 @@ pub(crate) fn shown(answer: &wire::Shown) -> Shown {
         let value = answer.model_info.get(&format!("{arch}.{key}"))?;
         value.as_u64().or_else(|| value.as_array()?.iter().filter_map(serde_json::Value::as_u64).min())
     };
+    let layers = number("block_count").unwrap_or(0);
+    let heads = number("attention.head_count").unwrap_or(0);
+    let embedding = number("embedding_length").unwrap_or(0);
+    // All layers together: as many heads in each, or a list of them, which the server cuts to nothing if it is long.
+    let kv_heads = answer.model_info.get(&format!("{arch}.attention.head_count_kv")).and_then(|value| {
+        let each = || value.as_array()?.iter().map(serde_json::Value::as_u64).sum::<Option<u64>>();
+        value.as_u64().map(|heads| heads.saturating_mul(layers)).or_else(each)
+    });
+    let head = embedding.checked_div(heads).unwrap_or(0);
+    let width = ["attention.key_length", "attention.value_length"]
+        .into_iter()
+        .map(|key| number(key).unwrap_or(head))
+        .fold(0, u64::saturating_add);
+    let per_token = kv_heads.unwrap_or(0).saturating_mul(width).saturating_mul(2);
     Shown {
         capabilities: answer.capabilities.clone(),
         train_context: number("context_length"),
+        per_token: (per_token > 0).then_some(per_token),
+        vocabulary: number("vocab_size"),
         shape: Shape {
             file: Bytes::ZERO,
-            layers: number("block_count").unwrap_or(0),
+            layers,
             kv_heads: number("attention.head_count_kv").unwrap_or(0),
-            heads: number("attention.head_count").unwrap_or(0),
-            embedding: number("embedding_length").unwrap_or(0),
+            heads,
+            embedding,
             context: 0,
         },
         weights: blob_paths(&answer.modelfile).first().map(|(_, path)| (*path).to_owned()),

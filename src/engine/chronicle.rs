@@ -6,6 +6,7 @@ mod others;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -14,11 +15,14 @@ use super::manager::Manager;
 use crate::journal::{NotTaken, Opened, State};
 use crate::residency::event::What;
 use crate::residency::record::{Happened, Record, server_name};
+use crate::residency::timing::Moment;
 
 pub(crate) use others::Others;
 
 /// So many records wait while the journal takes none; of more the oldest go.
 const WAITING: usize = 1024;
+/// How long a load that may read ahead waits for what earlier ones took.
+const PAST: Duration = Duration::from_millis(100);
 
 /// What is on its way to the journal.
 #[derive(Debug, Default)]
@@ -59,7 +63,10 @@ impl Manager {
     /// The journal's past is worth having from now on.
     pub(super) fn follow_journal(&mut self) {
         let server = self.journal_server();
-        self.journals.follow(&server);
+        if self.journals.follow(&server) {
+            let now = self.now();
+            self.known.past_by = Some(Moment { mono: now.mono + PAST, ..now });
+        }
     }
 
     /// Whoever goes on until the user ends it follows the journal once the server answers.
@@ -115,6 +122,9 @@ impl Manager {
         let Some(journal) = self.journals.opened() else { return false };
         let past = Arc::clone(&journal.past.borrow_and_update());
         let is_new = !Arc::ptr_eq(&past, &self.known.past);
+        if self.journals.is_read(&past) {
+            self.known.past_by = None;
+        }
         self.known.past = past;
         let released = self.see_leases();
         self.say_journal_trouble() || released || is_new
@@ -143,6 +153,7 @@ impl Manager {
             State { .. } => return false,
         };
         let is_new = self.known.journal_trouble.as_ref() != Some(&why);
+        self.known.past_by = None;
         if is_new {
             self.known.journal_trouble = Some(why.clone());
             self.tell(None, What::Warned { why });

@@ -64,6 +64,10 @@ pub(crate) struct Shown {
     pub train_context: Option<u64>,
     /// Inputs of the forecast; the file's size comes from the blobs.
     pub shape: Shape,
+    /// Bytes of KV cache for one token, by the true dimensions of all layers.
+    pub per_token: Option<u64>,
+    /// Tokens that it knows, where that is said.
+    pub vocabulary: Option<u64>,
     /// Its weights as the server sees them; may be a path inside a container.
     pub weights: Option<String>,
 }

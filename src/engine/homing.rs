@@ -106,7 +106,7 @@ fn is_up(server: &Server) -> bool {
 
 /// Whether a model in VRAM is to be left there.
 fn must_not_go(model: &Model) -> bool {
-    model.pinned || !matches!(model.state, State::Idle | State::Overdue | State::Ghost)
+    model.pin_word().is_some() || !matches!(model.state, State::Idle | State::Overdue | State::Ghost)
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! The way to the journal: opened when there is something to write or to ask, and told once what is wanted of it.
 
+use std::sync::Arc;
+
 use jiff::tz::TimeZone;
 
 use crate::journal::Journal;
+use crate::residency::record::Past;
 
 /// The way to the journal. It is opened when something happens that it keeps: who only looks writes no file.
 #[expect(clippy::struct_excessive_bools, reason = "one thing that the journal is told each")]
@@ -13,6 +16,8 @@ pub struct Journals {
     watched: bool,
     recalled: bool,
     asked_to_keep: bool,
+    /// What stands for the past until it was read.
+    unread: Option<Arc<Past>>,
 }
 
 impl Journals {
@@ -30,6 +35,7 @@ impl Journals {
             watched: false,
             recalled: false,
             asked_to_keep: false,
+            unread: None,
         }
     }
 
@@ -57,20 +63,32 @@ impl Journals {
         self.journal.as_mut().filter(|_| self.watched)
     }
 
-    /// The past of `server` comes from now on; who may keep it watches it and stands by to be its keeper.
-    pub(super) fn follow(&mut self, server: &str) {
+    /// The past of `server` comes from now on; who may keep it watches it and stands by to be its keeper. Says whether it
+    /// was asked for now.
+    pub(super) fn follow(&mut self, server: &str) -> bool {
         let may_keep = self.may_keep;
         if self.recalled && (self.asked_to_keep || !may_keep) {
-            return;
+            return false;
         }
-        let Some(journal) = self.get() else { return };
+        let Some(journal) = self.get() else { return false };
+        let unread = Arc::clone(&journal.past.borrow());
         let recalled = journal.recall(server, TimeZone::system()).is_ok();
         let kept = may_keep && journal.keep(server).is_ok();
+        let is_new = recalled && !self.recalled;
         self.recalled |= recalled;
+        if is_new {
+            self.unread = Some(unread);
+        }
         self.asked_to_keep |= kept;
         if may_keep {
             self.watched();
         }
+        is_new
+    }
+
+    /// Whether this is the past, once asked for, and not what stands for it.
+    pub(super) fn is_read(&self, past: &Arc<Past>) -> bool {
+        self.unread.as_ref().is_some_and(|unread| !Arc::ptr_eq(unread, past))
     }
 
     /// Whether this instance may be a keeper, sooner or later.

@@ -1,21 +1,28 @@
 //! What the engine knows of its server and its machine: facts as they came, before they are joined.
 
+mod runners;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::agents::Agents;
 use super::facts::{Installed, Loading, Running, Shown};
+use super::findings::Suspects;
+use super::foresee::parts;
+use super::foresight::Foresight;
 use super::hold::Keeping;
 use crate::config::Config;
 use crate::residency::bytes::Bytes;
+use crate::residency::fit::Sizes;
 use crate::residency::history::History;
 use crate::residency::hold::Held;
-use crate::residency::host::{Cards, LoadMode, Ram, Runner};
+use crate::residency::host::{Card, Cards, LoadMode, Ram, Runners};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::map::Pages;
 use crate::residency::name::ModelName;
 use crate::residency::predict::{Learned, Prediction, Where};
+use crate::residency::progress::LoadProgress;
 use crate::residency::record::Past;
 use crate::residency::snapshot::{Blob, Details, Reach};
 use crate::residency::swap::Before;
@@ -69,6 +76,14 @@ pub(crate) struct Known {
     pub files: HashMap<ModelName, Result<Vec<Blob>, String>>,
     /// Loads under way that were seen, and whether they are ours.
     pub loading: HashMap<ModelName, Loading>,
+    /// What the server reported of each model's size, by context.
+    pub sizes: HashMap<ModelName, Sizes>,
+    /// How forecasts turn out.
+    pub foresight: Foresight,
+    /// How far each of them is.
+    pub progress: HashMap<ModelName, LoadProgress>,
+    /// What may turn out to be wrong.
+    pub suspects: Suspects,
     /// The context each model last ran with here.
     pub last_context: HashMap<ModelName, u64>,
     /// Models that the server lists though their runner is dead: already told.
@@ -83,6 +98,8 @@ pub(crate) struct Known {
     pub looked_at: Option<ModelName>,
     /// When each model was last used by anybody, as far as it was seen.
     pub last_use: HashMap<ModelName, Moment>,
+    /// When each model was listed as loaded last.
+    pub listed: HashMap<ModelName, Moment>,
     /// What this process keeps in RAM.
     pub kept: BTreeMap<ModelName, Keeping>,
     /// What the holder says of it, by blob digest.
@@ -99,6 +116,8 @@ pub(crate) struct Known {
     pub journal_trouble: Option<String>,
     /// What the journal knows.
     pub past: Arc<Past>,
+    /// It was asked for, and is worth waiting for until then.
+    pub past_by: Option<Moment>,
     /// How far agents' runs were followed.
     pub agents: Agents,
     /// What was learned from it.
@@ -114,7 +133,7 @@ pub(crate) struct Known {
     /// How much of each installed model was in RAM.
     pub histories: HashMap<ModelName, History>,
     /// The runners, where they can be seen.
-    pub runners: Option<Reading<Vec<Runner>>>,
+    pub runners: Option<Reading<Runners>>,
 }
 
 /// What loads before taught, and from which past.
@@ -129,6 +148,12 @@ impl Known {
     pub fn learn(&mut self) {
         if !Arc::ptr_eq(&self.learned.from, &self.past) {
             self.learned = Lessons { from: Arc::clone(&self.past), learned: Learned::of(&self.past) };
+            for (_, load) in &self.past.forecasts {
+                if let Some(context) = load.num_ctx {
+                    self.sizes.entry(load.model.clone()).or_default().remember(context, load.size);
+                }
+            }
+            self.foresight.count(&self.past);
         }
     }
 
@@ -138,7 +163,7 @@ impl Known {
         let whole = tiers.whole();
         let ram = (tiers.unknown == Bytes::ZERO).then_some(tiers.ram);
         let before = Before { whole, in_vram: false, ram, estimate: false };
-        let way = way::choose(&self.past.swaps, self.load_mode(), &before);
+        let way = way::choose(&self.past.swaps, self.load_mode(model), &before);
         self.learned.learned.predict(&Where { model, whole, ram, displaces, way: Some(way) })
     }
 
@@ -164,6 +189,10 @@ impl Known {
             files_owner: None,
             files: HashMap::new(),
             loading: HashMap::new(),
+            sizes: HashMap::new(),
+            foresight: Foresight::default(),
+            progress: HashMap::new(),
+            suspects: Suspects::default(),
             last_context: HashMap::new(),
             ghosts: Vec::new(),
             before_pin: HashMap::new(),
@@ -171,6 +200,7 @@ impl Known {
             mode: None,
             looked_at: None,
             last_use: HashMap::new(),
+            listed: HashMap::new(),
             kept: BTreeMap::new(),
             held: Holds::default(),
             told_percent: HashMap::new(),
@@ -179,6 +209,7 @@ impl Known {
             let_go_at: HashMap::new(),
             journal_trouble: None,
             past: Arc::default(),
+            past_by: None,
             agents: Agents::default(),
             learned: Lessons::default(),
             mended: HashMap::new(),
@@ -293,45 +324,14 @@ impl Known {
         news
     }
 
-    /// The runner that holds a model's weights, if it can be seen and is the only one with that file: two servers may
-    /// share a models directory, and then nobody can say whose each is.
-    pub fn runner(&self, name: &ModelName) -> Option<&Runner> {
-        let mut runners = self.runners_of(name);
-        runners.next().filter(|_| runners.next().is_none())
-    }
-
-    /// All runners that hold the file which this server names as the model's weights. The same digest in another
-    /// directory is another server's.
-    pub fn runners_of(&self, name: &ModelName) -> impl Iterator<Item = &Runner> {
-        let runners = self.runners.as_ref().map_or(&[][..], |reading| &reading.value);
-        // A server in a container names a path of its own; its runner's command line has that one too.
-        let (here, named) = if runners.is_empty() {
-            (None, None)
-        } else {
-            let shown = self.installed.get(name).and_then(|model| self.shown.get(&model.digest));
-            let here = self.weights(name).and_then(|blob| blob.path.as_deref()).and_then(Path::to_str);
-            (here, shown.and_then(|shown| shown.weights.as_deref()))
-        };
-        runners.iter().filter(move |runner| [here, named].contains(&Some(runner.blob.as_str())))
+    /// The cards; none where they are not known.
+    pub fn card_list(&self) -> &[Card] {
+        self.cards.as_ref().map_or(&[][..], |reading| reading.value.list())
     }
 
     /// Whether a load is known to be pending for anybody: then nothing but a load may be sent (#17408).
     pub fn load_pending(&self) -> Option<&ModelName> {
         self.loading.keys().next()
-    }
-
-    /// How a runner of this server will read its file: as the ones before it did, as far as any was seen.
-    pub fn load_mode(&self) -> LoadMode {
-        let before =
-            || self.past.swaps.iter().map(|(_, swap)| swap.mode).find(|mode| *mode != LoadMode::Unknown);
-        self.mode.or_else(before).unwrap_or(LoadMode::Unknown)
-    }
-
-    /// Keeps how the runners of this server read.
-    pub fn learn_mode(&mut self) {
-        let mut modes =
-            self.running.keys().filter_map(|name| self.runner(name)).map(|runner| runner.load_mode);
-        self.mode = modes.find(|mode| *mode != LoadMode::Unknown).or(self.mode);
     }
 
     /// The context a load of the model carries: the config's for it, its phase's, what it last ran with here, none.
@@ -343,12 +343,13 @@ impl Known {
         of_model.or_else(of_phase).or_else(|| self.last_context.get(name).copied())
     }
 
+    /// Whether the user wishes the model pinned: the config says so, under this name or another one of its weights.
+    pub fn is_pinned_by_wish(&self, name: &ModelName) -> bool {
+        self.config.pins.iter().any(|pin| self.are_one(pin, name))
+    }
+
     /// Whether the server's version has a lock-safe `/api/ps` (0.32.4 on), so that it may be asked more often.
     pub fn ps_is_safe(&self) -> bool {
-        let Some(version) = &self.version else { return false };
-        let mut parts =
-            version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
-        let mut next = || parts.next().unwrap_or(0);
-        (next(), next(), next()) >= (0, 32, 4)
+        self.version.as_deref().is_some_and(|version| parts(version) >= [0, 32, 4])
     }
 }

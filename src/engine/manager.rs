@@ -24,7 +24,7 @@ use crate::probe::page_cache::PageCache;
 use crate::probe::watched::Watched;
 use crate::residency::act::{ActId, ActKind};
 use crate::residency::event::{Event, RING, What};
-use crate::residency::host::{Cards, Ram, Runner};
+use crate::residency::host::{Cards, Ram, Runners};
 use crate::residency::name::ModelName;
 use crate::residency::record::Happened;
 use crate::residency::snapshot::{Reach, Snapshot};
@@ -45,7 +45,7 @@ pub(crate) struct Manager {
     pub cards: Option<Watched<Cards>>,
     pub pages: Option<PageCache>,
     pub readings: Option<watch::Receiver<PageReadings>>,
-    pub runners: Option<Watched<Vec<Runner>>>,
+    pub runners: Option<Watched<Runners>>,
     pub tier: Option<RamTier>,
     pub journals: Journals,
     pub chronicle: Chronicle,
@@ -118,7 +118,8 @@ impl Manager {
         };
         // What waits for the RAM tier is looked at again in a while: a verification may have to be given up.
         let ram = self.moves_ram().then(|| now.mono + RAM_TURN);
-        [Some(ps), ram, self.look_for_loads(now), self.watch_leaving(now)]
+        let past = self.known.past_by.map(|by| by.mono).filter(|by| *by > now.mono && self.acts.any_live());
+        [Some(ps), ram, past, self.look_for_loads(now), self.watch_leaving(now)]
             .into_iter()
             .flatten()
             .min()
@@ -272,6 +273,7 @@ impl Manager {
     pub(super) fn tell(&mut self, model: Option<ModelName>, what: What) {
         let at = self.now();
         self.chronicle.others.see(model.as_ref(), &what, at);
+        self.look_back(model.as_ref(), &what, at);
         let number = self.due.next_event;
         self.due.next_event += 1;
         if self.events.len() >= RING {

@@ -6,7 +6,7 @@ use super::facts::{Installed, Loading, Running, learn};
 use super::known::Known;
 use crate::residency::event::What;
 use crate::residency::expiry::Expiry;
-use crate::residency::host::Runner;
+use crate::residency::host::Runners;
 use crate::residency::name::ModelName;
 use crate::residency::timing::{Moment, Reading};
 
@@ -20,8 +20,10 @@ pub(crate) type Seen = (Option<ModelName>, What);
 /// What the engine itself asked for lately, so that its own work is not taken for another client's.
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
-    /// Unloads under way, and since when.
+    /// Unloads that are not seen to be done, and since when.
     pub unloads: BTreeMap<ModelName, Moment>,
+    /// What may be thrown out for a load of ours, and for which.
+    pub evicts: BTreeMap<ModelName, ModelName>,
     /// Acts that set another keep_alive under way.
     pub unpins: Vec<ModelName>,
     /// Loads and swaps under way.
@@ -43,15 +45,24 @@ pub(crate) fn ps(
     let newcomers: Vec<ModelName> = fresh.keys().filter(|name| !old.contains_key(name)).cloned().collect();
     for (name, running) in &mut fresh {
         let was = old.remove(name);
+        known.listed.insert(name.clone(), now);
         learn(running, was.as_ref(), before, now.wall);
         if !first && was.as_ref().is_none_or(|was| running.was_used_since(was)) {
             known.last_use.insert(name.clone(), now);
         }
         if let Some(context) = running.context {
             known.last_context.insert(name.clone(), context);
+            known.sizes.entry(name.clone()).or_default().note(context, running.size);
         }
         match &was {
-            Some(was) => pin_change(name, was, running, asked, &mut seen),
+            Some(was) => {
+                // With another context it has another runner: it was loaded anew between two looks.
+                if was.context.zip(running.context).is_some_and(|(was, is)| was != is) {
+                    let load = known.loading.remove(name);
+                    seen.push((Some(name.clone()), loaded(load, asked.loads.contains(name), now)));
+                }
+                pin_change(name, was, running, asked, &mut seen);
+            }
             None if first => {}
             None => {
                 let load = known.loading.remove(name);
@@ -63,8 +74,8 @@ pub(crate) fn ps(
         }
     }
     for (name, was) in old {
-        let by =
-            newcomers.first().or_else(|| known.loading.keys().find(|loading| **loading != name)).cloned();
+        let loading = || known.loading.keys().find(|loading| **loading != name);
+        let by = asked.evicts.get(&name).or_else(|| newcomers.first()).or_else(loading).cloned();
         let what = if back { What::LostWithServer } else { gone(&name, &was, by, asked, now) };
         seen.push((Some(name), what));
     }
@@ -72,6 +83,8 @@ pub(crate) fn ps(
     known.ghosts.retain(|ghost| fresh.contains_key(ghost));
     known.running = fresh;
     known.ps_at = Some(now);
+    known.suspects.answers = known.suspects.answers.saturating_add(1);
+    known.suspect(now);
     seen
 }
 
@@ -148,7 +161,7 @@ pub(crate) fn tags(known: &mut Known, fresh: BTreeMap<ModelName, Installed>, now
 }
 
 /// Takes a new reading of the runner processes: loads of other clients begin, runners die.
-pub(crate) fn runners(known: &mut Known, fresh: Reading<Vec<Runner>>, asked: &Asked) -> Vec<Seen> {
+pub(crate) fn runners(known: &mut Known, fresh: Reading<Runners>, asked: &Asked) -> Vec<Seen> {
     let mut seen = Vec::new();
     let at = fresh.at;
     let last = known.runners.as_ref().map(|reading| reading.at);
@@ -158,10 +171,7 @@ pub(crate) fn runners(known: &mut Known, fresh: Reading<Vec<Runner>>, asked: &As
     for name in names {
         let runner = known.runner(&name).map(|runner| (runner.pid, runner.ready));
         let none = known.runners_of(&name).next().is_none();
-        // Where no runner of this server can be seen, that one is missing says nothing; nor of a model without blobs.
-        let visible =
-            known.demo_scale.is_some() || known.running.values().any(|running| running.pid.is_some());
-        let findable = visible && known.weights(&name).is_some() && known.details(&name).format == "gguf";
+        let findable = known.is_findable(&name);
         if let Some(running) = known.running.get_mut(&name) {
             running.unseen = if none { running.unseen + 1 } else { 0 };
             let is_missed = running.unseen >= SURELY && listed_since;
@@ -180,15 +190,18 @@ pub(crate) fn runners(known: &mut Known, fresh: Reading<Vec<Runner>>, asked: &As
             continue;
         }
         let ours = asked.loads.contains(&name);
+        // A look that began before it was listed shows a load that is over, also where it has left again since.
+        let is_old = known.listed.get(&name).is_some_and(|listed| listed.mono >= at.mono);
         match runner {
             Some((_, Some(false)))
-                if !known.loading.contains_key(&name) && known.running_as(&name).is_none() =>
+                if !is_old && !known.loading.contains_key(&name) && known.running_as(&name).is_none() =>
             {
                 let from_ram = known.percent_cached(&name);
                 known.loading.insert(name.clone(), Loading { since: at, ours, answered: None, from_ram });
                 seen.push((Some(name), What::Loading { ours }));
             }
-            None if known.loading.get(&name).is_some_and(|load| !load.ours) => {
+            // One of ours that no act of ours waits for any more is nobody's.
+            None if known.loading.get(&name).is_some_and(|load| !(load.ours && ours)) => {
                 known.loading.remove(&name);
             }
             _ => {}
@@ -205,7 +218,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::residency::bytes::Bytes;
-    use crate::residency::host::LoadMode;
+    use crate::residency::host::Runner;
     use crate::residency::snapshot::{Blob, Details};
     use crate::residency::tier::Cached;
 
@@ -253,23 +266,12 @@ mod tests {
     }
 
     fn runner(directory: &str, text: &str) -> Runner {
-        Runner {
-            pid: 7,
-            blob: format!("{directory}/sha256-{text}"),
-            port: None,
-            load_mode: LoadMode::Unknown,
-            context: None,
-            anonymous: Bytes::ZERO,
-            file_backed: Bytes::ZERO,
-            contained: false,
-            ready: Some(true),
-            busy: None,
-        }
+        Runner { pid: 7, blob: format!("{directory}/sha256-{text}"), ready: Some(true), ..Runner::default() }
     }
 
     fn look(known: &mut Known, alive: &[&str]) -> Vec<Seen> {
         let value = alive.iter().map(|text| runner("/blobs", text)).collect();
-        runners(known, Reading { value, at: now() }, &Asked::default())
+        runners(known, Reading { value: Runners { list: value, server: None }, at: now() }, &Asked::default())
     }
 
     #[test]
@@ -289,13 +291,27 @@ mod tests {
     fn a_runner_of_the_same_blob_in_another_directory_is_another_servers() {
         let mut known = known("gguf");
         let elsewhere = |pid, directory: &str| Runner { pid, ready: Some(false), ..runner(directory, "a") };
-        let reading = |value| Some(Reading { value, at: now() });
+        let reading = |list| Some(Reading { value: Runners { list, server: None }, at: now() });
         known.runners = reading(vec![elsewhere(1, "/other")]);
         assert_eq!(known.runner(&name("a")), None);
         known.runners = reading(vec![elsewhere(1, "/other"), elsewhere(2, "/blobs")]);
         assert_eq!(known.runner(&name("a")).map(|runner| runner.pid), Some(2));
         known.runners = reading(vec![elsewhere(2, "/blobs"), elsewhere(3, "/blobs")]);
         assert_eq!(known.runner(&name("a")), None, "of two nobody can say which it is");
+    }
+
+    #[test]
+    fn a_look_that_began_before_a_model_was_listed_shows_no_load_though_it_has_left_again() {
+        let mut known = known("gguf");
+        let (began, all) = (now(), known.running.clone());
+        known.running.clear();
+        ps(&mut known, all, &Asked::default(), false, now());
+        ps(&mut known, BTreeMap::new(), &Asked::default(), false, now());
+        let coming = Runner { ready: Some(false), ..runner("/blobs", "a") };
+        let loading = |at| Reading { value: Runners { list: vec![coming.clone()], server: None }, at };
+        assert_eq!(runners(&mut known, loading(began), &Asked::default()), []);
+        let anew = runners(&mut known, loading(now()), &Asked::default());
+        assert_eq!(anew, [(Some(name("a")), What::Loading { ours: false })], "it comes again");
     }
 
     #[test]
@@ -306,5 +322,15 @@ mod tests {
             assert_eq!(look(&mut hidden, &[]), []);
             assert_eq!(look(&mut other_engine, &["a"]), []);
         }
+    }
+
+    #[test]
+    fn where_the_server_itself_is_seen_and_has_no_children_all_it_lists_are_ghosts() {
+        let mut known = known("gguf");
+        let none = || Reading { value: Runners { list: Vec::new(), server: Some(7) }, at: now() };
+        assert_eq!(runners(&mut known, none(), &Asked::default()), []);
+        known.ps_at = Some(now());
+        let seen = runners(&mut known, none(), &Asked::default());
+        assert_eq!(seen, ["a", "b"].map(|text| (Some(name(text)), What::RunnerDied)));
     }
 }

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::facts::{Installed, Running};
+use super::foresee::Prospect;
 use super::known::Known;
 use super::warm;
 use crate::residency::act::{Act, ActKind};
 use crate::residency::bytes::Bytes;
 use crate::residency::event::Event;
 use crate::residency::expiry::Expiry;
-use crate::residency::forecast::{Forecast, Resident, Room, Shape, forecast};
 use crate::residency::history::History;
-use crate::residency::host::{Cards, Runner};
+use crate::residency::host::Runner;
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Blob, Host, Loaded, Model, Reach, Server, Snapshot, State};
 use crate::residency::state::{Facts, state, tiers};
@@ -23,17 +23,17 @@ use crate::residency::timing::Moment;
 /// Joins all that is known at `now`.
 pub(crate) fn join(known: &Known, events: &VecDeque<Arc<Event>>, acts: Vec<Act>, now: Moment) -> Snapshot {
     let sharing = sharing(known);
-    let residents = residents(known);
-    let rooms = rooms(known);
+    let prospect = Prospect::of(known, now);
     let mut models: Vec<Model> = names(known)
         .into_iter()
-        .map(|name| model(known, &acts, &name, &sharing, &residents, rooms.as_deref(), now))
+        .map(|name| model(known, &acts, &name, &sharing, prospect.as_ref(), now))
         .collect();
     // Stable: the preload list in its order, then by name. A change of tier never moves a model.
     models.sort_by(|a, b| {
         let place = |model: &Model| model.listed.unwrap_or(usize::MAX);
         place(a).cmp(&place(b)).then_with(|| a.name.cmp(&b.name))
     });
+    let findings = known.findings(&models, now).map(Arc::from);
     Snapshot {
         at: now,
         host: Host {
@@ -52,6 +52,7 @@ pub(crate) fn join(known: &Known, events: &VecDeque<Arc<Event>>, acts: Vec<Act>,
             models_dir_unknown: known.models_dir_unknown.clone(),
             files_owner: known.files_owner.clone(),
             models,
+            findings,
             ps_at: known.ps_at,
             tags_at: known.tags_at,
         }],
@@ -83,8 +84,7 @@ fn model(
     acts: &[Act],
     name: &ModelName,
     sharing: &BTreeMap<&str, Vec<&ModelName>>,
-    residents: &[Resident],
-    rooms: Option<&[Room]>,
+    prospect: Option<&Prospect>,
     now: Moment,
 ) -> Model {
     let installed = known.installed.get(name);
@@ -133,11 +133,8 @@ fn model(
     } else {
         tiers(weighed, split, &cached, here)
     };
-    let forecast = if running.is_some() || facts.cloud {
-        None
-    } else {
-        rooms.and_then(|rooms| foresee(known, name, residents, rooms))
-    };
+    let prospect = prospect.filter(|_| running.is_none() && !facts.cloud);
+    let (forecast, fit) = prospect.and_then(|prospect| prospect.load(known, name)).unzip();
     let is_away = matches!(state, State::OnDisk | State::InRam { .. } | State::NotLoaded);
     let displaces = forecast.as_ref().is_some_and(|forecast| !forecast.evicts.is_empty());
     Model {
@@ -149,8 +146,10 @@ fn model(
         size,
         listed: known.config.preload.models.iter().position(|listed| listed == name),
         pinned: running.is_some_and(|running| running.expiry == Expiry::Never),
+        wished: known.is_pinned_by_wish(name),
         loaded: running.map(|running| loaded(running, known.runner(name))),
-        arriving: if running.is_none() { on_cards(known, name) } else { Bytes::ZERO },
+        arriving: if running.is_none() { known.on_cards(name) } else { Bytes::ZERO },
+        progress: known.progress.get(name).copied().filter(|_| matches!(state, State::Loading { .. })),
         kept: known.kept(name),
         ram_history: known.histories.get(name).map(History::line).unwrap_or_default(),
         blobs: blobs(known, name),
@@ -162,6 +161,8 @@ fn model(
         cached_at,
         shared_with,
         forecast,
+        fit,
+        hits: known.foresight.hits(name),
     }
 }
 
@@ -170,7 +171,7 @@ fn unloads(act: &Act, name: &ModelName) -> bool {
     let swap = act.swap.as_ref().filter(|_| act.kind == ActKind::Swap);
     let goes = |swap: &Swapping| {
         swap.plan.goes.contains(name)
-            && matches!(swap.stage, Some(Stage::Unload | Stage::Load | Stage::FirstToken))
+            && matches!(swap.stage, Some(Stage::Unload | Stage::Wait | Stage::Load | Stage::FirstToken))
     };
     (act.kind == ActKind::Unload && act.model == *name) || swap.is_some_and(|swap| goes(swap))
 }
@@ -186,13 +187,6 @@ fn loaded(running: &Running, runner: Option<&Runner>) -> Loaded {
     }
 }
 
-/// What the model's runner has on all cards.
-fn on_cards(known: &Known, name: &ModelName) -> Bytes {
-    let cards = known.cards.as_ref().map_or(&[][..], |reading| reading.value.list());
-    let Some(runner) = known.runner(name) else { return Bytes::ZERO };
-    cards.iter().map(|card| card.used_by(runner.pid)).sum()
-}
-
 /// Its files with what is known of each in the page cache.
 fn blobs(known: &Known, name: &ModelName) -> Vec<Blob> {
     let mut blobs = known.blobs(name).to_vec();
@@ -202,58 +196,6 @@ fn blobs(known: &Known, name: &ModelName) -> Vec<Blob> {
         blob.map = pages.and_then(|pages| pages.map);
     }
     blobs
-}
-
-/// Who is in VRAM, as the victim's choice sees them; each runner once.
-fn residents(known: &Known) -> Vec<Resident> {
-    known
-        .running
-        .iter()
-        .map(|(name, running)| Resident {
-            name: name.clone(),
-            vram: running.size_vram,
-            keep_alive: running.keep_alive,
-            blob: known.weights(name).map_or_else(|| running.digest.clone(), |blob| blob.digest.clone()),
-            busy: running.slides >= 2 || known.runner(name).and_then(|runner| runner.busy) == Some(true),
-        })
-        .collect()
-}
-
-/// The cards as the server counts them: what its own runners do not hold, and what the driver says is free.
-/// `None` where the cards of the server's machine are not known, so that nothing can be foreseen.
-fn rooms(known: &Known) -> Option<Vec<Room>> {
-    if !known.local {
-        return None;
-    }
-    match &known.cards.as_ref()?.value {
-        Cards::Known(cards) => {
-            Some(cards.iter().map(|card| Room { total: card.total, free: card.free }).collect())
-        }
-        Cards::Unread | Cards::Unknown(_) => {
-            // Loaded without any VRAM: the server itself runs on the CPU.
-            let on_cpu =
-                !known.running.is_empty() && known.running.values().all(|r| r.size_vram == Bytes::ZERO);
-            on_cpu.then(Vec::new)
-        }
-    }
-}
-
-fn foresee(known: &Known, name: &ModelName, residents: &[Resident], rooms: &[Room]) -> Option<Forecast> {
-    let shown = known.installed.get(name).and_then(|model| known.shown.get(&model.digest))?;
-    let file =
-        known.weights(name).map(|blob| blob.size).or_else(|| known.installed.get(name).map(|m| m.size))?;
-    let asked = known.context_for(name).unwrap_or_else(|| default_context(rooms));
-    let context = shown.train_context.map_or(asked, |most| asked.min(most));
-    Some(forecast(&Shape { file, context, ..shown.shape }, residents, rooms))
-}
-
-/// The server's default context by the VRAM of all cards (routes.go:2050-2057, since 0.15.5).
-fn default_context(rooms: &[Room]) -> u64 {
-    match rooms.iter().map(|room| room.total).sum::<Bytes>().gib() {
-        gib if gib >= 47.0 => 262_144,
-        gib if gib >= 23.0 => 32_768,
-        _ => 4_096,
-    }
 }
 
 /// Whether anything but reading times differs, as far as a front end would draw it. Called for every snapshot, so it
@@ -292,12 +234,13 @@ fn server_differs(old: &Server, new: &Server) -> bool {
         || old.version != new.version
         || old.models_dir != new.models_dir
         || old.models_dir_unknown != new.models_dir_unknown
+        || old.findings != new.findings
         || old.models.len() != new.models.len()
         || old.models.iter().zip(&new.models).any(|(old, new)| model_differs(old, new))
 }
 
 fn model_differs(old: &Model, new: &Model) -> bool {
-    let facts = |model: &Model| (model.size, model.listed, model.state, model.pinned, model.tiers);
+    let facts = |model: &Model| (model.size, model.listed, model.state, model.pin_word(), model.tiers);
     old.name != new.name
         || facts(old) != facts(new)
         || old.digest != new.digest
@@ -306,8 +249,12 @@ fn model_differs(old: &Model, new: &Model) -> bool {
         || old.blobs != new.blobs
         || old.shared_with != new.shared_with
         || old.arriving != new.arriving
+        || old.progress.map(|at| (at.percent(), at.source))
+            != new.progress.map(|at| (at.percent(), at.source))
         || old.kept != new.kept
         || old.forecast != new.forecast
+        || old.fit != new.fit
+        || old.hits != new.hits
         || old.to_vram != new.to_vram
         || old.details != new.details
         || loaded_differs(old.loaded.as_ref(), new.loaded.as_ref())

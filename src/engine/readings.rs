@@ -45,7 +45,14 @@ impl Manager {
         let fresh = self.cards.as_mut().and_then(fresh);
         let value = |reading: &Option<Reading<Cards>>| reading.as_ref().map(|reading| reading.value.clone());
         let news = value(&fresh) != value(&self.known.cards);
+        let both = fresh.as_ref().zip(self.known.cards.as_ref());
+        if both.is_some_and(|(fresh, old)| has_newcomer(&fresh.value, &old.value)) {
+            // Whoever just came to a card may be a runner: until that is seen its memory is a stranger's.
+            self.runners.as_ref().inspect(|runners| runners.wake());
+        }
         self.known.cards = fresh;
+        self.known.follow_loads();
+        self.known.suspect((self.clock)());
         self.look_at_swaps() || news
     }
 
@@ -80,6 +87,8 @@ impl Manager {
         for (model, what) in observe::runners(&mut self.known, fresh, &asked) {
             self.tell(model, what);
         }
+        self.known.follow_loads();
+        self.known.suspect((self.clock)());
         self.known.learn_mode();
         self.look_at_swaps() || news
     }
@@ -90,6 +99,14 @@ impl Manager {
             self.known.ram = (self.ram)().map(|value| Reading { value, at: now }).or(self.known.ram);
         }
     }
+}
+
+/// Whether a process is on a card that was on none before.
+fn has_newcomer(fresh: &Cards, old: &Cards) -> bool {
+    fn pids(cards: &Cards) -> impl Iterator<Item = u32> {
+        cards.list().iter().flat_map(|card| &card.processes).map(|process| process.pid)
+    }
+    pids(fresh).any(|pid| !pids(old).any(|other| other == pid))
 }
 
 /// The same for one that is part of something; when its thread has ended nothing comes any more.

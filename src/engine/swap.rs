@@ -3,7 +3,6 @@
 //! Part of the manager. When what is sent is the subject of `acts`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::acts::{Job, Order, victims};
 use super::manager::Manager;
@@ -20,9 +19,6 @@ use crate::residency::warm::Warming;
 
 /// What a load waits for is read before all else.
 const FIRST: u32 = 0;
-
-/// Between two looks at runners and cards while something goes: a fifth of what the shortest swap takes.
-const LOOK: Duration = Duration::from_millis(50);
 
 impl Manager {
     /// Takes a new act, with what the forecast says now: that is what was shown when it was asked for.
@@ -97,9 +93,7 @@ impl Manager {
 
     /// While models go for a swap, runners and cards are looked at more often: says when next. Nothing waits for it.
     pub(super) fn watch_leaving(&mut self, now: Moment) -> Option<std::time::Instant> {
-        if !self.acts.any_leaving() {
-            return None;
-        }
+        let period = self.acts.look_period(&self.known, now)?;
         if now.mono >= self.due.leaving.mono {
             if let Some(runners) = &self.runners {
                 runners.wake();
@@ -107,16 +101,16 @@ impl Manager {
             if let Some(cards) = &self.cards {
                 cards.wake();
             }
-            self.due.leaving = Moment { mono: now.mono + LOOK, ..now };
+            self.due.leaving = Moment { mono: now.mono + period, ..now };
         }
         Some(self.due.leaving.mono)
     }
 
     /// Takes what new readings show of what goes; says whether anything is shown for it.
     pub(super) fn look_at_swaps(&mut self) -> bool {
-        let leaving = self.acts.any_leaving();
+        let leaving = self.acts.look_period(&self.known, self.now()).is_some();
         if leaving {
-            self.acts.look(&self.known);
+            self.acts.look(&mut self.known);
             self.keep_records(false);
         }
         leaving

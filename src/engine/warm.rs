@@ -22,6 +22,8 @@ const JOURNAL: Duration = Duration::from_secs(1);
 
 /// Between two looks for runners while files are read: another client's load must not wait for the disk behind us.
 const LOOK: Duration = Duration::from_millis(50);
+/// The same while a load is under way: how far it is is shown.
+const LOADS: Duration = Duration::from_millis(250);
 
 impl Manager {
     /// Begins to read, unless there is a reason not to.
@@ -235,14 +237,17 @@ impl Manager {
         }
     }
 
-    /// While files are read, and while another client's load is timed, runners are looked for more often: says when
-    /// next.
+    /// While files are read, while a load is under way, and while another client's is expected and timed, runners are
+    /// looked for more often: says when next.
     pub(super) fn look_for_loads(&mut self, now: Moment) -> Option<std::time::Instant> {
         let reads = self.acts.reading().is_some() || self.ram_acts.iter().any(RamAct::reads);
-        let period = reads.then_some(LOOK).or_else(|| self.looks_for_others(now))?;
+        let loads = || (!self.known.loading.is_empty()).then_some(LOADS);
+        let period = reads.then_some(LOOK).or_else(loads).or_else(|| self.looks_for_others(now))?;
         let runners = self.runners.as_ref()?;
         if now.mono >= self.due.runners.mono {
             runners.wake();
+            // What a load has on the card grows as well.
+            self.cards.as_ref().filter(|_| loads().is_some()).inspect(|cards| cards.wake());
             self.due.runners = Moment { mono: now.mono + period, ..now };
         }
         Some(self.due.runners.mono)

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The steps that lead from an empty file to this version; a file of version n has gone the first n of them. Never
 /// change one that was released: add another.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 4] = [
     "
     CREATE TABLE process (
         id INTEGER PRIMARY KEY,
@@ -100,6 +100,22 @@ const STEPS: [&str; 2] = [
     ) STRICT;
     CREATE INDEX phase_at ON phase (server, at);
     CREATE INDEX phase_run ON phase (server, run);
+",
+    // For what came before it, and for the work of what had to go.
+    "ALTER TABLE swap ADD COLUMN waited INTEGER",
+    "
+    CREATE TABLE forecast (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, -- as of a swap
+        server INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        model INTEGER NOT NULL,
+        num_ctx INTEGER,
+        right INTEGER, -- whether those who went were foreseen
+        said INTEGER, -- bytes on the cards
+        took INTEGER NOT NULL,
+        size INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX forecast_at ON forecast (server, at);
 ",
 ];
 

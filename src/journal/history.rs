@@ -99,7 +99,7 @@ pub fn uses(
 /// The model's files, as they were when it was last loaded.
 fn size_of(connection: &Connection, server: &str, model: &ModelName) -> rusqlite::Result<Option<Bytes>> {
     let whole: Option<i64> = connection
-        .prepare_cached(
+        .prepare(
             "SELECT whole FROM swap WHERE server = (SELECT id FROM name WHERE text = ?1) \
              AND model = (SELECT id FROM name WHERE text = ?2) AND whole > 0 ORDER BY at DESC, id DESC LIMIT 1",
         )?
@@ -157,12 +157,19 @@ fn number(connection: &Connection, server: &str) -> rusqlite::Result<Option<i64>
     connection.query_row("SELECT id FROM name WHERE text = ?1", [server], |row| row.get(0)).optional()
 }
 
+/// The columns of a swap; a file that no resident of this version has opened lacks the latest.
+fn swap_columns(connection: &Connection) -> rusqlite::Result<String> {
+    let waited = "SELECT count(*) FROM pragma_table_info('swap') WHERE name = 'waited'";
+    let is_there = connection.query_row(waited, [], |row| row.get::<_, i64>(0))? > 0;
+    Ok(if is_there { row::SWAP.to_owned() } else { row::SWAP.replace(" waited", " NULL AS waited") })
+}
+
 fn read(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Record>> {
     let Some(server) = number(connection, &query.server)? else { return Ok(Vec::new()) };
     let wants = |kind| query.kind == kind || query.kind == Kind::All;
     let mut found = Vec::new();
     if wants(Kind::Swaps) {
-        let swaps = select(connection, server, query, ("swap", row::SWAP), row::swap)?;
+        let swaps = select(connection, server, query, ("swap", &swap_columns(connection)?), row::swap)?;
         found.extend(swaps.into_iter().map(|(at, swap)| (at, Happened::Swap(swap))));
     }
     if wants(Kind::Left) {

@@ -95,6 +95,15 @@ fn is_news(connection: &Connection, server: i64, at: i64, what: &Happened) -> ru
                 .query_row(params![server, at, model, micros(APART)], |row| row.get(0))?;
             Ok(!known)
         }
+        Happened::Foreseen(foreseen) => {
+            let model = row::name(connection, foreseen.model.as_str())?;
+            connection
+                .prepare(
+                    "SELECT NOT EXISTS (SELECT 1 FROM forecast WHERE server = ?1 AND at >= ?2 - ?4 \
+                     AND at <= ?2 + ?4 AND model = ?3)",
+                )?
+                .query_row(params![server, at, model, micros(APART)], |row| row.get(0))
+        }
         Happened::Used { .. } | Happened::Phase(_) => Ok(true),
     }
 }
@@ -134,7 +143,7 @@ fn end_of(at: i64, swap: &SwapRecord) -> i64 {
 /// stays.
 fn prune(connection: &Connection, now: Timestamp, rows: i64) -> rusqlite::Result<()> {
     let oldest = now.as_microsecond().saturating_sub(micros(AGE));
-    for table in ["swap", "gone", "used", "phase"] {
+    for table in ["swap", "gone", "used", "phase", "forecast"] {
         connection
             .prepare(&format!(
                 "DELETE FROM {table} WHERE id <= (SELECT max(id) FROM {table}) - ?1 OR id < coalesce(\

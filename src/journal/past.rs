@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::row;
 use crate::residency::bytes::Bytes;
@@ -34,7 +34,7 @@ pub(super) struct Recall {
 }
 
 /// The highest numbers that were given: they rise with each row.
-type Mark = (Option<i64>, Option<i64>);
+type Mark = [Option<i64>; 3];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Today {
@@ -70,10 +70,10 @@ impl Recall {
         if same_day && self.version == Some(version) {
             return Ok(None);
         }
-        let highest = "SELECT (SELECT max(id) FROM swap), (SELECT max(id) FROM phase)";
-        let mark = connection
-            .prepare(highest)?
-            .query_row([], |row| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?)))?;
+        let highest = "SELECT (SELECT max(id) FROM swap), (SELECT max(id) FROM phase), \
+             (SELECT max(id) FROM forecast)";
+        let mark: Mark =
+            connection.prepare(highest)?.query_row([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))?;
         let is_known = same_day && self.mark == Some(mark);
         let past = if is_known { None } else { Some(past(connection, &self.server, today, now)?) };
         (self.version, self.mark, self.today) = (Some(version), Some(mark), Some(today));
@@ -98,15 +98,27 @@ fn past(connection: &Connection, server: &str, today: Today, now: Timestamp) -> 
         .optional()?;
     // A server that nothing was ever written of.
     let Some(server) = server else { return Ok(Past::default()) };
-    let swaps = connection
+    let swaps = latest(connection, server, "swap", row::SWAP, row::swap)?;
+    let forecasts = latest(connection, server, "forecast", row::FORECAST, row::foreseen)?;
+    let (today, runs) = (day(connection, server, today)?, runs(connection, server, now)?);
+    Ok(Past { today, swaps, runs, forecasts })
+}
+
+/// The latest rows of a table, newest first, at most [`Past::SWAPS`].
+fn latest<T>(
+    connection: &Connection,
+    server: i64,
+    table: &str,
+    columns: &str,
+    read: fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    connection
         .prepare(&format!(
-            "SELECT {} FROM swap WHERE server = ?1 ORDER BY at DESC, id DESC LIMIT {}",
-            row::SWAP,
+            "SELECT {columns} FROM {table} WHERE server = ?1 ORDER BY at DESC, id DESC LIMIT {}",
             Past::SWAPS
         ))?
-        .query_map([server], row::swap)?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok(Past { today: day(connection, server, today)?, swaps, runs: runs(connection, server, now)? })
+        .query_map([server], read)?
+        .collect()
 }
 
 /// The sum of the swaps that began within a day.

@@ -9,18 +9,20 @@ use rusqlite::{Connection, Row, named_params, params};
 use crate::residency::bytes::Bytes;
 use crate::residency::host::LoadMode;
 use crate::residency::name::ModelName;
-use crate::residency::record::{Happened, Left, PhaseRecord, SwapRecord};
+use crate::residency::record::{Foreseen, Happened, Left, PhaseRecord, SwapRecord};
 use crate::residency::swap::{Before, Ended, Stage, Stages, Way};
 
 /// The columns of each table that the functions below read, names in clear.
 pub(super) const SWAP: &str = "at, (SELECT text FROM name WHERE name.id = swap.model) AS model, ours, displaced, \
      whole, in_vram, ram, estimate, way, mode, num_ctx, unload, gone, card_free, read, read_took, load, server_load, \
-     first_token, total, ended, stage, why";
+     first_token, total, ended, stage, why, waited";
 pub(super) const GONE: &str = "at, (SELECT text FROM name WHERE name.id = gone.model) AS model, how, \
      (SELECT text FROM name WHERE name.id = gone.by) AS by";
 pub(super) const USED: &str = "at, (SELECT text FROM name WHERE name.id = used.model) AS model, idle";
 pub(super) const PHASE: &str = "at, run, phase, (SELECT text FROM name WHERE name.id = phase.model) AS model, \
      (SELECT text FROM name WHERE name.id = phase.next) AS next, swap";
+pub(super) const FORECAST: &str = "at, (SELECT text FROM name WHERE name.id = forecast.model) AS model, num_ctx, \
+     right, said, took, size";
 
 /// Of what others wrote in an error or called a run, no more is kept.
 const LONGEST: usize = 400;
@@ -72,6 +74,22 @@ pub(super) fn insert(connection: &Connection, server: i64, at: i64, what: &Happe
                 .execute(params![server, at, run, name, of, next, swap])
                 .map(|_| ())
         }
+        Happened::Foreseen(one) => connection
+            .prepare(
+                "INSERT INTO forecast (server, at, model, num_ctx, right, said, took, size) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?
+            .execute(params![
+                server,
+                at,
+                model(connection, &one.model)?,
+                one.num_ctx.map(|tokens| size(Bytes(tokens))),
+                one.right,
+                one.said.map(size),
+                size(one.took),
+                size(one.size),
+            ])
+            .map(|_| ()),
     }
 }
 
@@ -86,10 +104,11 @@ fn insert_swap(connection: &Connection, server: i64, at: i64, swap: &SwapRecord)
     connection
         .prepare(
             "INSERT INTO swap (server, at, model, ours, displaced, whole, in_vram, ram, estimate, way, mode, num_ctx, \
-             unload, gone, card_free, read, read_took, load, server_load, first_token, total, ended, stage, why, cold) \
+             unload, gone, card_free, read, read_took, load, server_load, first_token, total, ended, stage, why, cold, \
+             waited) \
              VALUES (:server, :at, :model, :ours, :displaced, :whole, :in_vram, :ram, :estimate, :way, :mode, :num_ctx, \
              :unload, :gone, :card_free, :read, :read_took, :load, :server_load, :first_token, :total, :ended, :stage, \
-             :why, :cold)",
+             :why, :cold, :waited)",
         )?
         .execute(named_params! {
             ":server": server,
@@ -116,7 +135,9 @@ fn insert_swap(connection: &Connection, server: i64, at: i64, swap: &SwapRecord)
             ":ended": ended,
             ":stage": stage,
             ":why": why,
-            ":cold": swap.was_cold(),
+            // What waited says nothing of the disk.
+            ":cold": swap.was_cold() && stages.waited.is_none(),
+            ":waited": stages.waited.map(micros),
         })
         .map(|_| ())
 }
@@ -126,6 +147,7 @@ pub(super) fn swap(row: &Row<'_>) -> rusqlite::Result<(Timestamp, SwapRecord)> {
     let displaced: Vec<String> =
         serde_json::from_str(&row.get::<_, String>("displaced")?).unwrap_or_default();
     let stages = Stages {
+        waited: time(row, "waited")?,
         unload: time(row, "unload")?,
         gone: time(row, "gone")?,
         card_free: time(row, "card_free")?,
@@ -158,8 +180,8 @@ pub(super) fn swap(row: &Row<'_>) -> rusqlite::Result<(Timestamp, SwapRecord)> {
 
 fn ended(row: &Row<'_>) -> rusqlite::Result<Ended> {
     let word: Option<String> = row.get("stage")?;
-    let stages = [Stage::Unload, Stage::Read, Stage::Load, Stage::FirstToken];
-    let stage = stages.into_iter().find(|stage| Some(stage.word()) == word.as_deref()).unwrap_or(Stage::Load);
+    let stage =
+        Stage::ALL.into_iter().find(|stage| Some(stage.word()) == word.as_deref()).unwrap_or(Stage::Load);
     Ok(match row.get::<_, String>("ended")?.as_str() {
         "ready" => Ended::Ready,
         "cancelled" => Ended::Cancelled { stage },
@@ -195,6 +217,19 @@ pub(super) fn phase(row: &Row<'_>) -> rusqlite::Result<(Timestamp, PhaseRecord)>
         swap: time(row, "swap")?.unwrap_or_default(),
     };
     Ok((at(row)?, record))
+}
+
+/// Reads the columns [`FORECAST`].
+pub(super) fn foreseen(row: &Row<'_>) -> rusqlite::Result<(Timestamp, Foreseen)> {
+    let foreseen = Foreseen {
+        model: model_of(row, "model")?.unwrap_or_else(|| ModelName::from_server("?")),
+        num_ctx: bytes(row, "num_ctx")?.map(|tokens| tokens.0),
+        right: row.get("right")?,
+        said: bytes(row, "said")?,
+        took: bytes(row, "took")?.unwrap_or_default(),
+        size: bytes(row, "size")?.unwrap_or_default(),
+    };
+    Ok((at(row)?, foreseen))
 }
 
 fn at(row: &Row<'_>) -> rusqlite::Result<Timestamp> {

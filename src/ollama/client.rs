@@ -108,6 +108,11 @@ impl Client {
         is_loopback(&self.base)
     }
 
+    /// The port of its address.
+    pub fn port(&self) -> Option<u16> {
+        self.base.port_or_known_default()
+    }
+
     /// Whether something that calls itself Ollama answers.
     pub async fn alive(&self) -> Result<(), Error> {
         let answer = self.text().await.map_err(|kind| kind.during(Operation::Alive))?;

@@ -2,33 +2,33 @@
 
 mod argv;
 mod health;
+mod process;
+mod server;
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::watched::Watched;
-use crate::residency::bytes::Bytes;
-use crate::residency::host::Runner;
+use crate::residency::host::{Runner, Runners};
 use crate::residency::timing::Clock;
 use health::Health;
+use server::Server;
 
-/// A command line longer than this is cut: it is no runner's.
-const ARGV_MOST: u64 = 64 << 10;
-
-/// Finds and asks runners on a thread of its own, every `period` or when woken; `proc` is `/proc`, or a test's own
-/// tree. The thread ends when nobody reads.
-pub fn spawn(proc: &Path, clock: Clock, period: Duration) -> io::Result<Watched<Vec<Runner>>> {
-    let mut scanner = Scanner::new(proc);
+/// Finds and asks the runners of the server on `port` on a thread of its own, every `period` or when woken; `proc` is
+/// `/proc`, or a test's own tree. The thread ends when nobody reads.
+pub fn spawn(proc: &Path, port: Option<u16>, clock: Clock, period: Duration) -> io::Result<Watched<Runners>> {
+    let mut scanner = Scanner { server: port.map(Server::new), ..Scanner::new(proc) };
     let mut health = Health::new(clock.clone(), health::PATIENCE);
     Watched::spawn("probe-runner", clock, period, CancellationToken::new(), move || {
-        let mut runners = scanner.scan();
-        health.ask(&mut runners);
-        runners
+        let mut list = scanner.scan();
+        health.ask(&mut list);
+        scanner.read_loading(&mut list);
+        Runners { list, server: scanner.of }
     })
 }
 
@@ -39,10 +39,16 @@ pub fn look(proc: &Path, clock: Clock) -> Vec<Runner> {
     runners
 }
 
-/// Finds runners and remembers who is none, so that a scan of a quiet machine is one directory listing.
+/// Finds runners and remembers who is none, so that a scan of a quiet machine is one directory listing; once the
+/// server's own process is known only its children are looked at.
 #[derive(Debug)]
 pub struct Scanner {
     root: PathBuf,
+    server: Option<Server>,
+    /// Whose children were looked at last; `None` where it was everybody.
+    of: Option<u32>,
+    /// The round of the last look at everybody.
+    walked: u64,
     seen: HashMap<u32, Seen>,
     round: u64,
 }
@@ -53,123 +59,160 @@ struct Seen {
     what: What,
 }
 
+/// While the server's children are known, everybody is looked at once in so many scans: a server that ended may have
+/// left runners behind.
+const WALK: u64 = 15;
+
 #[derive(Debug)]
 enum What {
-    /// No runner at first sight: between fork and exec a process has its parent's command line, so look again.
-    Stranger,
+    /// No runner at first sight, but maybe a server: between fork and exec a process has its parent's command line, so
+    /// look again.
+    Stranger { serves: bool },
     /// No runner at second sight either.
     Settled,
+    /// A server, ours or another one.
+    Server,
     /// A runner, and the command line that said so: another one is another process under the same pid.
     Runner(Vec<u8>, Box<Runner>),
+}
+
+impl What {
+    fn is_left_behind(&self) -> bool {
+        matches!(self, What::Runner(_, runner) if runner.left_behind)
+    }
 }
 
 impl Scanner {
     /// `root` is `/proc`, or a test's own tree.
     pub fn new(root: &Path) -> Scanner {
-        Scanner { root: root.to_owned(), seen: HashMap::new(), round: 0 }
+        Scanner { root: root.to_owned(), server: None, of: None, walked: 0, seen: HashMap::new(), round: 0 }
     }
 
     /// All runners, by pid. Where there is no `/proc` there are none to be seen.
     pub fn scan(&mut self) -> Vec<Runner> {
         self.round += 1;
-        for entry in fs::read_dir(&self.root).into_iter().flatten().flatten() {
-            if let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+        let mut children = self.children();
+        let is_due = self.round >= self.walked + WALK;
+        let (round, is_walk) = (self.round, children.is_none() || is_due);
+        if is_walk {
+            self.walked = round;
+            for pid in everybody(&self.root) {
+                self.look(pid);
+            }
+            self.seen.retain(|_, seen| seen.round == round);
+        } else {
+            let left = self.seen.iter().filter(|(_, seen)| seen.what.is_left_behind());
+            let left: Vec<u32> = left.map(|(pid, _)| *pid).collect();
+            for pid in children.iter().flatten().copied().chain(left) {
+                // What nobody looked at lately may be another process by now.
+                if self.seen.get(&pid).is_some_and(|seen| seen.round + 1 < round) {
+                    self.seen.remove(&pid);
+                }
                 self.look(pid);
             }
         }
-        let round = self.round;
-        self.seen.retain(|_, seen| seen.round == round);
+        if let Some(server) = self.server.as_mut().filter(|_| is_walk) {
+            // The embedded server is this process itself.
+            let of_seen = self.seen.iter().filter_map(|(pid, seen)| match &seen.what {
+                What::Runner(_, runner) => runner.parent,
+                What::Server | What::Stranger { serves: true } => Some(*pid),
+                What::Stranger { serves: false } | What::Settled => None,
+            });
+            let candidates = of_seen.chain([std::process::id()]).collect();
+            server.look_for(&self.root, candidates, || everybody(&self.root));
+            // Whoever was found just now has children as well.
+            children = self.children();
+        }
+        self.of = self.server.as_ref().and_then(Server::pid).filter(|_| children.is_some());
+        let is_ours = |runner: &Runner| {
+            runner.left_behind || children.as_ref().is_none_or(|children| children.contains(&runner.pid))
+        };
         let mut runners: Vec<Runner> = self
             .seen
             .values()
+            .filter(|seen| seen.round == round)
             .filter_map(|seen| match &seen.what {
                 What::Runner(_, runner) => Some(runner.as_ref().clone()),
-                What::Stranger | What::Settled => None,
+                What::Stranger { .. } | What::Settled | What::Server => None,
             })
+            .filter(is_ours)
             .collect();
         runners.sort_by_key(|runner| runner.pid);
         runners
+    }
+
+    /// The server's children, where it is known.
+    fn children(&mut self) -> Option<Vec<u32>> {
+        self.server.as_mut().and_then(|server| server.children(&self.root))
+    }
+
+    /// Adds what those that are not ready have read so far.
+    fn read_loading(&self, runners: &mut [Runner]) {
+        for runner in runners.iter_mut().filter(|runner| runner.ready != Some(true)) {
+            runner.read = process::bytes_read(&self.root.join(runner.pid.to_string()));
+        }
     }
 
     fn look(&mut self, pid: u32) {
         let round = self.round;
         let process = || self.root.join(pid.to_string());
         let what = match self.seen.get_mut(&pid) {
-            Some(seen @ Seen { what: What::Settled, .. }) => {
+            Some(seen @ Seen { what: What::Settled | What::Server, .. }) => {
                 seen.round = round;
                 return;
             }
-            Some(Seen { what: What::Stranger, .. }) => known(pid, &process(), What::Settled),
-            Some(Seen { what: What::Runner(argv, runner), .. }) if *argv == command_line(&process()) => {
-                (runner.anonymous, runner.file_backed) = resident_memory(&process());
+            Some(Seen { what: What::Stranger { .. }, .. }) => known(pid, &self.root, false),
+            Some(Seen { what: What::Runner(argv, runner), .. })
+                if *argv == process::command_line(&process()) =>
+            {
+                (runner.anonymous, runner.file_backed) = process::resident_memory(&process());
+                (runner.parent, runner.left_behind) = process::parent(&self.root, pid);
                 What::Runner(std::mem::take(argv), runner.clone())
             }
-            Some(_) | None => known(pid, &process(), What::Stranger),
+            Some(_) | None => known(pid, &self.root, true),
         };
         self.seen.insert(pid, Seen { round, what });
     }
 }
 
-/// A runner, or else `otherwise`.
-fn known(pid: u32, process: &Path, otherwise: What) -> What {
-    let line = command_line(process);
+/// All processes.
+fn everybody(proc: &Path) -> Vec<u32> {
+    let entries = fs::read_dir(proc).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// What a process is, at first sight or at a later one.
+fn known(pid: u32, proc: &Path, first: bool) -> What {
+    let process = &proc.join(pid.to_string());
+    let line = process::command_line(process);
     match argv::parse(pid, &line) {
-        None => otherwise,
+        None if first => What::Stranger { serves: argv::is_server(&line) },
+        None if argv::is_server(&line) => What::Server,
+        None => What::Settled,
         Some(mut runner) => {
-            (runner.anonymous, runner.file_backed) = resident_memory(process);
-            runner.contained = is_contained(&fs::read_to_string(process.join("cgroup")).unwrap_or_default());
+            (runner.anonymous, runner.file_backed) = process::resident_memory(process);
+            runner.contained = process::is_contained(process);
+            (runner.parent, runner.left_behind) = process::parent(proc, pid);
             What::Runner(line, Box::new(runner))
         }
     }
 }
 
-/// A process's command line; empty for a dead one that nobody has waited for.
-fn command_line(process: &Path) -> Vec<u8> {
-    let mut line = Vec::new();
-    if let Ok(file) = fs::File::open(process.join("cmdline")) {
-        // Gone while it was read: what there is of it is no runner's either.
-        let _ = file.take(ARGV_MOST).read_to_end(&mut line);
-    }
-    line
-}
-
-/// Whether the control groups of a process are those of a container.
-fn is_contained(groups: &str) -> bool {
-    let engines = ["docker", "libpod", "lxc", "kubepods", "containerd", "crio"];
-    let path = |line: &str| line.splitn(3, ':').nth(2).map(str::to_owned).unwrap_or_default();
-    groups.lines().map(path).any(|path| {
-        let mut parts = path.split(['/', '-', '.', ':']);
-        parts.any(|part| engines.contains(&part))
-    })
-}
-
-/// `RssAnon` and `RssFile` of a process.
-fn resident_memory(process: &Path) -> (Bytes, Bytes) {
-    let status = fs::read_to_string(process.join("status")).unwrap_or_default();
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-        Some(Bytes(kilobytes.saturating_mul(1024)))
-    };
-    (field("RssAnon:").unwrap_or_default(), field("RssFile:").unwrap_or_default())
+/// What a process is called; `None` where that is not told. Untrusted text.
+pub fn called(proc: &Path, pid: u32) -> Option<String> {
+    let name = fs::read_to_string(proc.join(pid.to_string()).join("comm")).ok()?;
+    Some(name.trim_end().to_owned())
 }
 
 /// How long a process runs already; `None` where that is not told.
 pub fn age(proc: &Path, pid: u32) -> Option<Duration> {
-    let stat = fs::read(proc.join(pid.to_string()).join("stat")).ok()?;
-    // The name before it may hold anything, brackets and spaces too. Field 22, counted from the third.
-    let end = stat.iter().rposition(|byte| *byte == b')')?;
-    let fields = std::str::from_utf8(&stat[end + 1..]).ok()?;
-    let started: f64 = fields.split_ascii_whitespace().nth(22 - 3)?.parse().ok()?;
-    let uptime = fs::read_to_string(proc.join("uptime")).ok()?;
-    let uptime: f64 = uptime.split_ascii_whitespace().next()?.parse().ok()?;
-    let ticks = u32::try_from(rustix::param::clock_ticks_per_second()).ok()?;
-    Duration::try_from_secs_f64(uptime - started / f64::from(ticks)).ok()
+    process::age(proc, pid)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::residency::bytes::Bytes;
     use crate::residency::host::LoadMode;
 
     struct Proc(tempfile::TempDir);
@@ -215,40 +258,6 @@ mod tests {
     }
 
     #[test]
-    fn the_age_of_a_process_is_what_the_machine_is_older_than_its_start() {
-        let proc = tempfile::tempdir().unwrap();
-        let directory = proc.path().join("7");
-        fs::create_dir(&directory).unwrap();
-        let stat = "7 (a) S b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4700 99 1\n";
-        fs::write(directory.join("stat"), stat).unwrap();
-        assert_eq!(age(proc.path(), 7), None);
-        fs::write(proc.path().join("uptime"), "100.00 800.00\n").unwrap();
-        let ticks = f64::from(u32::try_from(rustix::param::clock_ticks_per_second()).unwrap());
-        assert_eq!(age(proc.path(), 7), Duration::try_from_secs_f64(100.0 - 4700.0 / ticks).ok());
-        assert_eq!(age(proc.path(), 8), None);
-        // A machine that says it is younger than what runs on it.
-        fs::write(proc.path().join("uptime"), "1.00 800.00\n").unwrap();
-        assert_eq!(age(proc.path(), 7), None);
-    }
-
-    #[test]
-    fn a_container_is_told_by_its_control_groups() {
-        for (groups, contained) in [
-            ("0::/system.slice/ollama.service\n", false),
-            ("0::/user.slice/user-1000.slice/session-2.scope\n", false),
-            ("0::/system.slice/docker-0123abcd.scope\n", true),
-            ("11:memory:/docker/0123abcd\n", true),
-            ("0::/kubepods.slice/kubepods-burstable.slice/x\n", true),
-            ("0::/machine.slice/libpod-0123.scope/container\n", true),
-            ("0::/lxc/ollama\n", true),
-            ("0::/\n", false),
-            ("", false),
-        ] {
-            assert_eq!(is_contained(groups), contained, "{groups}");
-        }
-    }
-
-    #[test]
     fn runners_come_and_grow_and_go() {
         let root = Proc::new();
         let mut scanner = root.scanner();
@@ -273,12 +282,9 @@ mod tests {
             blob: "/blobs/b".to_owned(),
             port: Some(4000),
             load_mode: LoadMode::Mmap,
-            context: None,
             anonymous: Bytes(100 << 10),
             file_backed: Bytes(7 << 10),
-            contained: false,
-            ready: None,
-            busy: None,
+            ..Runner::default()
         };
         assert_eq!(root.scanner().scan(), [runner]);
     }
@@ -291,6 +297,63 @@ mod tests {
         assert_eq!(found(&mut scanner), []);
         root.runner(30, "/blobs/a", 1);
         assert_eq!(found(&mut scanner), [is(30, "/blobs/a", 1)]);
+    }
+
+    #[test]
+    fn once_the_server_is_known_only_its_children_are_runners_of_it() {
+        let root = Proc::new();
+        root.process(7, &["/usr/bin/ollama", "serve"], "");
+        let server = root.0.path().join("7");
+        fs::write(server.join("stat"), "7 (ollama) S 1 7 7 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 4 99 1\n")
+            .unwrap();
+        fs::create_dir_all(server.join("fd")).unwrap();
+        std::os::unix::fs::symlink("socket:[99]", server.join("fd/3")).unwrap();
+        fs::create_dir_all(server.join("task/8")).unwrap();
+        fs::write(server.join("task/8/children"), "20 ").unwrap();
+        fs::create_dir(root.0.path().join("net")).unwrap();
+        let socket = "0: 0100007F:2CAA 00000000:0000 0A 0:0 0:0 0 0 0 99 1 0 100 0\n";
+        fs::write(root.0.path().join("net/tcp6"), socket).unwrap();
+        root.runner(20, "/blobs/a", 1);
+        // Another server's.
+        root.runner(30, "/blobs/b", 1);
+        let mut scanner = Scanner { server: Some(Server::new(0x2CAA)), ..root.scanner() };
+        assert_eq!(found(&mut scanner), [is(20, "/blobs/a", 1)]);
+        assert_eq!(scanner.of, Some(7));
+        assert_eq!(found(&mut scanner), [is(20, "/blobs/a", 1)]);
+        // The server ends: whoever is there is looked at again.
+        root.end(7);
+        assert_eq!(found(&mut scanner), [is(20, "/blobs/a", 1), is(30, "/blobs/b", 1)]);
+        assert_eq!(scanner.of, None);
+    }
+
+    #[test]
+    fn a_runner_whose_server_ended_is_found_beside_the_children_of_the_new_one() {
+        let root = Proc::new();
+        fs::write(root.0.path().join("1/comm"), "systemd\n").unwrap();
+        root.process(7, &["/usr/bin/ollama", "serve"], "");
+        let of = |pid: u32, file: &str| root.0.path().join(pid.to_string()).join(file);
+        fs::write(of(7, "stat"), "7 (ollama) S 1 7 7 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 4 99 1\n").unwrap();
+        fs::create_dir_all(of(7, "fd")).unwrap();
+        std::os::unix::fs::symlink("socket:[99]", of(7, "fd/3")).unwrap();
+        fs::create_dir_all(of(7, "task/8")).unwrap();
+        fs::write(of(7, "task/8/children"), "").unwrap();
+        fs::create_dir(root.0.path().join("net")).unwrap();
+        let socket = "0: 0100007F:2CAA 00000000:0000 0A 0:0 0:0 0 0 0 99 1 0 100 0\n";
+        fs::write(root.0.path().join("net/tcp"), socket).unwrap();
+        let mut scanner = Scanner { server: Some(Server::new(0x2CAA)), ..root.scanner() };
+        for _ in 0..3 {
+            assert_eq!(scanner.scan(), []);
+        }
+        root.runner(30, "/blobs/b", 1);
+        fs::write(of(30, "stat"), "30 (llama-server) S 1 7 7 0\n").unwrap();
+        assert_eq!(scanner.scan(), [], "it is no child of the server");
+        let found: Vec<Vec<Runner>> = (0..=WALK).map(|_| scanner.scan()).collect();
+        let is_left =
+            |runners: &Vec<Runner>| runners.iter().any(|runner| runner.pid == 30 && runner.left_behind);
+        assert!(found.iter().skip_while(|runners| !is_left(runners)).all(is_left));
+        assert!(found.last().is_some_and(is_left));
+        root.end(30);
+        assert_eq!(scanner.scan(), []);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::residency::timing::{Clock, Reading};
 /// the last of `readings` is gone.
 #[derive(Debug, Clone)]
 pub struct Watched<T> {
-    /// The latest value and when it was read; `None` before the first.
+    /// The latest value and when its reading began; `None` before the first.
     pub readings: watch::Receiver<Option<Reading<T>>>,
     wake: SyncSender<()>,
 }
@@ -36,8 +36,10 @@ impl<T: Send + Sync + 'static> Watched<T> {
         let body = move || {
             let _open = open;
             while !stop.is_cancelled() && !publish.is_closed() {
+                // What was read is as old as the question: an answer may take long.
+                let at = clock();
                 let value = read();
-                publish.send_replace(Some(Reading { value, at: clock() }));
+                publish.send_replace(Some(Reading { value, at }));
                 if let Err(RecvTimeoutError::Disconnected) = woken.recv_timeout(period) {
                     return;
                 }
@@ -47,9 +49,14 @@ impl<T: Send + Sync + 'static> Watched<T> {
         Ok(Watched { readings, wake })
     }
 
+    /// One without a thread: somebody else takes the readings.
+    pub fn told(readings: watch::Receiver<Option<Reading<T>>>) -> Watched<T> {
+        Watched { readings, wake: sync_channel(1).0 }
+    }
+
     /// One that has nothing to say, for want of a thread.
     pub(crate) fn silent() -> Watched<T> {
-        Watched { readings: watch::channel(None).1, wake: sync_channel(1).0 }
+        Watched::told(watch::channel(None).1)
     }
 }
 

@@ -111,6 +111,8 @@ pub struct FlowRun {
     pub flow: Arc<Flow>,
     /// Why it does not count; `None` if it does.
     pub thrown: Option<String>,
+    /// It went round a second time, with what lookahead had left in RAM: it stands beside the manners.
+    pub again: bool,
 }
 
 /// A comparison of a workflow's manners as it runs.
@@ -133,11 +135,16 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// How many valid runs there are, and how many there are to be.
+    /// How many valid runs there are, and how many there are to be: a lookahead run goes round twice.
     pub fn progress(&self) -> (usize, usize) {
         let valid = self.runs.iter().filter(|run| run.thrown.is_none()).count();
-        (valid, Manner::ALL.len() * self.rounds as usize)
+        (valid, runs_of(self.rounds))
     }
+}
+
+/// How often a comparison goes through its workflow: once in each manner, and a second time with lookahead.
+fn runs_of(rounds: u32) -> usize {
+    (Manner::ALL.len() + 1) * rounds as usize
 }
 
 /// What a comparison of that workflow will disturb, to be asked first.
@@ -146,17 +153,24 @@ pub fn question(server: &Server, workflow: &str, models: &[ModelName], rounds: u
         "the comparison {}, and runs {} {} times with its work; afterwards what was loaded and pinned comes back",
         disturbs(server, models),
         printable(workflow),
-        Manner::ALL.len() * rounds as usize
+        runs_of(rounds)
     )
+}
+
+/// Why a run of a workflow did not come to its end; `None` if it did.
+pub fn why_not_done(flow: &Flow) -> Option<String> {
+    match &flow.state {
+        FlowState::Done { .. } => None,
+        FlowState::Failed { why } => Some(why.clone()),
+        FlowState::Cancelled => Some("cancelled".to_owned()),
+        FlowState::Running | FlowState::Paused => Some("it is not over".to_owned()),
+    }
 }
 
 /// Why a run of a workflow does not count; `None` if it does. A cold run is one whose every swap was cold.
 pub fn why_thrown(flow: &Flow) -> Option<String> {
-    match &flow.state {
-        FlowState::Done { .. } => {}
-        FlowState::Failed { why } => return Some(why.clone()),
-        FlowState::Cancelled => return Some("cancelled".to_owned()),
-        FlowState::Running | FlowState::Paused => return Some("it is not over".to_owned()),
+    if let Some(why) = why_not_done(flow) {
+        return Some(why);
     }
     let before = |at: usize| {
         let step = &flow.steps[at];
@@ -236,6 +250,12 @@ pub struct FlowTimes {
     pub beside_warm: Option<f64>,
     /// Whether these two are equal within noise; `None` with too few runs to say.
     pub as_warm: Option<bool>,
+    /// The waiting of a lookahead run that goes round a second time.
+    pub again: Option<Spread>,
+    /// That over the waiting warm.
+    pub again_beside_warm: Option<f64>,
+    /// Whether these two are equal within noise; `None` with too few runs to say.
+    pub again_as_warm: Option<bool>,
 }
 
 impl FlowTimes {
@@ -261,13 +281,16 @@ impl FlowTimes {
         if let Some(hidden) = self.hidden {
             claims.push(format!("over all steps after the first: {:.0} % hidden", hidden * 100.0));
         }
+        let noise = |is_equal| match is_equal {
+            Some(true) => ", equal to warm within noise",
+            Some(false) => ", more than noise",
+            None => "",
+        };
         if let Some(beside) = self.beside_warm {
-            let noise = match self.as_warm {
-                Some(true) => ", equal to warm within noise",
-                Some(false) => ", more than noise",
-                None => "",
-            };
-            claims.push(format!("after the first step: {beside:.2}× warm{noise}"));
+            claims.push(format!("after the first step: {beside:.2}× warm{}", noise(self.as_warm)));
+        }
+        if let Some(beside) = self.again_beside_warm {
+            claims.push(format!("the second time round: {beside:.2}× warm{}", noise(self.again_as_warm)));
         }
         if claims.is_empty() {
             claims.push(NO_TWO_MANNERS.to_owned());
@@ -278,7 +301,12 @@ impl FlowTimes {
 
 /// What the runs that count say.
 pub fn flows(runs: &[FlowRun]) -> FlowTimes {
-    let valid: Vec<&Flow> = runs.iter().filter(|run| run.thrown.is_none()).map(|run| &*run.flow).collect();
+    let counted = |again: bool| {
+        let valid = runs.iter().filter(move |run| run.thrown.is_none() && run.again == again);
+        valid.map(|run| &*run.flow)
+    };
+    let valid: Vec<&Flow> = counted(false).collect();
+    let again = Spread::of(counted(true).map(|run| run.swaps));
     let by = |of: &dyn Fn(&Flow) -> Option<Duration>| {
         Manner::ALL.map(|manner| {
             Spread::of(valid.iter().filter(|run| run.manner == manner).filter_map(|run| of(run)))
@@ -326,6 +354,9 @@ pub fn flows(runs: &[FlowRun]) -> FlowTimes {
         hidden_with_room: hidden_with_room(&steps),
         beside_warm: ratio([later[2], later[1]]),
         as_warm: later[2].zip(later[1]).and_then(|(ahead, warm)| ahead.is_within_noise_of(&warm)),
+        again_beside_warm: ratio([again, swaps[1]]),
+        again_as_warm: again.zip(swaps[1]).and_then(|(again, warm)| again.is_within_noise_of(&warm)),
+        again,
         steps,
         swaps,
         totals,

@@ -51,8 +51,10 @@ impl Shape {
 pub struct Resident {
     /// Its name.
     pub name: ModelName,
-    /// What it frees on the card.
+    /// What it frees on the cards.
     pub vram: Bytes,
+    /// That by card; empty where only the sum is known.
+    pub on: Vec<Bytes>,
     /// Its keep_alive; `None` where it was not learned: taken as the server's default.
     pub keep_alive: Option<KeepAlive>,
     /// Path or digest of its blob: the tie-break.
@@ -70,8 +72,17 @@ pub struct Room {
     pub free: Bytes,
 }
 
-/// The server's default keep_alive (`OLLAMA_KEEP_ALIVE`, envconfig/config.go).
-const DEFAULT_KEEP_ALIVE: Duration = Duration::from_secs(300);
+impl Room {
+    /// What a model can get there.
+    pub(super) fn usable(&self) -> Bytes {
+        Bytes(self.free.0.min(self.total.0))
+    }
+}
+
+/// Whether a prediction is at most 80 % of what is free (sched.go:550-560).
+pub(super) fn is_enough(needed: Bytes, room: Bytes) -> bool {
+    u128::from(needed.0) * 10 <= u128::from(room.0) * 8
+}
 
 /// Models that a server holds at most when nobody set `OLLAMA_MAX_LOADED_MODELS`: three a card, at least three
 /// (sched.go:280-291).
@@ -119,17 +130,18 @@ fn order(resident: &Resident) -> Duration {
     match resident.keep_alive {
         Some(KeepAlive::Forever) => Duration::MAX,
         Some(KeepAlive::For(time)) => time,
-        None => DEFAULT_KEEP_ALIVE,
+        None => KeepAlive::SERVERS_DEFAULT,
     }
 }
 
-/// Why it does not fit, or `None` if it does. What is freed is counted for the card with most room.
+/// Why it does not fit, or `None` if it does. The one card that is enough is looked for first, then all together: what
+/// decides is all of them, wherever the room is freed.
 fn short_of(needed: Bytes, cards: &[Room], freed: Bytes) -> Option<String> {
-    let free: Vec<Bytes> = cards.iter().map(|card| Bytes(card.free.0.min(card.total.0))).collect();
-    let best = free.iter().copied().max()? + freed;
-    let all = free.iter().copied().sum::<Bytes>() + freed;
-    let enough = |room: Bytes| u128::from(needed.0) * 10 <= u128::from(room.0) * 8;
-    if enough(best) || enough(all) {
+    if cards.is_empty() {
+        return None;
+    }
+    let all = cards.iter().map(Room::usable).sum::<Bytes>() + freed;
+    if is_enough(needed, all) {
         return None;
     }
     Some(format!("needs {:.1} GiB, the server fills {:.1} free GiB to 80 %", needed.gib(), all.gib()))
@@ -146,6 +158,7 @@ mod tests {
         Resident {
             name: ModelName::from_server(name),
             vram: Bytes(vram * GIB),
+            on: Vec::new(),
             keep_alive,
             blob: blob.into(),
             busy,

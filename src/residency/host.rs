@@ -82,6 +82,11 @@ impl Card {
     }
 }
 
+/// What a process has on all of these cards together, where the driver says so.
+pub fn used_on(cards: &[Card], pid: u32) -> Bytes {
+    cards.iter().map(|card| card.used_by(pid)).sum()
+}
+
 /// A card's PCIe link.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pcie {
@@ -104,11 +109,40 @@ pub struct CardProcess {
     pub used: Option<Bytes>,
 }
 
+/// The runner processes, as they were found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Runners {
+    /// All of them, by pid.
+    pub list: Vec<Runner>,
+    /// The server's own process, where it is known and its children can be listed: then what is not among them is not
+    /// there.
+    pub server: Option<u32>,
+}
+
+impl std::ops::Deref for Runners {
+    type Target = [Runner];
+
+    fn deref(&self) -> &[Runner] {
+        &self.list
+    }
+}
+
+impl<'a> IntoIterator for &'a Runners {
+    type Item = &'a Runner;
+    type IntoIter = std::slice::Iter<'a, Runner>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.list.iter()
+    }
+}
+
 /// A runner: the server's child process that holds one model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Runner {
     /// Its process id.
     pub pid: u32,
+    /// Its parent's: the server's.
+    pub parent: Option<u32>,
     /// The blob in its argv (`--model`).
     pub blob: String,
     /// The loopback port it listens on.
@@ -117,20 +151,39 @@ pub struct Runner {
     pub load_mode: LoadMode,
     /// `-c` of its argv: context length times parallel slots.
     pub context: Option<u64>,
+    /// `-np` of its argv: how many requests it works on at once.
+    pub slots: Option<u32>,
+    /// `-ngl` of its argv: layers on the card, a number or a word; untrusted text.
+    pub gpu_layers: Option<String>,
     /// Anonymous memory of the process (`RssAnon`).
     pub anonymous: Bytes,
     /// File-backed memory of the process (`RssFile`).
     pub file_backed: Bytes,
+    /// The server that started it has ended.
+    pub left_behind: bool,
     /// It runs in a container, whose server counts page cache as used memory (discover/cpu_linux.go:64-74).
     pub contained: bool,
     /// Its `/health`: ready or still loading; `None` where it was not asked.
     pub ready: Option<bool>,
     /// Its `/slots`: working on a request; `None` where it was not asked.
     pub busy: Option<bool>,
+    /// Its `/health` while it loads: percent, where it tells (servers before 0.30).
+    pub told: Option<u8>,
+    /// What it has read so far, while it loads; `None` where that may not be read: another user's process.
+    pub read: Option<BytesRead>,
+}
+
+/// What a process has read since its start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BytesRead {
+    /// By reading calls, from wherever (`rchar`): the page cache, the disk, past the cache.
+    pub called: Bytes,
+    /// From the disk on its behalf (`read_bytes`), also for what it has mapped.
+    pub disk: Bytes,
 }
 
 /// How a runner reads weights, from its argv.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LoadMode {
     /// llama.cpp's default: mapped, through the page cache.
     Mmap,
@@ -141,5 +194,6 @@ pub enum LoadMode {
     /// The in-tree engine of servers before 0.30: parallel buffered reads.
     InTree,
     /// Not known.
+    #[default]
     Unknown,
 }

@@ -22,6 +22,9 @@ pub struct KeepAliveError;
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 impl KeepAlive {
+    /// What the server takes where nobody set any (`OLLAMA_KEEP_ALIVE`, envconfig/config.go).
+    pub const SERVERS_DEFAULT: Duration = Duration::from_secs(300);
+
     /// Reads what a person writes: `60m`, `1h30m`, `-1`, bare seconds, `forever`.
     pub fn parse(text: &str) -> Result<KeepAlive, KeepAliveError> {
         let text = text.trim();

@@ -42,6 +42,13 @@ const LATEST: usize = 60;
 const ENOUGH: usize = 3;
 /// As many of the latest loads say how far predictions were off.
 const CHECKED: usize = 20;
+/// As many of a model's own latest loads of a kind say how it differs from the prices: a disk that has changed is
+/// believed after a few.
+const OWN: usize = 5;
+/// What each load counts beside the next newer one, for the same reason.
+const FADES: f64 = 0.93;
+/// The same of a model's own.
+const SETTLES: f64 = 0.6;
 /// What others' loads count, timed by watching, beside our own.
 const WATCHED: f64 = 0.5;
 
@@ -90,7 +97,9 @@ impl Learned {
     fn of_loads(loads: &[Load]) -> Learned {
         let points = |mode: Option<LoadMode>| -> Vec<Point> {
             let of_mode = loads.iter().filter(|load| load.is_like(mode));
-            of_mode.filter_map(Load::point).take(LATEST).collect()
+            let points = of_mode.filter_map(Load::point).take(LATEST);
+            let fade = std::iter::successors(Some(1.0), |weight| Some(weight * FADES));
+            points.zip(fade).map(|(point, fade)| Point { weight: point.weight * fade, ..point }).collect()
         };
         let mut fits: Vec<(Option<LoadMode>, [f64; PRICES])> = Vec::new();
         for load in loads {
@@ -191,8 +200,9 @@ impl Load {
         let unload = seconds(stages.unload).filter(|_| !swap.displaced.is_empty());
         let read_first = if swap.way == Way::First { seconds(stages.read_took).unwrap_or(0.0) } else { 0.0 };
         let rest = || {
-            let apart = unload.unwrap_or(0.0) + seconds(stages.first_token).unwrap_or(0.0);
-            Some(stages.total?.as_secs_f64() - apart)
+            // Of one of ours that has no time of its own, nobody can say how much of it was waiting for others.
+            let total = stages.total.filter(|_| !swap.ours)?.as_secs_f64();
+            Some(total - unload.unwrap_or(0.0) - seconds(stages.first_token).unwrap_or(0.0))
         };
         let seconds = seconds(stages.load).map(|load| load + read_first).or_else(rest)?;
         (seconds > 0.0).then(|| Load {
@@ -253,13 +263,28 @@ fn fastest(loads: &[&Load], prices: &[f64; PRICES]) -> Way {
     seen.min_by(|a, b| cost(a).total_cmp(&cost(b))).unwrap_or_default()
 }
 
-/// By how much to correct a price: the median of how much more was paid. Of one load half is believed, of many all.
+/// By how much to correct a price: how much more was paid lately, newest first. Of one load half is believed, of
+/// several nearly all.
 fn correction(ratios: impl Iterator<Item = f64>) -> f64 {
-    let mut ratios: Vec<f64> =
-        ratios.filter(|ratio| ratio.is_finite()).map(|ratio| ratio.max(0.1).ln()).collect();
-    #[expect(clippy::cast_precision_loss, reason = "a count of at most sixty")]
+    let ratios = ratios.filter(|ratio| ratio.is_finite()).take(OWN);
+    let ratios: Vec<f64> = ratios.map(|ratio| ratio.max(0.1).ln()).collect();
+    #[expect(clippy::cast_precision_loss, reason = "a count of at most five")]
     let trust = ratios.len() as f64 / (ratios.len() as f64 + 1.0);
-    (median(&mut ratios).unwrap_or(0.0) * trust).exp()
+    (lately(&ratios).unwrap_or(0.0) * trust).exp()
+}
+
+/// The middle one, where each value counts less than the newer one before it: one that is far off moves nothing, and
+/// two of three newest settle it.
+fn lately(values: &[f64]) -> Option<f64> {
+    let weights = std::iter::successors(Some(1.0), |weight| Some(weight * SETTLES));
+    let mut weighted: Vec<(f64, f64)> = values.iter().copied().zip(weights).collect();
+    weighted.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let half = weighted.iter().map(|(_, weight)| weight).sum::<f64>() / 2.0;
+    let mut sum = 0.0;
+    weighted.into_iter().find_map(|(value, weight)| {
+        sum += weight;
+        (sum >= half).then_some(value)
+    })
 }
 
 fn share(part: f64, whole: f64) -> f64 {

@@ -57,6 +57,8 @@ pub enum Happened {
     },
     /// A phase of somebody's work began.
     Phase(PhaseRecord),
+    /// A load was compared with what was foreseen of it.
+    Foreseen(Foreseen),
 }
 
 /// A load or a swap.
@@ -127,6 +129,23 @@ pub struct PhaseRecord {
     pub swap: Duration,
 }
 
+/// What was foreseen of a load, and what happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreseen {
+    /// What was loaded.
+    pub model: ModelName,
+    /// With which context.
+    pub num_ctx: Option<u64>,
+    /// Whether those who went for it, and no others, were foreseen; `None` where that was not compared.
+    pub right: Option<bool>,
+    /// What it was to take on the cards, or of RAM where there are none; `None` where nothing was said.
+    pub said: Option<Bytes>,
+    /// What it took of that.
+    pub took: Bytes,
+    /// All its buffers.
+    pub size: Bytes,
+}
+
 /// What the journal knows that the screen shows: read again when it changes.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Past {
@@ -136,6 +155,8 @@ pub struct Past {
     pub swaps: Vec<(Timestamp, SwapRecord)>,
     /// Runs whose last phase is younger than a day, newest first; each run's phases oldest first.
     pub runs: Vec<Run>,
+    /// The latest loads beside what was foreseen of them, newest first, at most [`Past::SWAPS`].
+    pub forecasts: Vec<(Timestamp, Foreseen)>,
 }
 
 impl Past {

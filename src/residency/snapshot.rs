@@ -9,12 +9,15 @@ use super::act::Act;
 use super::bytes::Bytes;
 use super::event::Event;
 use super::expiry::Expiry;
+use super::finding::Finding;
+use super::fit::{Fit, Hits};
 use super::hold::Held;
-use super::host::{Cards, Ram, Runner};
+use super::host::{Card, Cards, Ram, Runner, used_on};
 use super::keep_alive::KeepAlive;
 use super::map::Map;
 use super::name::ModelName;
 use super::predict::Prediction;
+use super::progress::LoadProgress;
 use super::record::Past;
 use super::tier::{Cached, Tiers};
 use super::timing::{Moment, Reading};
@@ -49,6 +52,20 @@ pub struct Host {
     pub holds: Bytes,
 }
 
+impl Host {
+    /// Its cards; none where they are not known.
+    pub fn card_list(&self) -> &[Card] {
+        self.cards.as_ref().map_or(&[][..], |reading| reading.value.list())
+    }
+
+    /// What a process has on all cards; `None` where the driver says nothing of it.
+    pub fn on_cards(&self, pid: u32) -> Option<Bytes> {
+        let cards = self.card_list();
+        let is_named = |card: &Card| card.processes.iter().any(|one| one.pid == pid && one.used.is_some());
+        cards.iter().any(is_named).then(|| used_on(cards, pid))
+    }
+}
+
 /// One server and its models.
 #[derive(Debug, Clone)]
 pub struct Server {
@@ -70,6 +87,8 @@ pub struct Server {
     pub files_owner: Option<String>,
     /// All models: the preload list in its order, then by name.
     pub models: Vec<Model>,
+    /// What is wrong with it or with how it is used, the worst first; `None` before enough was seen to judge.
+    pub findings: Option<Arc<[Finding]>>,
     /// When `/api/ps` last answered; `None` before the first.
     pub ps_at: Option<Moment>,
     /// When `/api/tags` last answered.
@@ -126,6 +145,8 @@ pub struct Model {
     pub state: State,
     /// It is pinned: its keep_alive is for ever.
     pub pinned: bool,
+    /// The user wishes it pinned, whatever its keep_alive is now.
+    pub wished: bool,
     /// Where its bytes are.
     pub tiers: Tiers,
     /// How much of its blobs is in the page cache.
@@ -138,6 +159,8 @@ pub struct Model {
     pub loaded: Option<Loaded>,
     /// While it comes or goes: what its runner has on the cards, where the driver says so.
     pub arriving: Bytes,
+    /// While a load of it is under way: how far it is, where that can be told.
+    pub progress: Option<LoadProgress>,
     /// What keeps its files in RAM.
     pub kept: Option<Kept>,
     /// Its files, as far as they are known.
@@ -146,6 +169,10 @@ pub struct Model {
     pub shared_with: Vec<ModelName>,
     /// What loading it would do (a forecast: shown with `~`); `None` where it cannot be told.
     pub forecast: Option<super::forecast::Forecast>,
+    /// What it would come to: its size, and what of it would be on which card; known whenever `forecast` is.
+    pub fit: Option<Fit>,
+    /// How forecasts of its loads turned out.
+    pub hits: Hits,
     /// How long it would take to be in VRAM from where it is now, learned from loads before; `None` where nothing was
     /// learned yet, and for one that is there.
     pub to_vram: Option<Prediction>,
@@ -155,6 +182,15 @@ pub struct Model {
 const PRELOADED_PERCENT: u8 = 95;
 
 impl Model {
+    /// Why it is not to leave VRAM unasked, in a word or two: it is pinned, or meant to be.
+    pub fn pin_word(&self) -> Option<&'static str> {
+        match (self.pinned, self.wished) {
+            (true, _) => Some("pinned"),
+            (false, true) => Some("listed as pinned"),
+            (false, false) => None,
+        }
+    }
+
     /// Whether a living runner holds it.
     pub fn has_runner(&self) -> bool {
         self.loaded.is_some() && self.state != State::Ghost
@@ -175,16 +211,20 @@ impl Model {
             listed: None,
             state: State::NotLoaded,
             pinned: false,
+            wished: false,
             tiers: Tiers::default(),
             cached: Cached::Unread,
             cached_at: None,
             loaded: None,
             arriving: Bytes::ZERO,
+            progress: None,
             ram_history: Arc::default(),
             kept: None,
             blobs: Vec::new(),
             shared_with: Vec::new(),
             forecast: None,
+            fit: None,
+            hits: Hits::default(),
             to_vram: None,
         }
     }

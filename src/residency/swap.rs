@@ -125,6 +125,9 @@ impl Plan {
 /// What each stage took; `None` is one that did not happen, is not over, or could not be seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stages {
+    /// How long it waited before it could do its own work: for acts before it, then for the work of a model that has to
+    /// go.
+    pub waited: Option<Duration>,
     /// From the first unload asked to the last one answered.
     pub unload: Option<Duration>,
     /// From the first unload asked until the server lists none of what had to go; from the load asked where the
@@ -136,7 +139,7 @@ pub struct Stages {
     pub read: Option<Bytes>,
     /// And how long it read.
     pub read_took: Option<Duration>,
-    /// From the load asked to its answer.
+    /// From the load asked, or from when it waited for nobody any more, to its answer.
     pub load: Option<Duration>,
     /// What the server itself says the load took.
     pub server_load: Option<Duration>,
@@ -153,6 +156,8 @@ pub enum Stage {
     Unload,
     /// The files are read ahead of the load.
     Read,
+    /// The load is asked for, and a model that has to go for it is at work.
+    Wait,
     /// The load is asked for.
     Load,
     /// The first token is asked for.
@@ -160,11 +165,15 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// All of them, in their order.
+    pub const ALL: [Stage; 5] = [Stage::Unload, Stage::Read, Stage::Wait, Stage::Load, Stage::FirstToken];
+
     /// Its word on the screen and in the journal.
     pub fn word(self) -> &'static str {
         match self {
             Stage::Unload => "unload",
             Stage::Read => "read",
+            Stage::Wait => "wait",
             Stage::Load => "load",
             Stage::FirstToken => "first token",
         }

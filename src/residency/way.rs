@@ -52,7 +52,9 @@ fn usually(mode: LoadMode) -> Way {
 /// Seconds per gigabyte that was missing, of the latest swaps that went this way.
 fn costs(past: &[(Timestamp, SwapRecord)], mode: LoadMode, way: Way) -> Vec<f64> {
     const LATEST: usize = 9;
-    let of_way = past.iter().map(|(_, swap)| swap).filter(|swap| swap.mode == mode && swap.way == way);
+    // One whose runner nobody saw may have been of any mode.
+    let is_like = |swap: &&SwapRecord| swap.mode == mode || swap.mode == LoadMode::Unknown;
+    let of_way = past.iter().map(|(_, swap)| swap).filter(is_like).filter(|swap| swap.way == way);
     of_way.filter_map(cost).take(LATEST).collect()
 }
 

@@ -1,4 +1,5 @@
-//! The embedded server's card: an 8 GiB "RTX 2070" at the demo's scale, whose use is read from the runners that play it.
+//! The embedded server's cards: one 8 GiB "RTX 2070" at the demo's scale, whose use is read from the runners that play
+//! it; in tests several, or none.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,10 +11,17 @@ use crate::residency::host::{Card, CardProcess, Cards};
 /// Up to this size the card's memory is made at the start.
 const MADE_AT_ONCE: Bytes = Bytes(2 * GIB);
 
-/// A hold on the card for whoever reads it: the GPU probe of the demo.
+/// So many cards a server has at most.
+pub(crate) const MOST: usize = 4;
+
+/// Bytes on each card.
+pub(crate) type OnCards = [u64; MOST];
+
+/// A hold on the cards for whoever reads it: the GPU probe of the demo.
 #[derive(Debug, Clone)]
 pub struct CardReader {
     total: Bytes,
+    count: usize,
     seats: Arc<Mutex<Seats>>,
     memory: Option<Arc<Memory>>,
 }
@@ -30,7 +38,7 @@ struct Place {
     /// Its process; `None` in the virtual loader, which has no processes.
     pid: Option<u32>,
     /// The device buffers it was given.
-    vram: Bytes,
+    on: OnCards,
 }
 
 /// A runner's place on the card; free again when dropped.
@@ -42,7 +50,17 @@ pub(crate) struct Seat {
 
 impl CardReader {
     pub(crate) fn new(total: Bytes) -> CardReader {
-        CardReader { total, seats: Arc::default(), memory: None }
+        CardReader { total, count: 1, seats: Arc::default(), memory: None }
+    }
+
+    /// So many cards of that size, at most [`MOST`]; for runners without processes.
+    pub(crate) fn several(total: Bytes, count: usize) -> CardReader {
+        CardReader { count: count.min(MOST), ..CardReader::new(total) }
+    }
+
+    /// How many cards there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count
     }
 
     /// A card with memory that is really there, for runners that are processes. Unless it is large it is made now, by
@@ -61,7 +79,7 @@ impl CardReader {
         self.memory.as_ref().map(|memory| memory.places(vram))
     }
 
-    /// All its memory.
+    /// All memory of one.
     pub fn total(&self) -> Bytes {
         self.total
     }
@@ -71,28 +89,26 @@ impl CardReader {
         // A thread that panicked with the lock held cannot have left the map half written.
         let taken: Vec<Place> =
             self.seats.lock().unwrap_or_else(PoisonError::into_inner).taken.values().copied().collect();
-        let mut used = Bytes::ZERO;
-        let mut processes = Vec::new();
-        for Place { pid, vram } in taken {
-            let held = pid
-                .map_or(vram, |pid| match &self.memory {
-                    Some(_) => written_by(pid),
-                    None => memory_of(pid, vram),
-                })
-                .min(vram);
-            used += held;
-            if let Some(pid) = pid.filter(|_| held > Bytes::ZERO) {
-                processes.push(CardProcess { pid, used: Some(held) });
+        let empty = Card { name: "RTX 2070".to_owned(), total: self.total, ..Card::default() };
+        let mut cards = vec![empty; self.count];
+        for Place { pid, on } in taken {
+            let mut held = pid.map_or(u64::MAX, |pid| match &self.memory {
+                Some(_) => written_by(pid).0,
+                None => memory_of(pid, Bytes(on.iter().sum())).0,
+            });
+            for (card, on) in cards.iter_mut().zip(on) {
+                let used = Bytes(held.min(on));
+                held -= used.0;
+                card.used += used;
+                if let Some(pid) = pid.filter(|_| used > Bytes::ZERO) {
+                    card.processes.push(CardProcess { pid, used: Some(used) });
+                }
             }
         }
-        Cards::Known(vec![Card {
-            name: "RTX 2070".to_owned(),
-            total: self.total,
-            used,
-            free: self.total.minus(used),
-            processes,
-            ..Card::default()
-        }])
+        for card in &mut cards {
+            card.free = self.total.minus(card.used);
+        }
+        Cards::Known(cards)
     }
 
     /// How much of the machine's RAM plays VRAM now; to be subtracted from what programs use.
@@ -103,11 +119,11 @@ impl CardReader {
         self.read().list().iter().flat_map(|card| &card.processes).filter_map(|process| process.used).sum()
     }
 
-    pub(crate) fn seat(&self, pid: Option<u32>, vram: Bytes) -> Seat {
+    pub(crate) fn seat(&self, pid: Option<u32>, on: OnCards) -> Seat {
         let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
         seats.next += 1;
         let number = seats.next;
-        seats.taken.insert(number, Place { pid, vram });
+        seats.taken.insert(number, Place { pid, on });
         Seat { number, seats: Arc::clone(&self.seats) }
     }
 }
@@ -150,8 +166,8 @@ mod tests {
     #[test]
     fn a_seat_is_free_again_when_its_runner_is_gone() {
         let card = CardReader::new(Bytes(1000));
-        let seat = card.seat(None, Bytes(300));
-        let other = card.seat(None, Bytes(100));
+        let seat = card.seat(None, [300, 0, 0, 0]);
+        let other = card.seat(None, [100, 0, 0, 0]);
         assert_eq!((card.read().list()[0].used, card.read().list()[0].free), (Bytes(400), Bytes(600)));
         drop(seat);
         assert_eq!(card.read().list()[0].used, Bytes(100));
@@ -163,8 +179,8 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn what_a_process_holds_is_read_and_never_more_than_it_was_given() {
         let card = CardReader::new(Bytes(1 << 30));
-        let _seat = card.seat(Some(std::process::id()), Bytes(4096));
-        let _dead = card.seat(Some(u32::MAX), Bytes(4096));
+        let _seat = card.seat(Some(std::process::id()), [4096, 0, 0, 0]);
+        let _dead = card.seat(Some(u32::MAX), [4096, 0, 0, 0]);
         let cards = card.read();
         assert_eq!(
             cards.list()[0].processes,

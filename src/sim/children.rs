@@ -28,7 +28,7 @@ pub(crate) async fn load(program: &Path, plan: &Plan, card: &CardReader) -> Resu
         return Err(failed(&"it ended at once"));
     };
     // While it loads it holds its place already: a reader of the card sees the use grow.
-    let seat = card.seat(Some(pid), Bytes(plan.placement.vram));
+    let seat = card.seat(Some(pid), plan.placement.on);
     let mut said = String::new();
     let read = BufReader::new(stdout.take(LINE)).read_line(&mut said).await;
     match (read, said.trim()) {

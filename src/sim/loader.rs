@@ -114,7 +114,7 @@ pub(crate) async fn load(kind: LoaderKind, plan: Plan, card: CardReader) -> Resu
     match kind {
         LoaderKind::Children { program } => children::load(&program, &plan, &card).await,
         LoaderKind::Virtual { load } => {
-            let seat = card.seat(None, Bytes(plan.placement.vram));
+            let seat = card.seat(None, plan.placement.on);
             tokio::time::sleep(load).await;
             let (runner, reins) = Runner::new(None);
             tokio::spawn(play(reins, seat));

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::card::OnCards;
 use super::catalogue::{DEFAULT_CONTEXT, Spec};
 
 /// The options of a request that make a runner what it is; a difference in any forces a reload.
@@ -9,6 +10,8 @@ use super::catalogue::{DEFAULT_CONTEXT, Spec};
 pub(crate) struct RunnerOptions {
     /// `num_ctx`; `None` is the automatic default.
     pub(crate) context: Option<u64>,
+    /// What the automatic default is on this server; 0 for that of a small card.
+    pub(crate) automatic: u64,
     /// `num_gpu`: layers on the card; `None` for automatic.
     pub(crate) layers: Option<u64>,
     /// The others that force a reload, as they came.
@@ -37,6 +40,7 @@ impl RunnerOptions {
         };
         Ok(RunnerOptions {
             context: number("num_ctx")?.and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0),
+            automatic: 0,
             layers: number("num_gpu")?.and_then(|n| u64::try_from(n).ok()),
             others: [
                 number("num_batch")?,
@@ -50,7 +54,7 @@ impl RunnerOptions {
 
     /// The context a runner of `spec` gets: clamped to what it was trained for.
     pub(crate) fn context_of(&self, spec: &Spec) -> u64 {
-        self.context.unwrap_or(DEFAULT_CONTEXT).min(spec.shape.context)
+        self.context.unwrap_or(self.automatic.max(DEFAULT_CONTEXT)).min(spec.shape.context)
     }
 
     /// Whether a runner started with these options serves a request with `wanted`. A request that names no number of
@@ -63,41 +67,81 @@ impl RunnerOptions {
     }
 }
 
+/// The context that a load gets which names none, by the VRAM of all cards (routes.go:2050-2057).
+pub(crate) fn automatic_context(vram: u64) -> u64 {
+    match vram >> 30 {
+        47.. => 262_144,
+        23.. => 32_768,
+        _ => DEFAULT_CONTEXT,
+    }
+}
+
 /// How a model lies in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Placement {
     /// All its buffers.
     pub(crate) size: u64,
-    /// Those on the card.
+    /// Those on the cards.
     pub(crate) vram: u64,
+    /// Those by card.
+    pub(crate) on: OnCards,
 }
 
-/// Whether loading `spec` beside others is predicted to fit: at most 80 % of what is free. Layers that the request
-/// names are taken at its word.
-pub(crate) fn fits(spec: &Spec, options: &RunnerOptions, free: u64) -> bool {
-    options.layers.is_some() || spec.predicted(options.context_of(spec)) <= free / 5 * 4
+/// The one card that is chosen for a prediction: of those where it is at most 80 % of what is free, the one with most
+/// free (sched.go:1009-1031). Else all of them serve.
+fn single(predicted: u64, free: &[u64]) -> Option<usize> {
+    let enough = (0..free.len()).filter(|&at| predicted <= free[at] / 5 * 4);
+    enough.max_by_key(|&at| (free[at], std::cmp::Reverse(at)))
 }
 
-/// Where a model's buffers go with `free` bytes of the card left: all on the card, or as many layers as leave a
-/// margin (1 GiB of a card of 8), the rest in RAM.
-pub(crate) fn place(spec: &Spec, options: &RunnerOptions, free: u64, card: u64) -> Placement {
+/// Whether loading `spec` beside others is predicted to fit: at most 80 % of what is free on one card or on all
+/// (sched.go:547-560). Layers that the request names are taken at its word, and without a card only the number of
+/// models counts.
+pub(crate) fn fits(spec: &Spec, options: &RunnerOptions, free: &[u64]) -> bool {
+    let predicted = spec.predicted(options.context_of(spec));
+    options.layers.is_some()
+        || free.is_empty()
+        || single(predicted, free).is_some()
+        || predicted <= free.iter().sum::<u64>() / 5 * 4
+}
+
+/// Where a model's buffers go with so much of each card left: all on one card or on all together, or as many layers as
+/// leave a margin on each (1 GiB of a card of 8), the rest in RAM.
+pub(crate) fn place(spec: &Spec, options: &RunnerOptions, free: &[u64], card: u64) -> Placement {
     let context = options.context_of(spec);
     let size = spec.memory(context);
-    let margin = card / 8;
+    let used = match single(spec.predicted(context), free) {
+        Some(one) => one..one + 1,
+        None => 0..free.len(),
+    };
+    let room: u64 = free[used.clone()].iter().sum();
+    let margin = card / 8 * used.len() as u64;
     let layers = spec.shape.layers.max(1);
     // The output matrix counts as one more layer.
     let layer = spec.weights.0 / (layers + 1) + spec.kv_cache(context) / layers;
     let on_card = match options.layers {
+        _ if free.is_empty() => 0,
         Some(named) => named.min(layers + 1),
-        None if size + margin <= free => layers + 1,
-        None => (free.saturating_sub(margin + spec.compute_buffer()) / layer.max(1)).min(layers),
+        None if size + margin <= room => layers + 1,
+        None => (room.saturating_sub(margin + spec.compute_buffer()) / layer.max(1)).min(layers),
     };
     let vram = match on_card {
         0 => 0,
         n if n > layers => size,
         n => n * layer + spec.compute_buffer(),
-    };
-    Placement { size, vram: vram.min(size) }
+    }
+    .min(size);
+    // Over several cards it is spread by what is free on each; what rounding leaves over goes to the first.
+    let mut on = OnCards::default();
+    let share = |at: usize| u128::from(vram) * u128::from(free[at]) / u128::from(room.max(1));
+    for at in used.clone() {
+        on[at] = u64::try_from(share(at)).unwrap_or(vram);
+    }
+    let spread: u64 = on.iter().sum();
+    if let Some(first) = on.get_mut(used.start) {
+        *first += vram.saturating_sub(spread);
+    }
+    Placement { size, vram, on }
 }
 
 /// What the choice of a victim looks at.
@@ -152,21 +196,41 @@ mod tests {
     fn the_largest_model_lies_partly_in_ram_and_the_others_on_the_card() {
         let specs = demo(1);
         let free = RunnerOptions::default();
-        let qwen = place(&specs[1], &free, CARD, CARD);
+        let qwen = place(&specs[1], &free, &[CARD], CARD);
         assert_eq!(qwen.vram, qwen.size);
-        let deepseek = place(&specs[2], &free, CARD, CARD);
+        let deepseek = place(&specs[2], &free, &[CARD], CARD);
         assert!(deepseek.vram < deepseek.size && deepseek.vram > CARD / 2, "{deepseek:?}");
         assert!(deepseek.vram + CARD / 8 <= CARD);
-        assert_eq!(place(&specs[1], &options(&json!({"num_gpu": 0})), CARD, CARD).vram, 0);
+        assert_eq!(place(&specs[1], &options(&json!({"num_gpu": 0})), &[CARD], CARD).vram, 0);
     }
 
     #[test]
     fn a_second_large_model_does_not_fit_beside_the_first() {
         let specs = demo(16);
         let (card, free) = (CARD / 16, RunnerOptions::default());
-        let left = card - place(&specs[0], &free, card, card).vram;
-        assert!(!fits(&specs[1], &free, left));
-        assert!(fits(&specs[3], &free, left) && fits(&specs[4], &free, left));
+        let left = card - place(&specs[0], &free, &[card], card).vram;
+        assert!(!fits(&specs[1], &free, &[left]));
+        assert!(fits(&specs[3], &free, &[left]) && fits(&specs[4], &free, &[left]));
+    }
+
+    #[test]
+    fn of_several_cards_the_freest_that_is_enough_takes_a_model_else_all_share_it() {
+        let specs = demo(1);
+        let none = RunnerOptions::default();
+        let on = |spec, free: &[u64]| place(spec, &none, free, CARD).on;
+        let qwen = place(&specs[1], &none, &[CARD], CARD).size;
+        assert_eq!(on(&specs[1], &[CARD - 1, CARD, 0]), [0, qwen, 0, 0]);
+        assert_eq!(on(&specs[1], &[CARD, CARD]), [qwen, 0, 0, 0]);
+        let deepseek = place(&specs[2], &none, &[CARD, CARD], CARD);
+        assert_eq!((deepseek.vram, deepseek.on[0]), (deepseek.size, deepseek.size.div_ceil(2)));
+        assert!(fits(&specs[2], &none, &[CARD, CARD]) && !fits(&specs[2], &none, &[CARD]));
+        assert_eq!(place(&specs[1], &none, &[], CARD).vram, 0);
+        assert!(fits(&specs[2], &none, &[]), "without a card nothing is too large");
+    }
+
+    #[test]
+    fn the_default_context_grows_with_the_cards() {
+        assert_eq!([8, 23, 46, 47].map(|gib| automatic_context(gib << 30)), [4096, 32_768, 32_768, 262_144]);
     }
 
     #[test]

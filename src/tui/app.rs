@@ -114,6 +114,7 @@ impl App {
             models_dir: None,
             models_dir_unknown: None,
             files_owner: None,
+            findings: None,
             models: Vec::new(),
             ps_at: None,
             tags_at: None,
@@ -231,7 +232,9 @@ impl App {
         match self.layer {
             Layer::None if self.steers() => Context::Flow,
             Layer::None => Context::Main,
-            Layer::Help(_) | Layer::Setup(..) | Layer::Flows(_) | Layer::History(_) => Context::Page,
+            Layer::Help(_) | Layer::Setup(..) | Layer::Flows(_) | Layer::History(_) | Layer::Findings(_) => {
+                Context::Page
+            }
             Layer::Ask(_) => Context::Confirm,
             Layer::Prompt(_) => Context::Prompt,
         }

@@ -19,6 +19,7 @@ use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::bytes::{Bytes, GIB, MIB};
 use crate::residency::event::{Event, What};
 use crate::residency::expiry::Expiry;
+use crate::residency::fit::{Fit, OnCard, Place};
 use crate::residency::forecast::Forecast;
 use crate::residency::host::{Card, Cards, LoadMode, Ram, Runner};
 use crate::residency::keep_alive::KeepAlive;
@@ -105,13 +106,15 @@ pub(crate) fn loaded(mut model: Model, expiry: Expiry, keep_alive: KeepAlive) ->
             pid: 4711,
             blob: "/models/blobs/sha256-60e05f21".into(),
             port: Some(40_123),
+            parent: Some(4001),
             load_mode: LoadMode::Mmap,
             context: Some(4096),
+            slots: Some(1),
+            gpu_layers: Some("29".into()),
             anonymous: Bytes(300 * MIB),
-            file_backed: Bytes::ZERO,
-            contained: false,
             ready: Some(true),
             busy: Some(false),
+            ..Runner::default()
         }),
     });
     model.blobs = vec![Blob {
@@ -140,6 +143,7 @@ pub(crate) fn server(models: Vec<Model>) -> Server {
         models_dir: Some("/models".into()),
         models_dir_unknown: None,
         files_owner: None,
+        findings: None,
         models,
         ps_at: Some(now()),
         tags_at: Some(now()),
@@ -204,6 +208,24 @@ pub(crate) fn usual() -> Snapshot {
     for (model, millis, error) in [(0, 600, None), (2, 2300, None), (3, 5400, Some(0.08))] {
         models[model].to_vram = Some(Prediction { took: Duration::from_millis(millis), error });
     }
+    for (model, place) in [
+        (0, Place::Whole { left: Bytes(3_000_000_000), card: OnCard::Only }),
+        (2, Place::Partly { too_big: true, on_card: Bytes(7_200_000_000), card: OnCard::Only }),
+        (3, Place::Whole { left: Bytes(900_000_000), card: OnCard::Only }),
+    ] {
+        let model = &mut models[model];
+        let cache = Bytes(500_000_000);
+        model.fit = Some(Fit {
+            context: 4096,
+            size: model.size + cache,
+            cache: Some(cache),
+            learned: false,
+            expected: model.size + cache,
+            limit: Some(Bytes(2_200_000_000)),
+            place,
+        });
+    }
+    models[4].forecast = None;
     models[4].state = State::NotLoaded;
     models[4].cached = Cached::Unknown("the file is another user's: mincore hides it".into());
     models[4].tiers = Tiers { unknown: models[4].size, ..Tiers::default() };

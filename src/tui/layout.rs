@@ -144,6 +144,8 @@ pub(crate) struct Columns {
     pub(crate) state: u16,
     pub(crate) context: u16,
     pub(crate) split: u16,
+    /// Whether it would fit, and whom it would evict.
+    pub(crate) fits: u16,
     /// How long it would take to be in VRAM.
     pub(crate) to_vram: u16,
     /// Blanks between two columns that do not belong together.
@@ -155,23 +157,27 @@ type Step = (fn(&mut Columns) -> &mut u16, u16, bool);
 
 /// Name, tier bar, countdown and state come first; the rest is added where there is room for it, and what is left
 /// over makes names, bars and states longer.
-const STEPS: [Step; 20] = [
+const STEPS: [Step; 24] = [
     (|c| &mut c.state, 9, false),
     (|c| &mut c.name, 16, false),
     (|c| &mut c.tiers, 10, false),
-    (|c| &mut c.state, 12, false),
+    (|c| &mut c.state, 10, false),
     (|c| &mut c.size, 6, true),
     (|c| &mut c.to_vram, 7, true),
-    (|c| &mut c.meter, 4, true),
+    (|c| &mut c.fits, 7, true),
+    (|c| &mut c.tiers, 12, false),
+    (|c| &mut c.state, 12, false),
     (|c| &mut c.tiers, 14, false),
+    (|c| &mut c.meter, 5, true),
     (|c| &mut c.name, 18, false),
-    (|c| &mut c.meter, 5, false),
+    (|c| &mut c.fits, 24, false),
+    (|c| &mut c.state, 18, false),
     (|c| &mut c.context, 7, true),
     (|c| &mut c.split, 7, true),
     (|c| &mut c.percent, 4, true),
     (|c| &mut c.quant, 7, true),
-    (|c| &mut c.state, 18, false),
     (|c| &mut c.meter, 10, false),
+    (|c| &mut c.fits, 36, false),
     (|c| &mut c.name, 32, false),
     (|c| &mut c.tiers, 24, false),
     (|c| &mut c.meter, 16, false),
@@ -199,7 +205,8 @@ pub(crate) fn table_columns(width: u16) -> Columns {
 impl Columns {
     /// All columns with the blanks between them; the one after the last is not counted.
     pub(crate) fn used(&self) -> u16 {
-        let apart = [self.size, self.quant, self.tiers, self.time, self.context, self.split, self.to_vram];
+        let apart =
+            [self.size, self.quant, self.tiers, self.time, self.context, self.split, self.fits, self.to_vram];
         let joined = [self.percent, self.meter];
         let with =
             |cells: &[u16], blank: u16| -> u16 { cells.iter().filter(|&&c| c > 0).map(|c| c + blank).sum() };
@@ -222,8 +229,13 @@ mod tests {
             );
         }
         let at_80 = table_columns(80);
-        assert!(at_80.name >= 16 && at_80.tiers >= 14 && at_80.meter >= 4 && at_80.state >= 12, "{at_80:?}");
-        assert_eq!((at_80.to_vram, table_columns(60).to_vram), (7, 0), "given up before the countdown");
+        assert!(at_80.name >= 16 && at_80.tiers >= 12 && at_80.state >= 10, "{at_80:?}");
+        assert_eq!((at_80.to_vram, at_80.fits), (7, 7));
+        assert_eq!(
+            (table_columns(60).to_vram, table_columns(60).fits),
+            (0, 0),
+            "given up before the countdown"
+        );
     }
 
     #[test]

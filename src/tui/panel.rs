@@ -1,6 +1,7 @@
 //! The panels: each file draws one part of the screen from the state, and changes nothing.
 
 pub(crate) mod details;
+pub(crate) mod findings;
 pub(crate) mod flow;
 pub(crate) mod flows;
 pub(crate) mod footer;

@@ -4,6 +4,7 @@ mod acts;
 mod agents;
 mod calm;
 mod figures;
+mod findings;
 mod flows;
 mod near;
 mod phases;

@@ -5,7 +5,8 @@ use ratatui::buffer::Buffer;
 use super::app::{App, Layer};
 use super::layout::{self, SMALLEST, Wants};
 use super::panel::{
-    details, flow, flows, footer, gauges, header, help, history, log, message, proof, setup, table, welcome,
+    details, findings, flow, flows, footer, gauges, header, help, history, log, message, proof, setup, table,
+    welcome,
 };
 use super::theme;
 use super::widget::strip::Strip;
@@ -37,6 +38,7 @@ pub fn view(buffer: &mut Buffer, app: &App, now: Moment) {
         Layer::Help(down) => help::render(buffer, areas.body, app, *down),
         Layer::Setup(proposal, down) => setup::render(buffer, areas.body, app, proposal, *down),
         Layer::Flows(selected) => flows::render(buffer, areas.body, app, *selected),
+        Layer::Findings(down) => findings::render(buffer, areas.body, app, now, *down),
         Layer::History(down) => history::render(buffer, areas.body, app, *down),
         _ if welcome::applies(app) => welcome::render(buffer, areas.body, app),
         _ => {

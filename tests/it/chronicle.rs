@@ -22,13 +22,13 @@ const QWEN: &str = "qwen2.5-coder:7b";
 const THINKER: &str = "openthinker3-7b";
 
 /// The embedded server, and a place for a journal.
-struct Place {
+pub struct Place {
     dir: TempDir,
     sim: Sim,
 }
 
 impl Place {
-    async fn new() -> Place {
+    pub async fn new() -> Place {
         let dir = tempfile::tempdir_in(concat!(env!("CARGO_MANIFEST_DIR"), "/target")).unwrap();
         let options = sim::Options::for_tests(1024, Duration::from_millis(30), clock::system());
         Place { dir, sim: sim::start(options).await.unwrap() }
@@ -45,7 +45,7 @@ impl Place {
     }
 
     /// A screen's engine, once it is the keeper.
-    async fn keeper(&self) -> World {
+    pub async fn keeper(&self) -> World {
         let mut world = World::with(&self.sim.url(), Config::default(), self.journals().keeping());
         world.ready().await;
         self.until_kept().await;

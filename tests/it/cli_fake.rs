@@ -102,6 +102,7 @@ pub fn snapshot(at: Moment, models: Vec<Model>) -> Snapshot {
             models_dir: Some("/models".into()),
             models_dir_unknown: None,
             files_owner: None,
+            findings: None,
             models,
             ps_at: Some(at),
             tags_at: Some(at),

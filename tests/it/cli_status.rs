@@ -74,6 +74,10 @@ fn a_loaded_model_is_told_whole() {
             "blobs": [],
             "shared_with": [],
             "forecast": null,
+            "fit": null,
+            "forecasts_right": 0,
+            "forecasts_seen": 0,
+            "forecast_size_error": null,
             "to_vram_seconds": null,
             "to_vram_error": null,
             "loaded": true,
@@ -247,12 +251,12 @@ fn the_table_shows_every_model_and_marks_what_it_cuts() {
     RAM     32.0 GiB  used 10.0  available 22.0  page cache 20.0
     VRAM    8.0 GiB  used 5.0  free 3.0  RTX 2070
 
-      MODEL               SIZE  VRAM   RAM  DISK     LEFT  TO VRAM  CONTEXT  PROCESSOR        STATE
-    * qwen2.5-coder:7b  4.7 GB  100%     -     -     4:07        -     4096  100% GPU         idle
-      deepseek-r1:14b   9.0 GB   67%   33%     -  forever        -     4096  33%/67% CPU/GPU  idle, pinned
-      openthinker3-7b   4.7 GB     -   98%    2%        -   ~1.2 s        -  -                in RAM 98 %
-      half:1b           1.0 GB     -  ~50%  ~50%        -        ?        -  -                in RAM ~50 %
-      evil�[2J日本      274 MB     -     ?     ?        -        ?        -  -                not loaded
+      MODEL               SIZE  VRAM   RAM  DISK     LEFT  TO VRAM  CONTEXT  PROCESSOR        FITS  STATE
+    * qwen2.5-coder:7b  4.7 GB  100%     -     -     4:07        -     4096  100% GPU         -     idle
+      deepseek-r1:14b   9.0 GB   67%   33%     -  forever        -     4096  33%/67% CPU/GPU  -     idle, pinned
+      openthinker3-7b   4.7 GB     -   98%    2%        -   ~1.2 s        -  -                ?     in RAM 98 %
+      half:1b           1.0 GB     -  ~50%  ~50%        -        ?        -  -                ?     in RAM ~50 %
+      evil�[2J日本      274 MB     -     ?     ?        -        ?        -  -                ?     not loaded
     ");
     insta::assert_snapshot!(table(&all, at, Some(80)), @r"
     SERVER  http://127.0.0.1:11434  Ollama 0.32.15  up, 3 ms

@@ -153,6 +153,17 @@ async fn what_is_pinned_is_not_displaced_without_yes() {
 }
 
 #[tokio::test]
+async fn what_is_only_wished_pinned_is_not_displaced_without_yes_either() {
+    let mut wished = two_models();
+    wished.servers[0].models.iter_mut().for_each(|model| model.wished = model.loaded.is_some());
+    let (handle, fake) = engine(wished);
+    let ran = ran(handle, "deepseek-r1:14b", pending()).await;
+    drop(fake);
+    assert_eq!((ran.exit, ran.results.as_str()), (Exit::Refused, ""));
+    assert!(ran.remarks.contains("qwen2.5-coder:7b (listed as pinned)"), "{}", ran.remarks);
+}
+
+#[tokio::test]
 async fn a_model_that_is_there_says_so() {
     let (handle, mut fake) = engine(two_models());
     tokio::spawn(async move {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use resident::config::{Config, Ui};
 use resident::engine::{Journals, Parts, RamTier, clock, start};
 use resident::journal::Journal;
-use resident::ollama::{Client, Options};
 use resident::probe::hold::Holder;
 use resident::probe::page_cache::PageCache;
 use resident::probe::ram;
@@ -23,7 +22,7 @@ use resident::sim::{self, Sim, files};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine_world::{World, name};
+use crate::engine_world::{World, name, parts};
 
 const PRIMARY: &str = "openthinker3-7b";
 const QWEN: &str = "qwen2.5-coder:7b";
@@ -75,23 +74,15 @@ fn dashboard(sim: &Sim, journal: &Path, config: Config, clock: &Clock, dir: Opti
     let (path, own) = (journal.to_owned(), Arc::clone(clock));
     let open = move || Journal::open(&path, own, &CancellationToken::new()).ok();
     let handle = start(Parts {
-        client: Client::new(&sim.url(), Options::default()).unwrap(),
-        config: Arc::new(config),
-        clock: Arc::clone(clock),
-        host_name: "test".to_owned(),
-        home: None,
         local,
-        demo_scale: None,
         ram: Box::new(move || ram::read(&mut state)),
-        cards: None,
         pages: local.then(|| PageCache::spawn(Arc::clone(clock), stop.clone())),
-        runners: None,
         tier: local.then(|| RamTier {
             warmer: Warmer::spawn(Arc::clone(clock), stop.clone(), Box::new(|| None)),
             holder: Holder::spawn(Arc::clone(clock), stop.clone(), Box::new(|| None)),
         }),
         journal: Journals::new(Box::new(open)).keeping(),
-        stop: stop.clone(),
+        ..parts(config, Arc::clone(clock), &stop)
     });
     World::of(handle, sim.url(), stop)
 }

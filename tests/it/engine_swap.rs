@@ -7,7 +7,6 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use resident::config::Config;
 use resident::engine::{Command, Parts, clock, start};
-use resident::ollama::{Client, Options};
 use resident::probe::watched::Watched;
 use resident::residency::act::{Act, ActKind, ActState};
 use resident::residency::event::What;
@@ -19,7 +18,7 @@ use resident::sim::{self, Sim};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine_world::{World, name};
+use crate::engine_world::{World, name, parts};
 
 const QWEN: &str = "qwen2.5-coder:7b";
 const THINKER: &str = "openthinker3-7b";
@@ -30,22 +29,9 @@ fn world(url: &str, read: impl FnMut() -> Cards + Send + 'static) -> World {
     let stop = CancellationToken::new();
     let period = Duration::from_millis(100);
     let cards = Watched::spawn("card", clock::system(), period, stop.clone(), read).unwrap();
-    let handle = start(Parts {
-        client: Client::new(url, Options::default()).unwrap(),
-        config: Arc::new(Config { url: url.to_owned(), ..Config::default() }),
-        clock: clock::system(),
-        host_name: "test".to_owned(),
-        home: None,
-        local: true,
-        demo_scale: None,
-        ram: Box::new(|| None),
-        cards: Some(cards),
-        pages: None,
-        runners: None,
-        tier: None,
-        journal: resident::engine::Journals::none(),
-        stop: stop.clone(),
-    });
+    let config = Config { url: url.to_owned(), ..Config::default() };
+    let parts = parts(config, clock::system(), &stop);
+    let handle = start(Parts { local: true, cards: Some(cards), ..parts });
     World::of(handle, url.to_owned(), stop)
 }
 
@@ -100,6 +86,44 @@ async fn a_swap_unloads_what_must_go_and_times_each_stage() {
         !told.iter().any(|(_, what)| matches!(what, What::Evicted { .. } | What::Failed { .. })),
         "{told:?}"
     );
+}
+
+#[tokio::test]
+async fn whatever_our_swaps_make_go_is_told_as_our_own_work() {
+    let (_sim, mut world) = demo().await;
+    for model in [QWEN, THINKER, QWEN, THINKER] {
+        world.swap(model, Wish::default()).await;
+        // The next one begins when the list shows this one alone.
+        let alone = |s: &Snapshot| {
+            let models = &s.servers[0].models;
+            let other = models.iter().any(|one| one.loaded.is_some() && one.name != name(model));
+            (!other && models.iter().any(|one| one.loaded.is_some())).then_some(())
+        };
+        world.until(&format!("{model} alone"), alone).await;
+    }
+    let told = world.told();
+    let ours = told.iter().filter(|(_, what)| matches!(what, What::Unloaded { took: Some(_) })).count();
+    assert_eq!(ours, 3, "{told:?}");
+    let theirs = |what: &What| matches!(what, What::Unloaded { took: None } | What::Evicted { .. });
+    assert!(!told.iter().any(|(_, what)| theirs(what)), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_swap_that_stands_in_our_queue_says_so_and_its_stages_make_its_total() {
+    let (_sim, mut world) = demo().await;
+    world.until_model(THINKER, |model| model.forecast.is_some()).await;
+    let first = world.handle.swap(name(QWEN), Wish::default()).unwrap();
+    let second = world.handle.swap(name(THINKER), Wish::default()).unwrap();
+    let ended = |s: &Snapshot| {
+        let swap = |id| s.acts.iter().find(|act| act.id == id && !act.is_live())?.swap.clone();
+        Some((swap(first)?.stages, swap(second)?.stages))
+    };
+    let (first, second) = world.until("the end of both", ended).await;
+    assert_eq!(first.waited, None);
+    let waited = second.waited.unwrap();
+    assert!(waited >= first.load.unwrap(), "{second:?}");
+    let parts = [Some(waited), second.unload, second.load].into_iter().flatten().sum::<Duration>();
+    assert!(parts <= second.total.unwrap(), "{second:?}");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use resident::residency::act::{Act, ActKind, ActState};
 use resident::residency::event::What;
 use resident::residency::name::ModelName;
 use resident::residency::snapshot::{Model, Snapshot};
+use resident::residency::timing::Clock;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +33,26 @@ pub fn name(text: &str) -> ModelName {
     ModelName::parse(text).unwrap()
 }
 
+/// What an engine is started with that has neither probes nor a journal, on the config's server.
+pub fn parts(config: Config, clock: Clock, stop: &CancellationToken) -> Parts {
+    Parts {
+        client: Client::new(&config.url, Options::default()).unwrap(),
+        config: Arc::new(config),
+        clock,
+        host_name: "test".to_owned(),
+        home: None,
+        local: false,
+        demo_scale: None,
+        ram: Box::new(|| None),
+        cards: None,
+        pages: None,
+        runners: None,
+        tier: None,
+        journal: Journals::none(),
+        stop: stop.clone(),
+    }
+}
+
 impl World {
     /// An engine without probes on the server at `url`, as `config` says.
     pub fn new(url: &str, config: Config) -> World {
@@ -42,22 +63,7 @@ impl World {
     pub fn with(url: &str, config: Config, journal: Journals) -> World {
         let stop = CancellationToken::new();
         let config = Config { url: url.to_owned(), ..config };
-        let handle = start(Parts {
-            client: Client::new(url, Options::default()).unwrap(),
-            config: Arc::new(config),
-            clock: clock::system(),
-            host_name: "test".to_owned(),
-            home: None,
-            local: false,
-            demo_scale: None,
-            ram: Box::new(|| None),
-            cards: None,
-            pages: None,
-            runners: None,
-            tier: None,
-            journal,
-            stop: stop.clone(),
-        });
+        let handle = start(Parts { journal, ..parts(config, clock::system(), &stop) });
         World { handle, url: url.to_owned(), stop }
     }
 

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use resident::config::{Config, Sources, Step, Work, Workflow, load};
 use resident::engine::flow::{Control, Running, Start, finish, start};
-use resident::engine::{Command, Handle, Parts, clock};
-use resident::ollama::{Client, Options};
+use resident::engine::{Command, Handle, clock};
 use resident::residency::act::{Act, ActState};
 use resident::residency::bytes::Bytes;
 use resident::residency::event::What;
@@ -17,7 +16,7 @@ use resident::sim::{self, Sim};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli_fake::{engine, name, on_disk, snapshot};
-use crate::engine_world::World;
+use crate::engine_world::{World, parts};
 use crate::ram_tier::{QWEN, Ram};
 
 const THINKER: &str = "openthinker3-7b";
@@ -70,22 +69,8 @@ pub async fn virtual_world(clock: Clock, change: impl FnOnce(&mut sim::Options))
     change(&mut options);
     let sim = sim::start(options).await.unwrap();
     let stop = CancellationToken::new();
-    let handle = resident::engine::start(Parts {
-        client: Client::new(&sim.url(), Options::default()).unwrap(),
-        config: Arc::new(Config { url: sim.url(), ..Config::default() }),
-        clock,
-        host_name: "test".to_owned(),
-        home: None,
-        local: false,
-        demo_scale: None,
-        ram: Box::new(|| None),
-        cards: None,
-        pages: None,
-        runners: None,
-        tier: None,
-        journal: resident::engine::Journals::none(),
-        stop: stop.clone(),
-    });
+    let config = Config { url: sim.url(), ..Config::default() };
+    let handle = resident::engine::start(parts(config, clock, &stop));
     let mut world = World::of(handle, sim.url(), stop);
     world.ready().await;
     (world, sim)

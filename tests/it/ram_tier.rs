@@ -7,8 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use resident::config::{Config, Hold, Memory, Preload};
-use resident::engine::{Command, Journals, Parts, RamTier, clock, start};
-use resident::ollama::{Client, Options};
+use resident::engine::{Command, Parts, RamTier, clock, start};
 use resident::probe::hold::Holder;
 use resident::probe::page_cache::PageCache;
 use resident::probe::ram;
@@ -24,7 +23,7 @@ use rustix::fs::{Advice, fadvise};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine_world::{World, name};
+use crate::engine_world::{World, name, parts};
 
 pub const QWEN: &str = "qwen2.5-coder:7b";
 const DEEPSEEK: &str = "deepseek-r1:14b";
@@ -50,23 +49,15 @@ impl Ram {
         let mut state = ram::State::default();
         let now = clock::system();
         let handle = start(Parts {
-            client: Client::new(&sim.url(), Options::default()).unwrap(),
-            config: Arc::new(config),
-            clock: Arc::clone(&now),
-            host_name: "test".to_owned(),
-            home: None,
             local: true,
             demo_scale: Some(1024),
             ram: Box::new(move || ram::read(&mut state)),
-            cards: None,
             pages: Some(PageCache::spawn(Arc::clone(&now), stop.clone())),
-            runners: None,
             tier: Some(RamTier {
                 warmer: Warmer::spawn(Arc::clone(&now), stop.clone(), Box::new(|| None)),
-                holder: Holder::spawn(now, stop.clone(), Box::new(|| None)),
+                holder: Holder::spawn(Arc::clone(&now), stop.clone(), Box::new(|| None)),
             }),
-            journal: Journals::none(),
-            stop: stop.clone(),
+            ..parts(config, now, &stop)
         });
         let mut world = World::of(handle, sim.url(), stop);
         world.until("the files", |s| s.servers[0].models_dir.as_ref().map(|_| ())).await;

@@ -76,7 +76,6 @@ fn trouble(model: &Model) -> Option<&'static str> {
         State::Busy => Some("working on a request"),
         State::BusyOrUnloading => Some("past its time: busy or already unloading"),
         State::Ghost | State::Unloading => None,
-        _ if model.pinned => Some("pinned"),
-        _ => None,
+        _ => model.pin_word(),
     }
 }

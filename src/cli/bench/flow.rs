@@ -141,7 +141,8 @@ async fn followed(
                 }
                 Some(why) => format!("thrown away: {}", printable(why)),
             };
-            out.remark(&format!("[{valid}/{all}] {}  {ended}", flow.manner.word()));
+            let again = if run.again { ", second round" } else { "" };
+            out.remark(&format!("[{valid}/{all}] {}{again}  {ended}", flow.manner.word()));
         }
         said = comparison.runs.len();
         if comparison.state.is_over() {

@@ -41,7 +41,7 @@ impl Setting {
         );
         let brand = cpus.cpus().first().map(|cpu| cpu.brand().trim().to_owned());
         let server = snapshot.servers.first();
-        let cards = snapshot.host.cards.as_ref().map_or(&[][..], |reading| reading.value.list());
+        let cards = snapshot.host.card_list();
         let disk = server.and_then(|server| server.models_dir.as_deref()).map(Disk::of).unwrap_or_default();
         Setting {
             host: snapshot.host.name.clone(),

@@ -69,6 +69,7 @@ pub(super) fn step(flow: &Flow, step: &FlowStep) -> String {
 
 fn stages(stages: &Stages) -> Value {
     json!({
+        "waited_seconds": stages.waited.map(seconds),
         "unload_seconds": stages.unload.map(seconds),
         "gone_seconds": stages.gone.map(seconds),
         "card_free_seconds": stages.card_free.map(seconds),

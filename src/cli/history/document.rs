@@ -12,7 +12,7 @@ use crate::residency::text::printable;
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// All keys that a record can have, in the order of the CSV's columns.
-const COLUMNS: [&str; 30] = [
+const COLUMNS: [&str; 31] = [
     "at",
     "kind",
     "model",
@@ -43,6 +43,7 @@ const COLUMNS: [&str; 30] = [
     "run",
     "phase",
     "next",
+    "waited_seconds",
 ];
 
 /// Records as JSON, newest first.
@@ -143,6 +144,11 @@ fn entry(record: &Record) -> Map<String, Value> {
             put("next", phase.next.as_ref().map(name).into());
             put("total_seconds", seconds(phase.swap));
         }
+        Happened::Foreseen(foreseen) => {
+            put("kind", "forecast".into());
+            put("model", name(&foreseen.model));
+            put("num_ctx", foreseen.num_ctx.into());
+        }
     }
     map
 }
@@ -168,6 +174,7 @@ fn swap_entry(swap: &SwapRecord, put: &mut impl FnMut(&str, Value)) {
     put("load_seconds", stages.load.map(seconds).into());
     put("server_load_seconds", stages.server_load.map(seconds).into());
     put("first_token_seconds", stages.first_token.map(seconds).into());
+    put("waited_seconds", stages.waited.map(seconds).into());
     put("size_bytes", before.whole.0.into());
     put("in_vram", before.in_vram.into());
     put("ram_bytes", before.ram.map(|ram| ram.0).into());

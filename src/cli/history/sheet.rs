@@ -132,6 +132,14 @@ fn one(record: &Record, when: &impl Fn(Timestamp) -> String) -> Line {
             let next = phase.next.as_ref().map_or_else(none, |next| format!(", then {}", name(next)));
             [at, format::took(phase.swap), none(), model, what + &next]
         }
+        Happened::Foreseen(foreseen) => {
+            let what = match foreseen.right {
+                Some(true) => "the forecast was right",
+                Some(false) => "the forecast was wrong",
+                None => "the forecast was not compared",
+            };
+            [at, none(), none(), name(&foreseen.model), what.to_owned()]
+        }
     }
 }
 

@@ -94,8 +94,6 @@ mod tests {
 
     use super::*;
     use crate::ollama::Options;
-    use crate::residency::bytes::Bytes;
-    use crate::residency::host::LoadMode;
 
     type Asked = Arc<Mutex<Vec<String>>>;
 
@@ -145,18 +143,7 @@ mod tests {
     }
 
     fn runner(ready: Option<bool>) -> Runner {
-        Runner {
-            pid: 1,
-            blob: "/b".to_owned(),
-            port: None,
-            load_mode: LoadMode::Mmap,
-            context: None,
-            anonymous: Bytes::ZERO,
-            file_backed: Bytes::ZERO,
-            contained: false,
-            ready,
-            busy: None,
-        }
+        Runner { pid: 1, blob: "/b".to_owned(), ready, ..Runner::default() }
     }
 
     async fn touched(client: &Client, wanted: &Wanted, runners: Vec<Runner>) -> Option<Ready> {

@@ -5,10 +5,12 @@ use serde_json::{Map, Value, json as object};
 use super::words::{is_estimate, preloaded, processor, ram_unknown, state_key, vram_model};
 use super::{SCHEMA_VERSION, age, script_name, seconds, thousandths};
 use crate::residency::expiry::Expiry;
+use crate::residency::fit::{Fit, OnCard, Place};
 use crate::residency::forecast::Forecast;
 use crate::residency::hold::How;
 use crate::residency::host::{Card, Cards, LoadMode, Pcie, Ram, Runner};
 use crate::residency::keep_alive::KeepAlive;
+use crate::residency::progress::LoadProgress;
 use crate::residency::snapshot::{Blob, Host, Kept, Loaded, Model, Reach, Server, Snapshot, State};
 use crate::residency::tier::Cached;
 use crate::residency::timing::{Moment, Reading};
@@ -157,6 +159,7 @@ fn model(server: &Server, model: &Model, now: Moment) -> Value {
     if let State::Loading { since, ours } = model.state {
         say("loading_for_seconds", age(now, since));
         say("loading_ours", ours.into());
+        say("load_progress", model.progress.as_ref().map(progress).into());
     }
     say("pinned", model.pinned.into());
     say("tiers", tiers(model));
@@ -165,6 +168,10 @@ fn model(server: &Server, model: &Model, now: Moment) -> Value {
     say("blobs", model.blobs.iter().map(blob).collect());
     say("shared_with", model.shared_with.iter().map(script_name).collect());
     say("forecast", model.forecast.as_ref().map(forecast).into());
+    say("fit", model.fit.as_ref().map(fit).into());
+    say("forecasts_right", model.hits.right.into());
+    say("forecasts_seen", model.hits.seen.into());
+    say("forecast_size_error", model.hits.size_error.map(thousandths).into());
     // An estimate, learned from loads before; the error is a share of what was measured.
     say("to_vram_seconds", model.to_vram.map(|said| seconds(said.took)).into());
     say("to_vram_error", model.to_vram.and_then(|said| said.error).map(thousandths).into());
@@ -173,6 +180,18 @@ fn model(server: &Server, model: &Model, now: Moment) -> Value {
         map.append(&mut load(loaded, now));
     }
     map.into()
+}
+
+/// How far a load is, and what says so.
+fn progress(progress: &LoadProgress) -> Value {
+    object!({
+        "percent": progress.percent(),
+        "estimate": progress.source.is_estimate(),
+        "source": progress.source.words(),
+        "done_bytes": progress.done,
+        "weights_bytes": progress.of,
+        "pid": progress.pid,
+    })
 }
 
 /// Bytes by tier. The RAM and disk shares of what cannot be read are unknown, not zero.
@@ -231,6 +250,36 @@ fn forecast(forecast: &Forecast) -> Value {
     })
 }
 
+/// What a load would come to; all of it computed.
+fn fit(fit: &Fit) -> Value {
+    let (place, left) = match fit.place {
+        Place::NoCard => ("no_card", None),
+        Place::Whole { left, .. } => ("whole", Some(left)),
+        Place::Partly { too_big: true, .. } => ("too_big", None),
+        Place::Partly { .. } => ("partly", None),
+    };
+    let (card, all_cards) = match fit.place.card() {
+        Some(OnCard::Only) => (Some(0), false),
+        Some(OnCard::Number(number)) => (Some(number), false),
+        Some(OnCard::All) => (None, true),
+        Some(OnCard::Unknown) | None => (None, false),
+    };
+    object!({
+        "estimate": true,
+        "place": place,
+        "context": fit.context,
+        "bytes": fit.size,
+        "on_card_bytes": fit.place.on_card(fit.size),
+        "left_bytes": left,
+        "kv_cache_bytes": fit.cache,
+        "learned": fit.learned,
+        "card": card,
+        "all_cards": all_cards,
+        "server_expects_bytes": fit.expected,
+        "server_limit_bytes": fit.limit,
+    })
+}
+
 /// What only a loaded model has.
 fn load(loaded: &Loaded, now: Moment) -> Map<String, Value> {
     let mut map = Map::new();
@@ -274,6 +323,11 @@ fn runner(runner: &Runner) -> Value {
     map.insert("pid".to_owned(), runner.pid.into());
     map.insert("anonymous_bytes".to_owned(), runner.anonymous.0.into());
     map.insert("file_backed_bytes".to_owned(), runner.file_backed.0.into());
+    put(&mut map, "parent", runner.parent, "not readable");
+    put(&mut map, "port", runner.port, "its arguments do not say");
+    put(&mut map, "context", runner.context, "its arguments do not say");
+    put(&mut map, "slots", runner.slots, "its arguments do not say");
+    put(&mut map, "gpu_layers", runner.gpu_layers.as_deref(), "its arguments do not say");
     put(&mut map, "load_mode", load_mode, "its arguments do not say");
     put(&mut map, "ready", runner.ready, "not asked");
     put(&mut map, "busy", runner.busy, "not asked");

@@ -12,7 +12,7 @@ use crate::residency::host::{Card, Cards};
 use crate::residency::snapshot::{Model, Reach, Server, Snapshot};
 use crate::residency::text::printable;
 use crate::residency::timing::Moment;
-use crate::tui::format;
+use crate::tui::{fits, format};
 
 /// A column: its head, whether numbers stand right in it, and from which terminal width on it is shown.
 struct Column {
@@ -23,7 +23,7 @@ struct Column {
 }
 
 /// The name comes first and is cut where there is no room; the state ends the line.
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 10] = [
     Column { head: "SIZE", right: true, from: 72, cell: |model, _| model.size.to_string() },
     Column { head: "VRAM", right: true, from: 0, cell: |model, _| share(model, 0) },
     Column { head: "RAM", right: true, from: 0, cell: |model, _| share(model, 1) },
@@ -32,6 +32,7 @@ const COLUMNS: [Column; 9] = [
     Column { head: "TO VRAM", right: true, from: 88, cell: |model, _| to_vram(model) },
     Column { head: "CONTEXT", right: true, from: 100, cell: |model, _| context(model) },
     Column { head: "PROCESSOR", right: false, from: 112, cell: |model, _| split(model) },
+    Column { head: "FITS", right: false, from: 132, cell: |model, _| fits(model) },
     Column { head: "STATE", right: false, from: 0, cell: |model, _| state_words(model, percents(model)[1]) },
 ];
 
@@ -41,6 +42,8 @@ const SHORTEST_NAME: usize = 8;
 /// A name is cut to this where no terminal's width does it: names of one server can be of any length.
 const LONGEST_NAME: usize = 64;
 const LONGEST_VERSION: usize = 24;
+/// A column with all victims of a model would push the others off the line.
+const LONGEST_FIT: u16 = 28;
 
 /// The status at `now` for a terminal of `columns`; `None` cuts only what no sane server sends.
 pub fn table(snapshot: &Snapshot, now: Moment, columns: Option<usize>) -> String {
@@ -225,6 +228,12 @@ fn to_vram(model: &Model) -> String {
         Some(said) => format!("~{:.1} s", said.took.as_secs_f64()),
         None => "?".to_owned(),
     }
+}
+
+/// Whether it would fit, and whom it would evict; nothing of what is loaded.
+fn fits(model: &Model) -> String {
+    let words = fits::words(model, LONGEST_FIT);
+    if words.is_empty() { "-".to_owned() } else { words }
 }
 
 fn context(model: &Model) -> String {

@@ -30,7 +30,10 @@ pub(super) fn state_words(model: &Model, in_ram: u8) -> String {
             return format!("in RAM {}{in_ram} %", if estimate { "~" } else { "" });
         }
         State::NotLoaded => "not loaded",
-        State::Loading { .. } => "loading",
+        State::Loading { .. } => match model.progress {
+            Some(progress) => return format!("loading {}", progress.words()),
+            None => "loading",
+        },
         State::Idle => "idle",
         State::Busy => "busy",
         State::BusyOrUnloading => "busy or unloading",

@@ -14,9 +14,11 @@ use crate::residency::swap::{Stages, Swapping, Way};
 pub(super) fn line(model: &ModelName, took: Duration, swap: Option<&Swapping>) -> String {
     let took = took.as_secs_f64();
     let Some(swap) = swap else { return format!("{model} is in VRAM already   touched in {took:.2} s") };
-    let Stages { unload, card_free, read, read_took, load, server_load, first_token, .. } = swap.stages;
+    let Stages { waited, unload, card_free, read, read_took, load, server_load, first_token, .. } =
+        swap.stages;
     let mut words = vec![format!("{model} ready in {took:.2} s")];
     let seconds = |time: Duration| format!("{:.2}", time.as_secs_f64());
+    words.extend(waited.map(|waited| format!("waited {}", seconds(waited))));
     if let Some(unload) = unload {
         words.push(format!("unload {}", seconds(unload)));
         words.push(format!("card free {}", card_free.map_or_else(|| "?".to_owned(), seconds)));
@@ -60,6 +62,7 @@ pub(super) fn json(ending: &Ending, model: &ModelName, swap: Option<&Swapping>) 
         "in_vram": plan.before.in_vram,
     });
     answer["stages"] = object!({
+        "waited_seconds": time(stages.waited),
         "unload_seconds": time(stages.unload),
         "gone_seconds": time(stages.gone),
         "card_free_seconds": time(stages.card_free),
@@ -109,6 +112,14 @@ mod tests {
             "qwen2.5-coder:7b ready in 0.82 s   unload 0.14   card free 0.21   \
              from disk ~4.0 GB at ~10.5 GB/s   read ahead 0   load 0.38   first token 0.09"
         );
+        let queued = swapping(Stages {
+            waited: Some(ms(960)),
+            load: Some(ms(80)),
+            total: Some(ms(1040)),
+            ..Stages::default()
+        });
+        let told = line(&qwen(), ms(1040), Some(&queued));
+        assert!(told.starts_with("qwen2.5-coder:7b ready in 1.04 s   waited 0.96   "), "{told}");
         let read = (Some(Bytes(4 * GB)), Some(ms(2000)));
         let unseen =
             swapping(Stages { unload: Some(ms(140)), read: read.0, read_took: read.1, ..Stages::default() });

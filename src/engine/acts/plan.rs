@@ -7,6 +7,7 @@ use crate::residency::host::LoadMode;
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Model, State};
 use crate::residency::swap::{Before, Plan, Way, Wish};
+use crate::residency::timing::Moment;
 use crate::residency::way::{choose, needs_disk};
 
 /// Makes the plan from what is known now; `models` are those of the latest snapshot, with their forecasts.
@@ -21,7 +22,7 @@ pub(super) fn plan(model: &ModelName, wish: &Wish, known: &Known, models: &[Mode
     let stays = known.running.keys().filter(stays).cloned().collect();
     let server_chooses = !is_foreseen && known.running.keys().any(|name| !known.ghosts.contains(name));
     let before = before(model, known);
-    let mode = known.load_mode();
+    let mode = known.load_mode(model);
     let way = match wish.way {
         // Reading is for nothing where all is there already, or where RAM makes no load faster.
         Some(_) if mode == LoadMode::Direct || (before.ram.is_some() && !needs_disk(&before)) => Way::Off,
@@ -30,6 +31,12 @@ pub(super) fn plan(model: &ModelName, wish: &Wish, known: &Known, models: &[Mode
     };
     let num_ctx = wish.num_ctx.or_else(|| known.context_for(model));
     Plan { goes, server_chooses, stays, way, before, num_ctx }
+}
+
+/// Whether it is still to be heard what loads before took, and that matters: its files may have to be read ahead.
+pub(super) fn lacks_past(model: &ModelName, wish: &Wish, known: &Known, now: Moment) -> bool {
+    let is_due = known.past_by.is_some_and(|by| now.mono < by.mono);
+    is_due && wish.way.is_none() && needs_disk(&before(model, known))
 }
 
 /// What the forecast names; `None` where nothing can be foreseen.
@@ -81,10 +88,11 @@ pub(super) fn objection(
     })
 }
 
-/// Whether a model is at work that goes for the plan, or may go: then the load waits for its work to end.
-pub(super) fn waits(plan: &Plan, models: &[Model]) -> bool {
+/// The models at work that go for the plan, or may go where the server chooses: the load waits for their work to end.
+pub(super) fn waits_for(plan: &Plan, models: &[Model]) -> Vec<ModelName> {
     let may_go = |model: &&Model| plan.server_chooses || plan.goes.contains(&model.name);
-    models.iter().filter(may_go).any(|model| trouble(model) == Some("busy"))
+    let works = |model: &&Model| trouble(model) == Some("busy");
+    models.iter().filter(may_go).filter(works).map(|model| model.name.clone()).collect()
 }
 
 /// What makes a loaded model one to ask about.
@@ -93,6 +101,6 @@ fn trouble(model: &Model) -> Option<&'static str> {
     match model.state {
         State::Busy | State::BusyOrUnloading => Some("busy"),
         State::Ghost | State::Unloading => None,
-        _ => model.pinned.then_some("pinned"),
+        _ => model.pin_word(),
     }
 }

@@ -1,5 +1,7 @@
 //! The stopwatch of a load or a swap: which stage runs since when, and what is watched beside it until it is seen.
 
+use std::time::Duration;
+
 use crate::engine::known::Known;
 use crate::residency::bytes::Bytes;
 use crate::residency::host::{Cards, LoadMode};
@@ -10,6 +12,10 @@ use crate::residency::timing::Moment;
 
 /// So many `/api/ps` after the end what is not seen by then counts as not to be seen.
 const LOOKS: u32 = 5;
+
+/// A runner that exits so long after the load was asked for was at work: an idle one is gone sooner, also a large one,
+/// and that is part of what a swap costs.
+pub(super) const NOTICED: Duration = Duration::from_secs(1);
 
 /// What runs since when, and what it took so far.
 #[derive(Debug)]
@@ -22,6 +28,12 @@ pub(super) struct Stopwatch {
     /// When the first unload was asked.
     unloading: Option<Moment>,
     leaving: Vec<Leaving>,
+    /// How long it stood in our queue.
+    queued: Option<Duration>,
+    /// When the load was asked for.
+    load_asked: Option<Moment>,
+    /// Models at work that the load waits for, with their runners.
+    busy: Vec<(ModelName, Option<u32>)>,
     /// What was free on all cards then; `None` where the driver did not say.
     room: Option<Bytes>,
     /// Our own reader works since then.
@@ -53,6 +65,9 @@ impl Stopwatch {
             ended: None,
             unloading: None,
             leaving: Vec::new(),
+            queued: None,
+            load_asked: None,
+            busy: Vec::new(),
             room: None,
             reading: None,
             looks: LOOKS,
@@ -65,14 +80,19 @@ impl Stopwatch {
         Swapping {
             plan: self.plan.clone(),
             stages: self.stages,
-            stage: self.stage,
+            stage: self.stage.map(|stage| self.shown(stage)),
             ended: self.ended.clone(),
         }
     }
 
     /// The stage it is in, or would have begun with.
     pub fn stage(&self) -> Stage {
-        self.stage.unwrap_or(Stage::Load)
+        self.shown(self.stage.unwrap_or(Stage::Load))
+    }
+
+    /// Where the server chooses what goes, it may be another one than the busy one.
+    fn shown(&self, stage: Stage) -> Stage {
+        if stage == Stage::Wait && self.plan.server_chooses { Stage::Load } else { stage }
     }
 
     /// The next stage begins; several unloads are one.
@@ -81,6 +101,54 @@ impl Stopwatch {
             self.since = now;
         }
         self.stage = Some(stage);
+    }
+
+    /// It had to wait for others before it began.
+    pub fn queued(&mut self, waited: Duration) {
+        (self.queued, self.stages.waited) = (Some(waited), Some(waited));
+    }
+
+    /// The load is asked for; what has to go and is `busy` keeps it waiting first.
+    pub fn load(&mut self, busy: &[ModelName], known: &Known, now: Moment) {
+        let pid = |model| known.runner(model).map(|runner| runner.pid);
+        self.busy = busy.iter().map(|model| (model.clone(), pid(model))).collect();
+        self.load_asked = Some(now);
+        self.enter(if self.busy.is_empty() { Stage::Load } else { Stage::Wait }, now);
+    }
+
+    /// Takes what the latest readings show of the models that the load waits for; says whether it waits no more.
+    pub fn look_for_the_busy(&mut self, known: &Known) -> bool {
+        if self.stage != Some(Stage::Wait) {
+            return false;
+        }
+        let gone = last(self.busy.iter().map(|(model, pid)| gone(model, *pid, self.since, known)));
+        let Some(gone) = gone else { return false };
+        self.begin_load(gone);
+        true
+    }
+
+    /// A runner that had to go has exited at `at`, so long after the load was asked for that its work was waited for,
+    /// though nobody knew it at work.
+    pub fn exited(&mut self, at: Moment) {
+        if self.load_asked.is_some_and(|asked| at.since(asked.mono) >= NOTICED) {
+            self.begin_load(at);
+        }
+    }
+
+    /// Until now the load had to wait, unless it is over.
+    fn begin_load(&mut self, at: Moment) {
+        let Some(asked) = self.load_asked.filter(|_| self.is_loading()) else { return };
+        self.stages.waited = Some(self.queued.unwrap_or_default() + at.since(asked.mono));
+        (self.stage, self.since) = (Some(Stage::Load), at);
+    }
+
+    /// Since when the load itself is under way.
+    pub fn loading_since(&self) -> Option<Moment> {
+        (self.stage == Some(Stage::Load)).then_some(self.since)
+    }
+
+    fn is_loading(&self) -> bool {
+        matches!(self.stage, Some(Stage::Wait | Stage::Load))
     }
 
     /// An unload is asked for.
@@ -108,8 +176,11 @@ impl Stopwatch {
     }
 
     /// The load is answered; `server` is what it says itself.
-    pub fn loaded(&mut self, server: Option<std::time::Duration>, now: Moment) {
-        self.stages.load = Some(now.since(self.since.mono));
+    pub fn loaded(&mut self, server: Option<Duration>, now: Moment) {
+        // As long as it is not seen how long it waited, nobody can say what it took by itself.
+        if self.stage != Some(Stage::Wait) {
+            self.stages.load = Some(now.since(self.since.mono));
+        }
         self.stages.server_load = server;
     }
 
@@ -157,7 +228,7 @@ impl Stopwatch {
     }
 
     /// The server chose this model; it was seen to be gone so long after the load was asked.
-    pub fn went(&mut self, model: &ModelName, after: std::time::Duration) {
+    pub fn went(&mut self, model: &ModelName, after: Duration) {
         self.plan.goes.push(model.clone());
         self.stages.gone = Some(after);
     }
@@ -166,21 +237,21 @@ impl Stopwatch {
     pub fn look(&mut self, known: &Known) {
         let Some(asked) = self.unloading else { return };
         let after = |at: &Moment| at.mono >= asked.mono;
-        let listed = known.ps_at.filter(after);
-        let runners = known.runners.as_ref().filter(|reading| after(&reading.at));
         let cards = known.cards.as_ref().filter(|reading| after(&reading.at));
+        let mut exit = None;
         for leaving in &mut self.leaving {
             if leaving.gone.is_none() {
-                let unlisted = listed.filter(|_| !known.running.contains_key(&leaving.model));
-                let exited = runners.filter(|reading| {
-                    leaving.pid.is_some_and(|pid| reading.value.iter().all(|runner| runner.pid != pid))
-                });
-                leaving.gone = earlier(unlisted, exited.map(|reading| reading.at));
+                leaving.gone = gone(&leaving.model, leaving.pid, asked, known);
+                let exited = exited(leaving.pid, asked, known);
+                exit = exited.filter(|_| leaving.gone == exited).or(exit);
             }
             if let (Some(pid), true, None) = (leaving.pid, leaving.on_card, leaving.off_card) {
                 let off = |reading: &&_| is_known(reading) && !lists(&reading.value, pid);
                 leaving.off_card = cards.filter(off).map(|reading| reading.at);
             }
+        }
+        if let Some(at) = exit {
+            self.exited(at);
         }
         if self.leaving.len() < self.plan.goes.len() {
             return;
@@ -251,7 +322,21 @@ impl Stopwatch {
     }
 }
 
-fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
+/// When a model was seen to be gone since `asked`: the server does not list it, or its runner has exited.
+fn gone(model: &ModelName, pid: Option<u32>, asked: Moment, known: &Known) -> Option<Moment> {
+    let after = |at: &Moment| at.mono >= asked.mono;
+    let unlisted = known.ps_at.filter(after).filter(|_| !known.running.contains_key(model));
+    earlier(unlisted, exited(pid, asked, known))
+}
+
+/// When the runner with this pid was seen to have exited, at a look since `asked`.
+pub(super) fn exited(pid: Option<u32>, asked: Moment, known: &Known) -> Option<Moment> {
+    let pid = pid?;
+    let reading = known.runners.as_ref().filter(|reading| reading.at.mono >= asked.mono)?;
+    reading.value.iter().all(|runner| runner.pid != pid).then_some(reading.at)
+}
+
+pub(super) fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
     match (one, other) {
         (Some(one), Some(other)) => Some(if other.mono < one.mono { other } else { one }),
         (one, other) => one.or(other),

@@ -1,26 +1,28 @@
 //! One act from the asking to its end, and on to when its record can be kept.
 
 mod ending;
+mod seen;
 
 use super::goal::Goal;
 use super::job::{First, first, load_job};
-use super::plan::{objection, plan, waits};
+use super::plan::{lacks_past, objection, plan, waits_for};
 use super::{Answer, Job, Order, Said, Stopwatch, Way};
 use crate::engine::known::Known;
-use crate::engine::observe::Asked;
 use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::bytes::Bytes;
-use crate::residency::event::What;
 use crate::residency::expiry::Expiry;
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
-use crate::residency::record::SwapRecord;
 use crate::residency::snapshot::Model;
 use crate::residency::swap::{Ended, Stage, Wish};
 use crate::residency::timing::Moment;
 
 /// Snapshots that may pass after an answer before what they do not show counts as failed.
 pub(super) const PATIENCE: u32 = 5;
+
+/// What a load does, in a word or two.
+const LOADING: &str = "loading";
+const WAITING: &str = "waiting for a busy model";
 
 /// How far an act is inside.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +40,31 @@ pub(super) enum Step {
     },
 }
 
+/// A model that was asked to be unloaded and is not seen to be gone.
+#[derive(Debug)]
+struct Going {
+    model: ModelName,
+    asked: Moment,
+    /// Snapshots after the act's end that may still show it as one that stays.
+    patience: u32,
+}
+
+impl Going {
+    fn new(model: &ModelName, asked: Moment) -> Going {
+        Going { model: model.clone(), asked, patience: PATIENCE }
+    }
+}
+
+/// A model that was loaded when a load was asked for which the server chooses what goes.
+#[derive(Debug)]
+struct AtStake {
+    model: ModelName,
+    expiry: Expiry,
+    pid: Option<u32>,
+    /// The latest `/api/ps` since then that still lists it.
+    there: Option<Moment>,
+}
+
 #[derive(Debug)]
 pub(super) struct Tracked {
     pub act: Act,
@@ -49,11 +76,15 @@ pub(super) struct Tracked {
     victims: Vec<ModelName>,
     /// Models that it unloaded for another.
     displaced: Vec<ModelName>,
+    /// What it asked to be unloaded and is not seen to be gone, also after its own end.
+    going: Vec<Going>,
     /// What was loaded when the load was asked for, where the server chooses what goes.
-    at_stake: Vec<(ModelName, Expiry)>,
+    at_stake: Vec<AtStake>,
     loads_since: Moment,
-    /// Its load waits for a model's work to end.
-    waits: bool,
+    /// It stood in the queue behind others.
+    pub queued: bool,
+    /// Models at work that go for it, or may go.
+    busy: Vec<ModelName>,
     /// The plan and the clocks, of a load or a swap that has begun.
     watch: Option<Stopwatch>,
     /// Snapshots that may still pass before a model that was said to be loaded must be listed.
@@ -74,9 +105,11 @@ impl Tracked {
             step: Step::Waiting,
             victims: Vec::new(),
             displaced: Vec::new(),
+            going: Vec::new(),
             at_stake: Vec::new(),
             loads_since: now,
-            waits: false,
+            queued: false,
+            busy: Vec::new(),
             watch: None,
             doubt: None,
             told: false,
@@ -89,46 +122,35 @@ impl Tracked {
         Act { swap, ..self.act.clone() }
     }
 
+    /// Whether its load is known to wait for the work of a model that goes for it.
+    fn is_waiting(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.stage() == Stage::Wait)
+    }
+
     /// Whether it loads a model after a plan.
     pub fn is_swapping(&self) -> bool {
         self.watch.is_some()
-    }
-
-    pub fn looks_on(&self) -> bool {
-        self.watch.as_ref().is_some_and(Stopwatch::looks_on)
-    }
-
-    /// Whether what has to go is to be looked for often: while it goes, and a little after the end.
-    pub fn is_watching(&self) -> bool {
-        self.watch.as_ref().is_some_and(Stopwatch::lacks) && (self.act.is_live() || self.looks_on())
     }
 
     pub fn is_reading(&self) -> bool {
         self.watch.as_ref().is_some_and(Stopwatch::is_reading)
     }
 
-    /// Says what of the server's doings is our own work.
-    pub fn tell_asked(&self, asked: &mut Asked) {
-        if self.act.is_running() || self.looks_on() {
-            asked.unloads.extend(self.displaced.iter().map(|victim| (victim.clone(), self.asked)));
-        }
-        if !self.act.is_running() {
-            return;
-        }
-        let model = self.act.model.clone();
-        match (self.act.kind, &self.step) {
-            (_, Step::Showing { goal: Goal::Gone, .. }) | (ActKind::Unload, _) => {
-                asked.unloads.insert(model, self.asked);
-            }
-            (ActKind::Unpin | ActKind::KeepAlive(_), _) => asked.unpins.push(model),
-            _ => asked.loads.push(model),
-        }
+    /// Whether it is to be told first how its files are best read.
+    pub fn lacks_past(&self, known: &Known, now: Moment) -> bool {
+        let loads = matches!(self.act.kind, ActKind::Load | ActKind::Swap);
+        loads && lacks_past(&self.act.model, &self.wish, known, now)
     }
 
     /// Starts it: nothing keeps it from being carried out now.
     pub fn begin(&mut self, known: &mut Known, models: &[Model], now: Moment, jobs: &mut Vec<(ActId, Job)>) {
         match first(&self.act, &self.wish, known) {
-            Ok(First::Send(job)) => self.send(job, jobs),
+            Ok(First::Send(job)) => {
+                if let Job::Unload { model } = &job {
+                    self.going.push(Going::new(model, now));
+                }
+                self.send(job, jobs);
+            }
             Ok(First::Nothing) => self.done(now),
             Ok(First::Load) => self.begin_load(known, models, now, jobs),
             Err(why) => self.fail(why, now),
@@ -146,9 +168,12 @@ impl Tracked {
         if self.act.kind == ActKind::Swap {
             self.victims = plan.goes.iter().rev().cloned().collect();
         }
-        self.waits = waits(&plan, models);
+        self.busy = waits_for(&plan, models);
         let way = plan.way;
         let watch = self.watch.insert(Stopwatch::new(plan, now));
+        if self.queued {
+            watch.queued(now.since(self.asked.mono));
+        }
         if way != Way::First {
             return self.go_on(known, now, jobs);
         }
@@ -166,12 +191,19 @@ impl Tracked {
                 known.suspended_pins.insert(model.clone());
             }
             self.displaced.push(model.clone());
+            self.going.push(Going::new(&model, now));
             return self.send(Job::Unload { model }, jobs);
         }
-        watch.enter(Stage::Load, now);
+        watch.load(&self.busy, known, now);
         if watch.plan.server_chooses {
             let others = known.running.iter().filter(|(name, _)| !known.are_one(name, &self.act.model));
-            self.at_stake = others.map(|(name, running)| (name.clone(), running.expiry)).collect();
+            let at_stake = others.map(|(name, running)| AtStake {
+                model: name.clone(),
+                expiry: running.expiry,
+                pid: known.runner(name).map(|runner| runner.pid),
+                there: None,
+            });
+            self.at_stake = at_stake.collect();
             self.loads_since = now;
         }
         let model = self.act.model.clone();
@@ -185,7 +217,8 @@ impl Tracked {
 
     fn send(&mut self, job: Job, jobs: &mut Vec<(ActId, Job)>) {
         let stage = match &job {
-            Job::Load { .. } => "loading",
+            Job::Load { .. } if self.is_waiting() => WAITING,
+            Job::Load { .. } => LOADING,
             Job::Touch { .. } => "asking",
             Job::Unload { .. } if self.act.kind == ActKind::Swap => "making room",
             Job::Unload { .. } => "unloading",
@@ -204,6 +237,7 @@ impl Tracked {
             (Answer::Failed(why), job) => {
                 if let Job::Unload { model } = &job {
                     self.displaced.retain(|displaced| displaced != model);
+                    self.going.retain(|going| going.model != *model);
                 }
                 self.read_no_more(jobs);
                 self.fail(why, now);
@@ -308,72 +342,6 @@ impl Tracked {
         let stage = if goal == Goal::Gone { "waiting until it is gone" } else { "waiting to see it" };
         self.act.state = ActState::Running { stage, since: self.asked };
         self.step = Step::Showing { goal, patience: PATIENCE };
-    }
-
-    /// Takes the latest `/api/ps`; says what it contradicts that was taken for done.
-    pub fn settle(&mut self, known: &mut Known, now: Moment) -> Option<(ModelName, What)> {
-        if let Some(watch) = &mut self.watch {
-            watch.tick();
-        }
-        self.see_what_went(known);
-        if let Step::Looking { ended, since } = self.step.clone()
-            && self.act.is_live()
-        {
-            if known.ps_asked.is_some_and(|asked| asked.mono >= since.mono) {
-                self.conclude(&ended, Some(known), now);
-            }
-            return None;
-        }
-        if self.doubt.is_some() {
-            return self.check(known);
-        }
-        let Step::Showing { goal, patience } = self.step else { return None };
-        if !self.act.is_live() {
-            return None;
-        }
-        let running = known.running_as(&self.act.model);
-        if goal.is_shown(running, now) {
-            self.done(now);
-        } else if goal == Goal::Gone {
-            // An unload ends when the model's work ends, however long that takes.
-        } else if patience == 0 {
-            let why = match running {
-                None => "the server answered, but does not list it",
-                Some(_) => {
-                    "the server answered, but its keep_alive did not change: another client may have set it"
-                }
-            };
-            self.fail(why.to_owned(), now);
-        } else {
-            self.step = Step::Showing { goal, patience: patience - 1 };
-        }
-        None
-    }
-
-    pub fn look(&mut self, known: &Known) {
-        if let Some(watch) = self.watch.as_mut().filter(|watch| watch.looks_on() || self.act.is_live()) {
-            watch.look(known);
-        }
-    }
-
-    pub fn record(&mut self, known: &Known, now_or_never: bool) -> Option<SwapRecord> {
-        let is_unseen = self.act.is_live() || !self.at_stake.is_empty();
-        if is_unseen && !now_or_never {
-            return None;
-        }
-        let mut displaced = self.displaced.clone();
-        let watch = self.watch.as_mut()?;
-        if self.act.kind == ActKind::Load && !watch.plan.server_chooses {
-            // What the server threw out for it.
-            displaced.extend(watch.plan.goes.iter().filter(|m| !known.running.contains_key(m)).cloned());
-        }
-        let mut record = watch.record(&self.act.model, &displaced, known.load_mode(), now_or_never)?;
-        if self.waits {
-            // How long the load took by itself could not be seen: it teaches nothing.
-            let stages = &mut record.stages;
-            (stages.load, stages.server_load, stages.total) = (None, None, None);
-        }
-        Some(record)
     }
 
     fn done(&mut self, now: Moment) {

@@ -25,7 +25,7 @@ pub(super) fn left(
     match stage {
         Stage::Read => return format!("cancelled while {doing}: what was loaded still is"),
         Stage::FirstToken => return format!("cancelled while {doing}: {model} is loaded"),
-        Stage::Unload | Stage::Load => {}
+        Stage::Unload | Stage::Wait | Stage::Load => {}
     }
     let rest = match stays {
         [] => "nothing is loaded".to_owned(),
@@ -46,6 +46,7 @@ fn doing(stage: Stage) -> &'static str {
     match stage {
         Stage::Unload => "unloading",
         Stage::Read => "reading ahead",
+        Stage::Wait => "waiting for a busy model",
         Stage::Load => "loading",
         Stage::FirstToken => "waiting for the first token",
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::journal::file::Book;
 use crate::journal::keep::tests::{SERVER, later, model, noon, open, put, record, swap, watched};
 use crate::journal::tests::{Other, Place};
-use crate::residency::record::{Happened, PhaseRecord, SwapRecord};
+use crate::residency::record::{Foreseen, Happened, PhaseRecord, SwapRecord};
 use crate::residency::swap::{Before, Ended, Stage, Stages};
 
 fn time(text: &str) -> Timestamp {
@@ -38,6 +38,26 @@ fn the_past_is_read_again_only_when_there_is_news() {
     // What takes the place of another row is news, though there are not more of them.
     put(&mut there, &[record(later(1), Happened::Swap(swap("b")))]);
     assert_eq!(read(&mut recall, &here, noon()).unwrap().swaps[0].1, swap("b"));
+}
+
+#[test]
+fn what_was_foreseen_of_a_load_is_kept_once_and_comes_back_newest_first() {
+    let place = Place::new();
+    let mut book = open(&place);
+    let whole = Foreseen {
+        model: model("a"),
+        num_ctx: Some(4096),
+        right: Some(true),
+        said: Some(Bytes(110)),
+        took: Bytes(100),
+        size: Bytes(120),
+    };
+    let nothing = Foreseen { num_ctx: None, right: None, said: None, ..whole.clone() };
+    let seen = |at, foreseen: &Foreseen| record(later(at), Happened::Foreseen(foreseen.clone()));
+    // The second is the first, as another instance saw it.
+    put(&mut book, &[seen(0, &whole), seen(1, &whole), seen(60, &nothing)]);
+    let past = read(&mut Recall::new(SERVER.to_owned(), TimeZone::UTC), &book, noon()).unwrap();
+    assert_eq!(past.forecasts, [(later(60), nothing), (later(0), whole)]);
 }
 
 #[test]

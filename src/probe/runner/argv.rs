@@ -1,6 +1,5 @@
 //! What a runner's command line says: which blob, which port, how it reads.
 
-use crate::residency::bytes::Bytes;
 use crate::residency::host::{LoadMode, Runner};
 
 /// The runner behind a command line of NUL-ended words; `None` if it is none. Discovery probes of the server, which
@@ -23,12 +22,17 @@ pub(super) fn parse(pid: u32, line: &[u8]) -> Option<Runner> {
         port: value(&words, &["--port"]).and_then(|port| port.parse().ok()),
         load_mode: load_mode(&words, upstream),
         context: value(&words, &["-c", "--ctx-size"]).and_then(|context| context.parse().ok()),
-        anonymous: Bytes::ZERO,
-        file_backed: Bytes::ZERO,
-        contained: false,
-        ready: None,
-        busy: None,
+        slots: value(&words, &["-np", "--parallel"]).and_then(|slots| slots.parse().ok()),
+        gpu_layers: value(&words, &["-ngl", "--gpu-layers", "--n-gpu-layers"]).map(str::to_owned),
+        ..Runner::default()
     })
+}
+
+/// Whether that is a server's command line.
+pub(super) fn is_server(line: &[u8]) -> bool {
+    let mut words = line.split(|byte| *byte == 0);
+    words.next().is_some_and(|word| word.rsplit(|byte| *byte == b'/').next() == Some(b"ollama"))
+        && words.next().is_some_and(|word| word == b"serve" || word == b"start")
 }
 
 /// The value of a flag: the next word, or what follows `=`. The last one wins, as llama.cpp has it.
@@ -97,6 +101,20 @@ mod tests {
         ];
         for (line, load_mode, port, context) in cases {
             assert_eq!(parsed(line), Some(("/b/x".to_owned(), port, load_mode, context)), "{line}");
+        }
+    }
+
+    #[test]
+    fn slots_and_layers_on_the_card_are_read_where_they_are_said() {
+        let cases = [
+            ("llama-server --model /b/x -np 2 -ngl 29", Some(2), Some("29")),
+            ("llama-server --model /b/x --parallel=4 --n-gpu-layers=all", Some(4), Some("all")),
+            ("/bin/ollama runner --model /b/x --port 41 --parallel 1 --n-gpu-layers 0", Some(1), Some("0")),
+            ("llama-server --model /b/x -np many", None, None),
+        ];
+        for (line, slots, layers) in cases {
+            let runner = parse(7, line.replace(' ', "\0").as_bytes()).unwrap();
+            assert_eq!((runner.slots, runner.gpu_layers.as_deref()), (slots, layers), "{line}");
         }
     }
 

@@ -43,8 +43,9 @@ impl Health {
             let get = |path| get(port, path, self.patience, &self.clock);
             if !known.ready || known.slotless {
                 let health = get("/health").ok().and_then(|answer| health(&answer));
-                runner.ready = health.map(|(ready, _)| ready);
-                runner.busy = health.and_then(|(_, busy)| busy);
+                runner.ready = health.map(|health| health.ready);
+                runner.busy = health.and_then(|health| health.busy);
+                runner.told = health.and_then(|health| health.percent);
                 known.ready = runner.ready == Some(true);
             }
             if known.ready && !known.slotless {
@@ -67,9 +68,18 @@ struct Answer {
     body: Vec<u8>,
 }
 
-/// Ready, and busy where `/health` tells: the in-tree engines answer with a number (0 ready, 1 no free slot, 2 and
-/// 3 on the way), llama-server with `ok`, and 503 while it loads.
-fn health(answer: &Answer) -> Option<(bool, Option<bool>)> {
+/// What `/health` tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Said {
+    ready: bool,
+    busy: Option<bool>,
+    /// How far its load is.
+    percent: Option<u8>,
+}
+
+/// The in-tree engines answer with a number (0 ready, 1 no free slot, 2 and 3 on the way) and how far they are,
+/// llama-server with `ok`, and 503 while it loads.
+fn health(answer: &Answer) -> Option<Said> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Status {
@@ -79,16 +89,25 @@ fn health(answer: &Answer) -> Option<(bool, Option<bool>)> {
     #[derive(Deserialize)]
     struct Body {
         status: Status,
+        progress: Option<f64>,
     }
     if answer.status == 503 {
-        return Some((false, None));
+        return Some(Said::default());
     }
     let body = serde_json::from_slice::<Body>(&answer.body).ok().filter(|_| answer.status == 200)?;
     match body.status {
-        Status::Word(word) => (word == "ok").then_some((true, None)),
-        Status::Number(number @ (0 | 1)) => Some((true, Some(number == 1))),
-        Status::Number(_) => Some((false, None)),
+        Status::Word(word) => (word == "ok").then_some(Said { ready: true, ..Said::default() }),
+        Status::Number(number @ (0 | 1)) => {
+            Some(Said { ready: true, busy: Some(number == 1), percent: None })
+        }
+        Status::Number(_) => Some(Said { percent: body.progress.and_then(percent), ..Said::default() }),
     }
+}
+
+/// A share in whole percents; `None` if it is none.
+fn percent(share: f64) -> Option<u8> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share lies in 0 to 1")]
+    (0.0..=1.0).contains(&share).then_some((share * 100.0) as u8)
 }
 
 /// Whether any slot is working.
@@ -161,8 +180,6 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::residency::bytes::Bytes;
-    use crate::residency::host::LoadMode;
     use crate::residency::timing::Moment;
 
     #[expect(clippy::disallowed_methods, reason = "the tests' clock")]
@@ -198,18 +215,7 @@ mod tests {
     }
 
     fn runner(port: Option<u16>) -> Runner {
-        Runner {
-            pid: 7,
-            blob: "/b/x".to_owned(),
-            port,
-            load_mode: LoadMode::Mmap,
-            context: None,
-            anonymous: Bytes::ZERO,
-            file_backed: Bytes::ZERO,
-            contained: false,
-            ready: None,
-            busy: None,
-        }
+        Runner { pid: 7, blob: "/b/x".to_owned(), port, ..Runner::default() }
     }
 
     fn http(status: &str, body: &str) -> String {

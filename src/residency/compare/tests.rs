@@ -152,7 +152,8 @@ fn a_cold_run_with_one_warm_swap_is_thrown_away_and_says_which() {
 #[test]
 fn the_manners_stand_beside_each_other_and_the_first_step_hides_nothing() {
     let counted = |flows: &[Flow]| -> Vec<FlowRun> {
-        let run = |flow: &Flow| FlowRun { flow: Arc::new(flow.clone()), thrown: why_thrown(flow) };
+        let run =
+            |flow: &Flow| FlowRun { flow: Arc::new(flow.clone()), thrown: why_thrown(flow), again: false };
         flows.iter().map(run).collect()
     };
     let times = flows(&counted(&[
@@ -176,7 +177,7 @@ fn steps_whose_work_before_them_is_longer_than_the_read_are_counted_apart() {
     let runs = |manner, waits: [u64; 3], ram: u64| {
         let first = if manner == Manner::Warm { 1000 } else { 0 };
         let flow = flow(manner, &[(waits[0], first), (waits[1], ram), (waits[2], ram)]);
-        (0..3).map(move |_| FlowRun { thrown: why_thrown(&flow), flow: Arc::new(flow.clone()) })
+        (0..3).map(move |_| FlowRun { thrown: why_thrown(&flow), flow: Arc::new(flow.clone()), again: false })
     };
     let all: Vec<FlowRun> = runs(Manner::Cold, [5000, 1000, 4200], 0)
         .chain(runs(Manner::Warm, [200, 200, 200], 1000))
@@ -193,6 +194,28 @@ fn steps_whose_work_before_them_is_longer_than_the_read_are_counted_apart() {
     ] {
         assert!(claims.iter().any(|said| said == claim), "{claim} in {claims:?}");
     }
+}
+
+#[test]
+fn the_second_time_round_stands_beside_warm_and_in_no_manner() {
+    let run = |manner, waits: [(u64, u64); 2], again| {
+        let flow = flow(manner, &waits);
+        FlowRun { thrown: why_not_done(&flow), flow: Arc::new(flow), again }
+    };
+    let mut all = Vec::new();
+    for more in [0, 5, 10] {
+        all.push(run(Manner::Warm, [(200 + more, 1000), (200, 1000)], false));
+        all.push(run(Manner::Lookahead, [(4000, 0), (300, 1000)], false));
+        all.push(run(Manner::Lookahead, [(198 + more, 1000), (200, 1000)], true));
+    }
+    let times = flows(&all);
+    assert_eq!(times.swaps[2].unwrap().median, millis(4300));
+    assert_eq!(times.again.unwrap().median, millis(403));
+    let said = "the second time round: 1.00× warm, equal to warm within noise";
+    assert!(times.claims().iter().any(|claim| claim == said), "{:?}", times.claims());
+    let failed = Flow { state: FlowState::Failed { why: "boom".to_owned() }, ..flow(Manner::Lookahead, &[]) };
+    let thrown = FlowRun { thrown: why_not_done(&failed), flow: Arc::new(failed), again: true };
+    assert_eq!(flows(&[thrown]).again, None);
 }
 
 #[test]

@@ -74,6 +74,17 @@ fn after_five_loads_any_load_is_within_a_quarter() {
 }
 
 #[test]
+fn a_disk_that_became_faster_is_believed_after_two_loads() {
+    let cold = |seconds: f64| load("a", 4.0, 4.0, Way::Off, seconds);
+    let warm = || load("a", 4.0, 0.0, Way::Off, law(4.0, 0.0));
+    let before = (0..20).flat_map(|_| [cold(law(4.0, 4.0)), warm()]);
+    let quick = law(4.0, 4.0) / 2.0;
+    let after = (0..2).flat_map(|_| [cold(quick), warm()]);
+    let said = predict(&past(before.chain(after)), "a", 4.0, 4.0).unwrap();
+    assert!((said - quick).abs() <= 0.25 * quick, "{said} for {quick}");
+}
+
+#[test]
 fn nothing_is_said_of_what_was_never_seen() {
     let one = |disk: f64| past([load("a", 4.0, disk, Way::Off, 3.0)]);
     for (past, disk, is_said) in [
@@ -157,6 +168,22 @@ fn reading_first_counts_as_part_of_the_load_and_a_total_alone_will_do() {
     };
     let load = Load::of(&watched).unwrap();
     assert!((load.seconds - 4.0).abs() < 1e-9 && load.unload == Some(1.0), "{load:?}");
+}
+
+#[test]
+fn what_waited_for_others_teaches_what_it_took_by_itself_or_nothing() {
+    let waited = SwapRecord {
+        stages: Stages {
+            waited: Some(Duration::from_secs(30)),
+            load: Some(Duration::from_secs(2)),
+            total: Some(Duration::from_secs(32)),
+            ..Stages::default()
+        },
+        ..load("a", 4.0, 0.0, Way::Off, 1.0)
+    };
+    assert!((Load::of(&waited).unwrap().seconds - 2.0).abs() < 1e-9);
+    let untold = Stages { load: None, waited: None, ..waited.stages };
+    assert_eq!(Load::of(&SwapRecord { stages: untold, ..waited }), None);
 }
 
 #[test]

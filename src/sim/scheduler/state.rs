@@ -78,7 +78,9 @@ impl State {
     }
 
     /// A request: served at once where a runner fits it, queued for a load otherwise.
-    pub(super) fn ask(&mut self, ask: Ask) {
+    pub(super) fn ask(&mut self, mut ask: Ask) {
+        let cards = u64::try_from(self.rules.card.count()).unwrap_or(0);
+        ask.options.automatic = place::automatic_context(self.rules.card.total().0.saturating_mul(cards));
         if let Some(at) = self.serving(&ask) {
             self.grant(at, ask);
             return;
@@ -264,9 +266,9 @@ impl State {
         let spec = &self.model(ask.model).spec;
         let free = self.free();
         let named_too_much = ask.options.layers.is_some()
-            && place::place(spec, &ask.options, free, self.rules.card.total().0).vram > free;
+            && place::place(spec, &ask.options, &free, self.rules.card.total().0).vram > free.iter().sum();
         if self.entries.len() < self.rules.max_loaded
-            && place::fits(spec, &ask.options, free)
+            && place::fits(spec, &ask.options, &free)
             && !named_too_much
         {
             return None;
@@ -303,17 +305,18 @@ impl State {
         }
     }
 
-    /// What is free on the card, as the server reckons it: all less its own runners.
-    fn free(&self) -> u64 {
-        let used: u64 = self.entries.iter().map(|entry| entry.placement.vram).sum();
-        self.rules.card.total().0.saturating_sub(used)
+    /// What is free on each card, as the server reckons it: all less its own runners (sched.go:1295-1335).
+    fn free(&self) -> Vec<u64> {
+        let used = |at: usize| self.entries.iter().map(|entry| entry.placement.on[at]).sum::<u64>();
+        let total = self.rules.card.total().0;
+        (0..self.rules.card.count()).map(|at| total.saturating_sub(used(at))).collect()
     }
 
     fn load(&mut self, ask: Ask) {
         let (card, free) = (self.rules.card.total().0, self.free());
         let model = self.model(ask.model);
-        let placement = place::place(&model.spec, &ask.options, free, card);
-        if placement.vram > free {
+        let placement = place::place(&model.spec, &ask.options, &free, card);
+        if placement.vram > free.iter().sum() {
             let words =
                 "llama-server process has terminated: exit status 1: cudaMalloc failed: out of memory";
             drop(ask.reply.send(Err(Refusal::Load(LoadError::Runner(words.to_owned())))));

@@ -35,6 +35,7 @@ impl App {
             Action::Bench => return self.bench(),
             Action::Compare => return self.compare(),
             Action::History => self.layer = Layer::History(0),
+            Action::Findings => self.layer = Layer::Findings(0),
             Action::Cancel => return self.cancel(),
             Action::CancelAll => return self.cancel_all(),
             Action::Sort => self.turn_sort(),
@@ -145,7 +146,7 @@ impl App {
     }
 
     /// The line that says what a load will displace: the server's own rules applied, so it is marked `~`.
-    fn plan(&self, model: &Model) -> Option<String> {
+    pub(super) fn plan(&self, model: &Model) -> Option<String> {
         let forecast = model.forecast.as_ref().filter(|forecast| !forecast.evicts.is_empty())?;
         let victims: Vec<String> = forecast.evicts.iter().map(|name| self.described(name)).collect();
         let why = crate::residency::text::printable(&forecast.why);
@@ -154,9 +155,11 @@ impl App {
 
     fn described(&self, name: &ModelName) -> String {
         match self.server().and_then(|server| server.model(name)) {
-            Some(model) if model.pinned => format!("{name}, which is pinned"),
             Some(model) if is_busy(model.state) => format!("{name}, which is busy"),
-            _ => name.to_string(),
+            found => match found.and_then(Model::pin_word) {
+                Some(word) => format!("{name}, which is {word}"),
+                None => name.to_string(),
+            },
         }
     }
 
@@ -177,13 +180,17 @@ impl App {
 
     /// What an act asks for that cannot be undone cheaply.
     pub(super) fn risky(&self, kind: ActKind, model: &Model) -> Option<String> {
+        self.disturbs_models(kind, model).or_else(|| self.disturbs_flow(kind, model))
+    }
+
+    fn disturbs_models(&self, kind: ActKind, model: &Model) -> Option<String> {
         let name = &model.name;
-        let precious = |model: &Model| model.pinned || is_busy(model.state);
+        let precious = |model: &Model| model.pin_word().is_some() || is_busy(model.state);
         match kind {
-            ActKind::Unload if model.pinned => Some(format!("unload {name}, which is pinned?")),
             ActKind::Unload if is_busy(model.state) => {
                 Some(format!("unload {name}, which is busy? its answer under way is finished first"))
             }
+            ActKind::Unload => model.pin_word().map(|word| format!("unload {name}, which is {word}?")),
             ActKind::Swap | ActKind::Load if model.forecast.is_none() && model.loaded.is_none() => {
                 self.at_stake().map(|at_stake| {
                     let verb = kind.verb();
@@ -213,7 +220,7 @@ impl App {
             .filter(|model| model.loaded.is_some() && model.state != State::Ghost)
             .filter_map(|model| match model.state {
                 state if is_busy(state) => Some(format!("{} is busy", model.name)),
-                _ => model.pinned.then(|| format!("{} is pinned", model.name)),
+                _ => model.pin_word().map(|word| format!("{} is {word}", model.name)),
             })
             .collect();
         (!at_stake.is_empty()).then(|| at_stake.join(", "))

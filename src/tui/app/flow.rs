@@ -51,14 +51,34 @@ impl App {
             self.say(format!("{name}: {} is in VRAM already", model.name));
             return self.go(ActKind::Swap, &model, effect);
         };
-        if is_busy(model.state) && self.settings.confirm != Confirm::Never {
+        let is_used = match self.running_flow() {
+            _ if is_busy(model.state) => Some("is busy".to_owned()),
+            Some(flow) if flow.steps.iter().any(|step| step.model == model.name) => {
+                Some(format!("{} uses", printable(&flow.name)))
+            }
+            _ => None,
+        };
+        if let Some(is_used) = is_used.filter(|_| self.settings.confirm != Confirm::Never) {
             let question =
-                format!("{name}: load {}, which is busy, anew with context {is} → {wanted}?", model.name);
+                format!("{name}: load {}, which {is_used}, anew with context {is} → {wanted}?", model.name);
             self.layer = Layer::Ask(Ask { question, then: effect });
             return None;
         }
         self.say(format!("{name}: {} is loaded anew, context {is} → {wanted}", model.name));
         self.go(ActKind::Swap, &model, effect)
+    }
+
+    /// The question of a load while a workflow of ours is under way: the model that it works with may have to go.
+    pub(super) fn disturbs_flow(&self, kind: ActKind, model: &Model) -> Option<String> {
+        let loads = matches!(kind, ActKind::Swap | ActKind::Load) && !model.has_runner();
+        let flow = self.running_flow().filter(|_| loads)?;
+        let plan = match &model.forecast {
+            Some(forecast) if forecast.evicts.is_empty() => return None,
+            Some(_) => self.plan(model)?,
+            None => "what it evicts cannot be foreseen".to_owned(),
+        };
+        let (flow, verb) = (printable(&flow.name), kind.verb());
+        Some(format!("{flow} is under way; {verb} {}: {plan}   go on?", model.name))
     }
 
     /// Shows the workflows to choose from.

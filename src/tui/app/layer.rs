@@ -21,6 +21,8 @@ pub(crate) enum Layer {
     Flows(usize),
     /// The latest swaps, scrolled down so far.
     History(usize),
+    /// What is wrong, scrolled down so far.
+    Findings(usize),
     /// A question.
     Ask(Ask),
     /// A line of text.

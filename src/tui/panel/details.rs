@@ -7,17 +7,18 @@ use ratatui::style::Style;
 use super::table;
 use crate::residency::expiry::Expiry;
 use crate::residency::hold::How;
-use crate::residency::host::LoadMode;
 use crate::residency::snapshot::{Model, State};
 use crate::residency::text::printable;
 use crate::residency::tier::Cached;
 use crate::residency::timing::Moment;
 use crate::tui::app::{App, Panel};
+use crate::tui::fits;
 use crate::tui::format::{self, Unit};
 use crate::tui::widget::near;
 use crate::tui::widget::page;
 use crate::tui::widget::strip::{Strip, row};
 
+mod process;
 mod swaps;
 
 /// One line: a word at the left, then text in one style or several.
@@ -93,6 +94,9 @@ fn lines(model: &Model, app: &App, now: Moment, width: u16) -> Vec<Line> {
     if let Some(why) = state_in_words(model.state) {
         add("", why.to_owned(), theme.faint);
     }
+    for (word, text, style) in process::loading(model, theme) {
+        add(word, text, style);
+    }
     loaded(model, app, &mut add);
     match &model.cached {
         Cached::Unknown(why) => add("RAM", format!("unknown: {}", printable(why)), theme.unknown),
@@ -127,19 +131,9 @@ fn lines(model: &Model, app: &App, now: Moment, width: u16) -> Vec<Line> {
     for (word, line) in swaps::lines(model, app, columns) {
         add(word, line, theme.text);
     }
-    if let Some(forecast) = &model.forecast
-        && model.loaded.is_none()
-    {
-        let why = printable(&forecast.why);
-        let evicts: Vec<String> = forecast.evicts.iter().map(ToString::to_string).collect();
-        let text = if evicts.is_empty() {
-            format!("~ {why}")
-        } else {
-            format!("~ evicts {}: {why}", evicts.join(", "))
-        };
-        for (i, text) in format::wrap(&text, width.saturating_sub(WORDS + 2), 3).into_iter().enumerate() {
-            add(if i == 0 { "loading" } else { "" }, text, theme.text);
-        }
+    // What is on its way is past foreseeing.
+    for (word, text) in fits::details(model, columns).into_iter().filter(|_| model.progress.is_none()) {
+        add(word, text, theme.text);
     }
     let shared: Vec<String> = model.shared_with.iter().map(ToString::to_string).collect();
     add("shares", shared.join(", "), theme.text);
@@ -217,20 +211,9 @@ fn loaded(model: &Model, app: &App, add: &mut impl FnMut(&'static str, String, S
         add("runner", "not visible from here".to_owned(), theme.faint);
         return;
     };
-    let port = runner.port.map_or_else(String::new, |port| format!("   port {port}"));
-    add(
-        "runner",
-        format!("pid {}{port}   own memory {}", runner.pid, format::memory(runner.anonymous)),
-        theme.text,
-    );
-    let mode = match runner.load_mode {
-        LoadMode::Mmap => "mmap: mapped; what is in RAM loads fast",
-        LoadMode::Buffered => "buffered reads; what is in RAM loads fast",
-        LoadMode::Direct => "direct I/O: RAM makes no difference to its load",
-        LoadMode::InTree => "in-tree engine: parallel reads; what is in RAM loads fast",
-        LoadMode::Unknown => "unknown",
-    };
-    add("load mode", mode.to_owned(), theme.text);
+    for (word, text, style) in process::lines(runner, app) {
+        add(word, text, style);
+    }
 }
 
 fn blobs(model: &Model, app: &App, add: &mut impl FnMut(&'static str, String, Style)) {

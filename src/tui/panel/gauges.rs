@@ -249,10 +249,14 @@ fn gauge_of<'a>(
         let label = Label::None;
         segments.push(Segment { bytes: context, glyph: theme::CONTEXT, style: theme.context, label });
     }
-    for model in arriving(app).filter(|_| only) {
-        mine += model.arriving;
-        let label = Label::Arriving(&model.name, model.arriving);
-        segments.push(Segment { bytes: model.arriving, glyph: theme::VRAM, style: theme.work, label });
+    for model in arriving(app) {
+        let here = || model.progress.map_or(Bytes::ZERO, |progress| card.used_by(progress.pid));
+        let bytes = if only { model.arriving } else { here() };
+        if bytes > Bytes::ZERO {
+            mine += bytes;
+            let label = Label::Arriving(&model.name, bytes);
+            segments.push(Segment { bytes, glyph: theme::VRAM, style: theme.work, label });
+        }
     }
     let other = card.used.minus(mine);
     // Without process ids on several cards nobody can say whose it is.

@@ -66,6 +66,11 @@ fn left(app: &App, now: Moment) -> Vec<Piece> {
         Reach::Down { since, .. } => (format!("○ gone since {}", time(*since)), theme.bad),
     };
     pieces.push(Piece { text, style, rank: 0 });
+    let wrong = server.findings.as_ref().map_or(0, |findings| findings.len());
+    if wrong > 0 {
+        let text = if wrong == 1 { "! 1 finding".to_owned() } else { format!("! {wrong} findings") };
+        pieces.push(Piece { text, style: theme.warn, rank: 3 });
+    }
     if let Some(age) = app.stale(now) {
         pieces.push(Piece { text: format!("{} old", format::age(age)), style: theme.warn, rank: 1 });
     }

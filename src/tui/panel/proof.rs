@@ -254,5 +254,7 @@ fn table<'a>(times: &FlowTimes, width: u16, theme: &Theme) -> Vec<Line<'a>> {
     };
     lines.push(sum("all swaps", &times.swaps, percent(times.hidden)));
     lines.push(sum("whole run", &times.totals, String::new()));
+    let again = [None, None, times.again];
+    lines.extend(times.again.map(|_| sum("second round", &again, String::new())));
     lines
 }

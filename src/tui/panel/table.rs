@@ -10,6 +10,7 @@ use crate::residency::keep_alive::KeepAlive;
 use crate::residency::snapshot::{Loaded, Model, State};
 use crate::residency::timing::Moment;
 use crate::tui::app::{App, Sort};
+use crate::tui::fits;
 use crate::tui::format;
 use crate::tui::layout::{Columns, table_columns};
 use crate::tui::theme::{self, Theme};
@@ -96,20 +97,26 @@ fn head(buffer: &mut Buffer, area: Rect, columns: &Columns, app: &App) {
     strip.cell("STATE", columns.state, faint).skip(columns.gap);
     heading_right(&mut strip, "CONTEXT", columns.context, columns.gap, faint);
     heading_right(&mut strip, "GPU/CPU", columns.split, columns.gap, faint);
+    if columns.fits > 0 {
+        strip.cell("FITS", columns.fits, faint).skip(columns.gap);
+    }
     heading_right(&mut strip, "TO VRAM", columns.to_vram, 0, faint);
 }
 
 /// The tiers' glyphs and names over their bar, where they fit.
 fn legend(strip: &mut Strip, columns: u16, app: &App) {
     let theme = &app.settings.theme;
-    if columns < 14 {
+    if columns < 12 {
         strip.cell(if columns < 5 { "TIER" } else { "TIERS" }, columns, theme.faint);
         return;
     }
-    let air = u16::from(columns >= 16);
+    // What is left over is the disk, also where its name has no room.
+    let disk = if columns < 14 { "" } else { "disk" };
+    let used = 10 + format::columns(disk);
+    let air = u16::from(columns >= used + 2);
     strip.put(theme::VRAM, theme.vram).put("VRAM", theme.faint).skip(air);
     strip.put(theme::RAM, theme.ram).put("RAM", theme.faint).skip(air);
-    strip.put(theme::DISK, theme.disk).put("disk", theme.faint).skip(columns - 14 - 2 * air);
+    strip.put(theme::DISK, theme.disk).put(disk, theme.faint).skip(columns - used - 2 * air);
 }
 
 fn heading_right(strip: &mut Strip, text: &str, columns: u16, gap: u16, style: Style) {
@@ -147,7 +154,7 @@ fn line(
     stays(&mut strip, columns, model, app, now);
     let (mut words, style) = state(model, app, now);
     if format::columns(&words) > columns.state {
-        words = shorter(model.state).map_or(words, str::to_owned);
+        words = shorter(model, columns.state).unwrap_or(words);
     }
     strip.skip(columns.gap).cell(&words, columns.state, style).skip(columns.gap);
     let loaded = model.loaded.as_ref().filter(|_| model.state != State::Ghost);
@@ -161,6 +168,11 @@ fn line(
         columns.context,
     );
     figure(split, columns.split);
+    if columns.fits > 0 {
+        let words = fits::words(model, columns.fits);
+        let style = if words == "?" { theme.unknown } else { theme.text };
+        strip.cell(&words, columns.fits, style).skip(columns.gap);
+    }
     if columns.to_vram > 0 {
         let (words, style) = to_vram(model, theme);
         strip.cell_right(&words, columns.to_vram, style);
@@ -259,6 +271,12 @@ fn stays_in_ram(strip: &mut Strip, columns: &Columns, model: &Model, app: &App, 
     const WORD: u16 = 4;
     let theme = &app.settings.theme;
     let meter = if columns.meter > 0 { columns.meter + 1 } else { 0 };
+    if let Some(progress) = model.progress {
+        let lit = share_out(&[progress.done.0], progress.of.0, columns.meter)[0];
+        strip.fill("━", lit, theme.work).fill("─", columns.meter - lit, theme.faint);
+        strip.skip(meter - columns.meter + columns.time);
+        return;
+    }
     let Some(kept) = &model.kept else {
         strip.skip(meter + columns.time);
         return;
@@ -284,7 +302,7 @@ fn stays_in_ram(strip: &mut Strip, columns: &Columns, model: &Model, app: &App, 
 pub(crate) fn state(model: &Model, app: &App, now: Moment) -> (String, Style) {
     let theme = &app.settings.theme;
     if let Some(act) = app.live_act(&model.name) {
-        return (doing(act, now), theme.work);
+        return (doing(act, model, now), theme.work);
     }
     let since = |moment: Moment| format::age(now.since(moment.mono));
     match model.state {
@@ -294,7 +312,10 @@ pub(crate) fn state(model: &Model, app: &App, now: Moment) -> (String, Style) {
             (format!("in RAM {}{percent}%", if estimate { "~" } else { "" }), theme.ram)
         }
         State::NotLoaded => ("not loaded".into(), theme.faint),
-        State::Loading { since: at, .. } => (format!("loading {}", since(at)), theme.work),
+        State::Loading { since: at, .. } => {
+            let far = model.progress.map_or_else(|| since(at), |progress| progress.words());
+            (format!("loading {far}"), theme.work)
+        }
         State::Idle if app.stale(now).is_some() => ("idle?".into(), theme.faint),
         State::Idle => ("idle".into(), theme.good),
         State::Busy => ("busy".into(), theme.work),
@@ -308,22 +329,30 @@ pub(crate) fn state(model: &Model, app: &App, now: Moment) -> (String, Style) {
 }
 
 /// A shorter word for a state, for where the usual one would be cut.
-fn shorter(state: State) -> Option<&'static str> {
-    Some(match state {
+fn shorter(model: &Model, columns: u16) -> Option<String> {
+    let word = match model.state {
         State::OnDisk => "disk",
+        State::InRam { percent, estimate } if columns >= 9 => {
+            return Some(format!("RAM {}{percent}%", if estimate { "~" } else { "" }));
+        }
         State::InRam { .. } => "RAM",
         State::NotLoaded => "out",
-        State::Loading { .. } => "loads",
+        State::Loading { .. } => {
+            let far = model.progress.map(|progress| format!("load {}", progress.words()));
+            let fits = |words: &String| format::columns(words) <= columns;
+            return Some(far.filter(fits).unwrap_or_else(|| "loads".to_owned()));
+        }
         State::BusyOrUnloading => "busy?",
         State::Unloading => "goes",
         State::Overdue => "late",
         State::NotHere => "away",
         State::Idle | State::Busy | State::Ghost | State::Cloud => return None,
-    })
+    };
+    Some(word.to_owned())
 }
 
-/// An act as it runs, with its time: `load 2.3 s`, `queued 4 s`.
-fn doing(act: &Act, now: Moment) -> String {
+/// An act as it runs, with how far it is or its time: `load 43%`, `unload 2.3 s`, `queued 4 s`.
+fn doing(act: &Act, model: &Model, now: Moment) -> String {
     let verb = match act.kind {
         ActKind::KeepAlive(_) => "change",
         kind => kind.verb(),
@@ -331,6 +360,9 @@ fn doing(act: &Act, now: Moment) -> String {
     if let Some(progress) = act.progress.filter(|_| act.is_running()) {
         let pause = if progress.paused { " paused" } else { "" };
         return format!("{verb} {}%{pause}", progress.percent());
+    }
+    if let (Some(progress), State::Loading { .. }, true) = (model.progress, model.state, act.is_running()) {
+        return format!("load {}", progress.words());
     }
     if let Some((stage, clock)) = stages::now(act, now) {
         return format!("{} {}", stages::short(stage), format::running(clock));

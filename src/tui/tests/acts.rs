@@ -81,6 +81,19 @@ fn a_load_that_displaces_a_pinned_or_busy_model_asks_first_and_names_it() {
 }
 
 #[test]
+fn a_model_that_the_config_wants_pinned_asks_like_a_pinned_one() {
+    let wished = |snapshot: &mut Snapshot| snapshot.servers[0].models[1].wished = true;
+    let mut app = on("openthinker3-7b", wished);
+    assert_eq!(press(&mut app, "enter"), None);
+    let shown = picture(&app, 160, 24);
+    assert!(shown.contains("which is listed as pinned"), "{shown}");
+    assert_eq!(press(&mut app, "y"), Some(act(ActKind::Swap, "openthinker3-7b")));
+    let mut app = on("qwen2.5-coder:7b", wished);
+    assert_eq!(press(&mut app, "u"), None);
+    assert!(asked(&app), "an unload too");
+}
+
+#[test]
 fn a_load_that_cannot_be_foreseen_asks_while_a_pinned_or_busy_model_is_loaded() {
     for key in ["l", "enter"] {
         let mut app = on("llama3.1:8b", |snapshot| snapshot.servers[0].models[3].forecast = None);

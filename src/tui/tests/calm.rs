@@ -7,8 +7,9 @@ use ratatui::buffer::Buffer;
 use crate::residency::act::ActKind;
 use crate::residency::bytes::{Bytes, GIB};
 use crate::residency::expiry::Expiry;
-use crate::residency::host::Cards;
+use crate::residency::host::{CardProcess, Cards};
 use crate::residency::keep_alive::KeepAlive;
+use crate::residency::progress::{LoadProgress, Source};
 use crate::residency::snapshot::{Reach, Snapshot, State};
 use crate::residency::tier::Tiers;
 use crate::residency::timing::Moment;
@@ -173,4 +174,45 @@ fn what_a_loading_model_has_on_the_card_already_is_its_own_and_not_of_other_prog
     let shown = picture(&app(snapshot), 120, 30);
     let gauge = shown.lines().find(|line| line.contains("VRAM RTX")).unwrap();
     assert!(gauge.contains("openthinker 2.0") && gauge.contains("other"), "{gauge}");
+}
+
+#[test]
+fn a_load_shows_how_far_it_is_whoever_asked_for_it_and_what_says_so() {
+    let mut snapshot = usual();
+    let model = &mut snapshot.servers[0].models[0];
+    model.state = State::Loading { since: now(), ours: false };
+    let done = Bytes(model.size.0 / 100 * 43 + 100);
+    model.progress = Some(LoadProgress { pid: 4800, done, of: model.size, source: Source::Reads });
+    let shown = picture(&app(snapshot.clone()), 80, 24);
+    let row = shown.lines().find(|line| line.contains("openthinker3-7b")).unwrap();
+    assert!(row.contains("load 43%"), "{row}");
+    let middle = picture(&app(snapshot.clone()), 120, 30);
+    let row = middle.lines().find(|line| line.contains("openthinker3-7b")).unwrap();
+    assert!(row.contains("━━──") && row.contains("loading 43%"), "{row}");
+    let wide = picture(&app(snapshot.clone()), 160, 50);
+    assert!(wide.contains("progress   ━━━━━─────── 43 %"), "{wide}");
+    assert!(wide.contains("2.0 GB of 4.7 GB read by its runner") && wide.contains("pid 4800"), "{wide}");
+    let model = &mut snapshot.servers[0].models[0];
+    model.progress = model.progress.map(|at| LoadProgress { source: Source::Mapped, ..at });
+    let shown = picture(&app(snapshot), 80, 24);
+    assert!(shown.contains("load ~43%"), "{shown}");
+}
+
+#[test]
+fn of_several_cards_each_has_what_a_loading_runner_has_there() {
+    let mut snapshot = usual();
+    snapshot.servers[0].models.iter_mut().for_each(|model| model.loaded = None);
+    let card = snapshot.host.cards.as_mut().unwrap();
+    let Cards::Known(cards) = &mut card.value else { unreachable!() };
+    cards[0].used = Bytes(3 * GIB);
+    cards.push(cards[0].clone());
+    cards[1].processes = vec![CardProcess { pid: 4800, used: Some(Bytes(2 * GIB)) }];
+    let model = &mut snapshot.servers[0].models[0];
+    model.state = State::Loading { since: now(), ours: false };
+    model.arriving = Bytes(2 * GIB);
+    let of = model.size;
+    model.progress = Some(LoadProgress { pid: 4800, done: Bytes(GIB), of, source: Source::Reads });
+    let shown = picture(&app(snapshot), 120, 30);
+    let gauges: Vec<&str> = shown.lines().filter(|line| line.contains("VRAM RTX")).collect();
+    assert!(!gauges[0].contains("openthinker") && gauges[1].contains("openthinker 2.0"), "{shown}");
 }

@@ -67,7 +67,7 @@ fn a_workflow_is_chosen_from_a_page_and_run_or_compared() {
     ");
     assert_eq!(press(&mut app, "enter"), Some(Effect::Flow(workflow("react-dashboard"))));
     assert_eq!(press(&mut app, "f b"), None);
-    assert!(picture(&app, 120, 24).contains("runs react-dashboard 9 times with its work"));
+    assert!(picture(&app, 120, 24).contains("runs react-dashboard 12 times with its work"));
     assert_eq!(press(&mut app, "y"), Some(Effect::Compare(workflow("react-dashboard"))));
     assert_eq!(press(&mut app, "f esc"), None);
     assert_eq!(app.context(), Context::Main);
@@ -121,6 +121,34 @@ fn a_number_makes_that_phase_s_model_ready_with_the_context_it_needs() {
     assert_eq!(press(&mut busy, "2"), None);
     let question = "execution: load qwen2.5-coder:7b, which is busy, anew with context 4096 → 8192?";
     assert!(picture(&busy, 120, 24).contains(question), "{}", picture(&busy, 120, 24));
+}
+
+#[test]
+fn while_a_workflow_is_under_way_a_phase_that_takes_its_model_away_asks() {
+    let swap = |model: &str, num_ctx| Some(Effect::Swap(name(model), Wish { num_ctx, ..Wish::default() }));
+    let mut app = with_phases(|_| ());
+    app.see_flow(Arc::new(flow()));
+    assert_eq!(press(&mut app, "1"), None);
+    let shown = picture(&app, 160, 24);
+    assert!(
+        shown.contains("react-dashboard is under way; swap openthinker3-7b: ~ evicts qwen2.5-coder:7b"),
+        "{shown}"
+    );
+    assert_eq!(press(&mut app, "y"), swap("openthinker3-7b", None));
+    assert_eq!(press(&mut app, "2"), None);
+    let shown = picture(&app, 160, 24);
+    assert!(shown.contains("qwen2.5-coder:7b, which react-dashboard uses, anew with context"), "{shown}");
+    press(&mut app, "n");
+
+    let mut room = with_phases(|snapshot| {
+        snapshot.servers[0].models[0].forecast.as_mut().unwrap().evicts.clear();
+    });
+    room.see_flow(Arc::new(flow()));
+    assert_eq!(press(&mut room, "1"), swap("openthinker3-7b", None), "nothing goes for it");
+    let mut never = with_phases(|_| ());
+    never.settings.confirm = Confirm::Never;
+    never.see_flow(Arc::new(flow()));
+    assert_eq!(press(&mut never, "1"), swap("openthinker3-7b", None));
 }
 
 #[test]

@@ -20,13 +20,13 @@ fn at_80_by_24_everything_is_there() {
      VRAM RTX 2070  ██████ qwen 4.4+0.5 ██████▓▓▓█▓▚▚▚                  5.7/8.0 GiB
      RAM            ▓▓▓▓▓▓▓▚▒▒▒▒▒▒ ▒▒▒▒▒ ▒▒▒▒▒▒▒ ▒·cache·             19.2/31.0 GiB
 
-       MODEL               SIZE  █VRAM▒RAM░disk    KEEP-ALIVE  STATE         TO VRAM
-    ▸* openthinker3-7b   4.7 GB  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒                in RAM         ~0.6 s
-     * qwen2.5-coder:7b  4.7 GB  ██████████████  ━━━─   42:10  idle             here
-     * deepseek-r1:14b   9.0 GB  ▒▒▒▒▒▒▒▒▒░░░░░                in RAM 62%     ~2.3 s
-       llama3.1:8b       4.9 GB  ░░░░░░░░░░░░░░                on disk        ~5.4 s
-       mistral:7b        4.1 GB  ??????????????                not loaded          ?
-       nomic-embed-text  274 MB  ██████████████        pinned  idle             here
+       MODEL               SIZE  █VRAM ▒RAM ░    STAYS  STATE       FITS     TO VRAM
+    ▸* openthinker3-7b   4.7 GB  ▒▒▒▒▒▒▒▒▒▒▒▒           in RAM      ~evicts   ~0.6 s
+     * qwen2.5-coder:7b  4.7 GB  ████████████    42:10  idle                    here
+     * deepseek-r1:14b   9.0 GB  ▒▒▒▒▒▒▒░░░░░           in RAM 62%  ~big      ~2.3 s
+       llama3.1:8b       4.9 GB  ░░░░░░░░░░░░           on disk     ~fits     ~5.4 s
+       mistral:7b        4.1 GB  ????????????           not loaded  ?              ?
+       nomic-embed-text  274 MB  ████████████   pinned  idle                    here
 
 
 
@@ -52,16 +52,18 @@ fn from_140_columns_the_details_are_at_the_right() {
      VRAM RTX 2070        ██████████████████████████ qwen 4.4+0.5 ███████████████████████████▓▓▓▓▓▓▓████▓▚other▚                                        5.7/8.0 GiB
      RAM                  ▓▓ system 4.4 ▓▓▓▚▚▒ openthinker ▒▒ ▒▒▒ qwen 4.4 ▒▒▒ ▒▒▒ deepseek 5.2 ▒▒▒ ▒···· cache 4.8 ····                              19.2/31.0 GiB
 
-       MODEL                 SIZE  █VRAM▒RAM░disk  RAM     KEEP-ALIVE  STATE         CONTEXT  GPU/CPU  TO VRAM   qwen2.5-coder:7b
-     * openthinker3-7b     4.7 GB  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒ 100%                 in RAM                           ~0.6 s   ██████████████████████████████████████████████████
-    ▸* qwen2.5-coder:7b    4.7 GB  ██████████████ 100%  ━━━━─   42:10  idle             4096    100/0     here   size       4.7 GB   7.6B   Q4_K_M   qwen2   gguf
-     * deepseek-r1:14b     9.0 GB  ▒▒▒▒▒▒▒▒▒░░░░░  62%                 in RAM 62%                       ~2.3 s   can        completion, tools
-       llama3.1:8b         4.9 GB  ░░░░░░░░░░░░░░   0%                 on disk                          ~5.4 s   tiers      █ VRAM 4.4   ▒ RAM 0.0   ░ disk 0.0 GiB
-       mistral:7b          4.1 GB  ??????????????    ?                 not loaded                            ?   state      idle
-       nomic-embed-text    274 MB  ██████████████ 100%         pinned  idle             4096    100/0     here   context    4096   trained for 32768
+       MODEL                 SIZE  █VRAM▒RAM░disk     KEEP-ALIVE  STATE         FITS                   TO VRAM   qwen2.5-coder:7b
+     * openthinker3-7b     4.7 GB  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒                 in RAM        ~evicts qwen2.5-code…   ~0.6 s   ██████████████████████████████████████████████████
+    ▸* qwen2.5-coder:7b    4.7 GB  ██████████████  ━━━━─   42:10  idle                                    here   size       4.7 GB   7.6B   Q4_K_M   qwen2   gguf
+     * deepseek-r1:14b     9.0 GB  ▒▒▒▒▒▒▒▒▒░░░░░                 in RAM 62%    ~too big: 6.7/8.8 GiB   ~2.3 s   can        completion, tools
+       llama3.1:8b         4.9 GB  ░░░░░░░░░░░░░░                 on disk       ~fits                   ~5.4 s   tiers      █ VRAM 4.4   ▒ RAM 0.0   ░ disk 0.0 GiB
+       mistral:7b          4.1 GB  ??????????????                 not loaded    ?                            ?   state      idle
+       nomic-embed-text    274 MB  ██████████████         pinned  idle                                    here   context    4096   trained for 32768
                                                                                                                  keep_alive 1h after its last use
                                                                                                                  on card    4.9 of 4.9 GiB   GPU/CPU 100/0 %
-                                                                                                                 runner     pid 4711   port 40123   own memory 300 …
+                                                                                                                 runner     pid 4711   port 40123   idle
+                                                                                                                 slots      1 of 4096 tokens   -ngl 29
+                                                                                                                 memory     own 300 MiB
                                                                                                                  load mode  mmap: mapped; what is in RAM loads fast
                                                                                                                  RAM        100 % of its files   counted by the ker…
                                                                                                                  map        ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
@@ -69,8 +71,6 @@ fn from_140_columns_the_details_are_at_the_right() {
                                                                                                                  digest     845dbda0ea48845dbda0ea48845dbda0ea48845…
                                                                                                                  weights    4.7 GB   100 % in RAM
                                                                                                                             /models/blobs/sha256-60e05f21
-
-
 
 
 
@@ -110,7 +110,7 @@ fn on_a_narrow_screen_name_tiers_countdown_and_state_remain() {
        MODEL          TIER   STAYS STATE
     ▸* openthinker3-… ▒▒▒▒         in RAM
      * qwen2.5-coder… ████   42:10 idle
-     * deepseek-r1:1… ▒▒░░         RAM
+     * deepseek-r1:1… ▒▒░░         RAM 62%
        llama3.1:8b    ░░░░         on disk
        mistral:7b     ????         out
        nomic-embed-t… ████  pinned idle
@@ -148,15 +148,15 @@ fn on_a_narrow_screen_the_details_are_a_panel_of_their_own() {
     context    4096   trained for 32768
     keep_alive 1h after its last use
     on card    4.9 of 4.9 GiB   GPU/CPU 100/0 %
-    runner     pid 4711   port 40123   own memory 300 MiB
+    runner     pid 4711   port 40123   idle
+    slots      1 of 4096 tokens   -ngl 29
+    memory     own 300 MiB
     load mode  mmap: mapped; what is in RAM loads fast
     RAM        100 % of its files   counted by the kernel
     map        ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
     to VRAM    here
     digest     845dbda0ea48845dbda0ea48845dbda0ea48845dbda0ea48845dbda0ea48
-    weights    4.7 GB   100 % in RAM
-               /models/blobs/sha256-60e05f21
-
+    … 2 more below
     12:04:31  qwen2.5-coder:7b    loaded in 0.61 s   from RAM 100 %   7.7 GB/s
     u unload   p pin   t touch   K keep_alive   h hold   x drop   esc back   ? help
     ");
@@ -290,16 +290,19 @@ fn a_server_elsewhere_has_an_unknown_ram() {
 
 #[test]
 fn every_state_has_its_word() {
-    let words = |state: State| {
+    let at = |columns: u16, state: State| {
         let mut snapshot = usual();
         snapshot.servers[0].models[0].state = state;
-        let shown = picture(&app(snapshot), 80, 24);
+        let shown = picture(&app(snapshot), columns, 24);
         let heading = shown.lines().nth(4).unwrap();
-        let column = heading[..heading.find("STATE").unwrap()].chars().count();
-        let state: String = shown.lines().nth(5).unwrap().chars().skip(column).take(12).collect();
+        let column = |head: &str| heading[..heading.find(head).unwrap()].chars().count();
+        let (from, to) = (column("STATE"), column("FITS"));
+        let state: String = shown.lines().nth(5).unwrap().chars().skip(from).take(to - from).collect();
         state.trim().to_owned()
     };
+    let words = |state| at(90, state);
     let ram = |percent, estimate| words(State::InRam { percent, estimate });
+    assert_eq!(at(80, State::InRam { percent: 100, estimate: true }), "RAM ~100%");
     assert_eq!(
         [ram(62, false), ram(62, true), ram(100, true)],
         ["in RAM 62%", "in RAM ~62%", "in RAM ~100%"]
@@ -382,7 +385,7 @@ fn a_model_that_is_partly_in_ram_says_how_much_of_it_is_on_the_card() {
     let mut split = usual();
     let loaded = split.servers[0].models[1].loaded.as_mut().unwrap();
     loaded.size_vram = Bytes(loaded.size.0 / 2);
-    let shown = picture(&app(split), 160, 50);
+    let shown = picture(&app(split), 200, 50);
     assert!(shown.lines().nth(6).unwrap().contains("50/50"), "{shown}");
 }
 

@@ -69,7 +69,7 @@ fn comparison() -> Comparison {
         flow.swaps = ms(swaps.iter().sum());
         flow.state = FlowState::Done { took: ms(10_000) + flow.swaps };
         flow.began.mono += ms(u64::from(round));
-        FlowRun { flow: Arc::new(flow), thrown: thrown.map(Into::into) }
+        FlowRun { flow: Arc::new(flow), thrown: thrown.map(Into::into), again: false }
     };
     let mut under_way = flow();
     under_way.began.mono += ms(50);
@@ -116,13 +116,13 @@ fn a_bench_fills_its_table_at_80_by_24() {
      VRAM RTX 2070  ██████ qwen 4.4+0.5 ██████▓▓▓█▓▚▚▚                  5.7/8.0 GiB
      RAM            ▓▓▓▓▓▓▓▚▒▒▒▒▒▒ ▒▒▒▒▒ ▒▒▒▒▒▒▒ ▒·cache·             19.2/31.0 GiB
 
-       MODEL               SIZE  █VRAM▒RAM░disk    KEEP-ALIVE  STATE         TO VRAM
-    ▸* openthinker3-7b   4.7 GB  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒                in RAM         ~0.6 s
-     * qwen2.5-coder:7b  4.7 GB  ██████████████  ━━━─   42:10  idle             here
-     * deepseek-r1:14b   9.0 GB  ▒▒▒▒▒▒▒▒▒░░░░░                in RAM 62%     ~2.3 s
-       llama3.1:8b       4.9 GB  ░░░░░░░░░░░░░░                on disk        ~5.4 s
-       mistral:7b        4.1 GB  ??????????????                not loaded          ?
-       nomic-embed-text  274 MB  ██████████████        pinned  idle             here
+       MODEL               SIZE  █VRAM ▒RAM ░    STAYS  STATE       FITS     TO VRAM
+    ▸* openthinker3-7b   4.7 GB  ▒▒▒▒▒▒▒▒▒▒▒▒           in RAM      ~evicts   ~0.6 s
+     * qwen2.5-coder:7b  4.7 GB  ████████████    42:10  idle                    here
+     * deepseek-r1:14b   9.0 GB  ▒▒▒▒▒▒▒░░░░░           in RAM 62%  ~big      ~2.3 s
+       llama3.1:8b       4.9 GB  ░░░░░░░░░░░░           on disk     ~fits     ~5.4 s
+       mistral:7b        4.1 GB  ????????????           not loaded  ?              ?
+       nomic-embed-text  274 MB  ████████████   pinned  idle                    here
 
      bench llama3.1:8b   5 of 6 runs   warm 3: loading
            median     ×      rate  least to most    runs
@@ -146,13 +146,13 @@ fn a_comparison_shows_the_run_under_way_below_its_table() {
      VRAM RTX 2070  ██████ qwen 4.4+0.5 ██████▓▓▓█▓▚▚▚                  5.7/8.0 GiB
      RAM            ▓▓▓▓▓▓▓▚▒▒▒▒▒▒ ▒▒▒▒▒ ▒▒▒▒▒▒▒ ▒·cache·             19.2/31.0 GiB
 
-    ▸* openthinker3-7b   4.7 GB  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒                in RAM         ~0.6 s
-     * qwen2.5-coder:7b  4.7 GB  ██████████████  ━━━─   42:10  idle             here
-     * deepseek-r1:14b   9.0 GB  ▒▒▒▒▒▒▒▒▒░░░░░                in RAM 62%     ~2.3 s
-       llama3.1:8b       4.9 GB  ░░░░░░░░░░░░░░                on disk        ~5.4 s
+    ▸* openthinker3-7b   4.7 GB  ▒▒▒▒▒▒▒▒▒▒▒▒           in RAM      ~evicts   ~0.6 s
+     * qwen2.5-coder:7b  4.7 GB  ████████████    42:10  idle                    here
+     * deepseek-r1:14b   9.0 GB  ▒▒▒▒▒▒▒░░░░░           in RAM 62%  ~big      ~2.3 s
+       llama3.1:8b       4.9 GB  ░░░░░░░░░░░░           on disk     ~fits     ~5.4 s
        … 2 below
 
-     compare react-dashboard   4 of 9 runs   lookahead 2: verification works
+     compare react-dashboard   4 of 12 runs   lookahead 2: verification works
      wait for                        cold  warm  lookahead  disk hidden  work
      context       openthinker3-7b      -     -          -               3.00
      execution     qwen2.5-coder:7b  4.20  0.51       0.69         95 %  5.00
@@ -175,7 +175,7 @@ fn a_comparison_shows_the_run_under_way_below_its_table() {
         .map(|line| line.chars().take(106).collect::<String>().trim_end().to_owned())
         .collect();
     insta::assert_snapshot!(panel.join("\n"), @r"
-    compare react-dashboard   4 of 9 runs   lookahead 2: verification works
+    compare react-dashboard   4 of 12 runs   lookahead 2: verification works
     wait for                        cold  warm  lookahead  disk hidden  work
     context       openthinker3-7b      -     -          -               3.00
     execution     qwen2.5-coder:7b  4.20  0.51       0.69         95 %  5.00

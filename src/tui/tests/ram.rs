@@ -98,7 +98,7 @@ fn a_model_in_ram_shows_how_long_it_stays_there_and_counts_down() {
     keep(&mut snapshot, "deepseek-r1:14b", true, 0);
     snapshot.servers[0].models.iter_mut().for_each(|model| model.loaded = None);
     let app = app(snapshot);
-    let shown = picture(&app, 200, 40);
+    let shown = picture(&app, 240, 40);
     let line = |model: &str| {
         shown.lines().find(|line| line.contains(model) && line.contains('▒')).unwrap().to_owned()
     };

@@ -87,7 +87,7 @@ pub(super) fn past() -> Past {
         ));
     }
     let today = Day { swaps: 143, waited: ms(130_000), cold: Some(ms(830_000)), median: Some(ms(900)) };
-    Past { today, swaps, runs: Vec::new() }
+    Past { today, swaps, ..Past::default() }
 }
 
 fn with(change: impl Fn(&mut Snapshot)) -> App {

@@ -21,11 +21,13 @@ pub(crate) fn line(stages: &Stages, before: &Before) -> String {
 fn known(stages: &Stages, before: &Before) -> Vec<String> {
     let timed =
         |word: &str, took: Option<Duration>| took.map(|took| format!("{word} {}", format::seconds(took)));
-    // Where the driver tells when the memory is back, "gone" says nothing more.
-    let free = timed("card free", stages.card_free).or_else(|| timed("gone", stages.gone));
+    // Where the driver tells when the memory is back, "gone" says nothing more; nor where its work was waited for.
+    let gone = stages.gone.filter(|_| stages.waited.is_none());
+    let free = timed("card free", stages.card_free).or_else(|| timed("gone", gone));
     // What the list shows gone ends the unload for the log too, not the server's answer before it.
-    let unload = stages.unload.filter(|_| stages.card_free.is_some() || stages.gone.is_none());
+    let unload = stages.unload.filter(|_| stages.card_free.is_some() || gone.is_none());
     let all = [
+        timed("waited", stages.waited),
         timed("unload", unload),
         free,
         read(stages, before),
@@ -65,12 +67,12 @@ fn passed(swapping: &Swapping, stage: Stage) -> Duration {
     // Beside the load, reading takes no time of its own.
     let read = stages.read_took.filter(|_| swapping.plan.way == Way::First);
     let before: &[Option<Duration>] = match stage {
-        Stage::Unload => &[],
-        Stage::Read => &[stages.unload],
-        Stage::Load => &[stages.unload, read],
+        Stage::Read => &[],
+        Stage::Unload => &[read],
+        Stage::Wait | Stage::Load => &[stages.unload, read],
         Stage::FirstToken => &[stages.unload, read, stages.load],
     };
-    before.iter().flatten().sum()
+    before.iter().chain([&stages.waited]).flatten().sum()
 }
 
 /// A running swap in a line: what it did, what it does and for how long, and what it is going to do.
@@ -144,6 +146,16 @@ mod tests {
         );
         let both = Stages { unload: Some(ms(1)), gone: Some(ms(250)), ..Stages::default() };
         assert_eq!(line(&both, &Before::default()), "gone 0.25");
+        let waited = Stages {
+            waited: Some(ms(3100)),
+            unload: Some(ms(10)),
+            gone: Some(ms(3110)),
+            load: Some(ms(400)),
+            total: Some(ms(3510)),
+            ..Stages::default()
+        };
+        let adds_up = "waited 3.10 │ unload 0.01 │ load 0.40 = 3.51 s";
+        assert_eq!(line(&waited, &Before::default()), adds_up, "it was gone when the waiting was over");
         assert_eq!(line(&Stages { total: Some(ms(900)), ..Stages::default() }, &Before::default()), "0.90 s");
     }
 }

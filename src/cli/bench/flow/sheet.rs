@@ -44,17 +44,19 @@ pub fn markdown(comparison: &Comparison, setting: &Setting) -> String {
 
 /// One line a step and run, thrown away or not.
 pub fn csv(comparison: &Comparison, setting: &Setting) -> String {
-    let mut text = "run,manner,valid,step,phase,model,swap_seconds,gb_per_second,work_seconds,size_bytes,\
+    let mut text =
+        "run,manner,second_round,valid,step,phase,model,swap_seconds,gb_per_second,work_seconds,size_bytes,\
                     ram_bytes_before,read_seconds,work_before_seconds,work_longer_than_read,reason,load_mode,"
-        .to_owned();
+            .to_owned();
     let _ = writeln!(text, "{}", Setting::COLUMNS);
     let times = flows(&comparison.runs);
     for (number, run) in comparison.runs.iter().enumerate() {
         let reason = run.thrown.as_deref().map(printable).unwrap_or_default();
         let (number, manner) = ((number + 1).to_string(), run.flow.manner.word().to_owned());
         let valid = run.thrown.is_none().to_string();
+        let again = run.again.to_string();
         let mut line = |cells: [String; 11]| {
-            let all = [number.clone(), manner.clone(), valid.clone()].into_iter().chain(cells);
+            let all = [number.clone(), manner.clone(), again.clone(), valid.clone()].into_iter().chain(cells);
             let cells: Vec<String> = all
                 .chain([reason.clone().into_owned(), mode_word(comparison.mode).to_owned()])
                 .chain(setting.cells())
@@ -147,8 +149,14 @@ pub fn json(comparison: &Comparison, setting: &Setting) -> Value {
         "hidden_share_where_work_is_longer": times.hidden_with_room.map(thousandths),
         "equal_to_warm_within_noise": times.as_warm,
         "lookahead_over_warm": times.beside_warm.map(thousandths),
+        "second_round": {
+            "swaps": times.again.map(|again| spread_json(&again, None)),
+            "equal_to_warm_within_noise": times.again_as_warm,
+            "over_warm": times.again_beside_warm.map(thousandths),
+        },
         "runs": comparison.runs.iter().map(|run| json!({
             "manner": run.flow.manner.word(),
+            "second_round": run.again,
             "thrown_away": run.thrown,
             "swap_seconds": seconds(run.flow.swaps),
             "work_seconds": seconds(run.flow.work),
@@ -224,7 +232,10 @@ fn grid(times: &FlowTimes) -> Grid {
         cells.extend([rates(step), room(step), percent(step.hidden)]);
         grid.row(cells);
     }
-    for (what, three, hidden) in [("all swaps", &times.swaps, times.hidden), ("total", &times.totals, None)] {
+    let again = [None, None, times.again];
+    let mut sums = vec![("all swaps", &times.swaps, times.hidden), ("total", &times.totals, None)];
+    sums.extend(times.again.map(|_| ("swaps, second round", &again, None)));
+    for (what, three, hidden) in sums {
         let mut cells = vec![what.to_owned(), String::new(), String::new()];
         cells.extend(three.iter().map(cell));
         cells.extend([String::new(), String::new(), percent(hidden)]);

@@ -69,7 +69,7 @@ fn run(manner: Manner, swaps: [(u64, u64); 2]) -> FlowRun {
         last: None,
         scale: 16,
     };
-    FlowRun { thrown: why_thrown(&flow), flow: Arc::new(flow) }
+    FlowRun { thrown: why_thrown(&flow), flow: Arc::new(flow), again: false }
 }
 
 fn comparison(runs: Vec<FlowRun>) -> Comparison {
@@ -159,15 +159,15 @@ fn the_markdown_is_ready_to_paste() {
 #[test]
 fn each_step_of_each_run_is_one_csv_line_and_what_was_thrown_away_says_why() {
     insta::assert_snapshot!(csv(&measured(), &setting()), @r"
-    run,manner,valid,step,phase,model,swap_seconds,gb_per_second,work_seconds,size_bytes,ram_bytes_before,read_seconds,work_before_seconds,work_longer_than_read,reason,load_mode,host,cpu,ram_bytes,disk,readahead_kib,card,version,demo_scale
-    1,cold,false,1,context,openthinker3-7b,1.6000,0.183,0.5000,293000000,0,,,,execution (qwen2.5-coder:7b): 69 % of it was in RAM,buffered,box,,34359738368,,,,0.32.15,16
-    1,cold,false,2,execution,qwen2.5-coder:7b,1.4000,0.209,0.5000,293000000,200000000,1.0000,0.5000,false,execution (qwen2.5-coder:7b): 69 % of it was in RAM,buffered,box,,34359738368,,,,0.32.15,16
-    2,cold,true,1,context,openthinker3-7b,1.6000,0.183,0.5000,293000000,0,,,,,buffered,box,,34359738368,,,,0.32.15,16
-    2,cold,true,2,execution,qwen2.5-coder:7b,1.4000,0.209,0.5000,293000000,0,1.0000,0.5000,false,,buffered,box,,34359738368,,,,0.32.15,16
-    3,warm,true,1,context,openthinker3-7b,0.4000,0.732,0.5000,293000000,293000000,,,,,buffered,box,,34359738368,,,,0.32.15,16
-    3,warm,true,2,execution,qwen2.5-coder:7b,0.4000,0.732,0.5000,293000000,293000000,1.0000,0.5000,false,,buffered,box,,34359738368,,,,0.32.15,16
-    4,lookahead,true,1,context,openthinker3-7b,1.6000,0.183,0.5000,293000000,0,,,,,buffered,box,,34359738368,,,,0.32.15,16
-    4,lookahead,true,2,execution,qwen2.5-coder:7b,0.4200,0.698,0.5000,293000000,293000000,1.0000,0.5000,false,,buffered,box,,34359738368,,,,0.32.15,16
+    run,manner,second_round,valid,step,phase,model,swap_seconds,gb_per_second,work_seconds,size_bytes,ram_bytes_before,read_seconds,work_before_seconds,work_longer_than_read,reason,load_mode,host,cpu,ram_bytes,disk,readahead_kib,card,version,demo_scale
+    1,cold,false,false,1,context,openthinker3-7b,1.6000,0.183,0.5000,293000000,0,,,,execution (qwen2.5-coder:7b): 69 % of it was in RAM,buffered,box,,34359738368,,,,0.32.15,16
+    1,cold,false,false,2,execution,qwen2.5-coder:7b,1.4000,0.209,0.5000,293000000,200000000,1.0000,0.5000,false,execution (qwen2.5-coder:7b): 69 % of it was in RAM,buffered,box,,34359738368,,,,0.32.15,16
+    2,cold,false,true,1,context,openthinker3-7b,1.6000,0.183,0.5000,293000000,0,,,,,buffered,box,,34359738368,,,,0.32.15,16
+    2,cold,false,true,2,execution,qwen2.5-coder:7b,1.4000,0.209,0.5000,293000000,0,1.0000,0.5000,false,,buffered,box,,34359738368,,,,0.32.15,16
+    3,warm,false,true,1,context,openthinker3-7b,0.4000,0.732,0.5000,293000000,293000000,,,,,buffered,box,,34359738368,,,,0.32.15,16
+    3,warm,false,true,2,execution,qwen2.5-coder:7b,0.4000,0.732,0.5000,293000000,293000000,1.0000,0.5000,false,,buffered,box,,34359738368,,,,0.32.15,16
+    4,lookahead,false,true,1,context,openthinker3-7b,1.6000,0.183,0.5000,293000000,0,,,,,buffered,box,,34359738368,,,,0.32.15,16
+    4,lookahead,false,true,2,execution,qwen2.5-coder:7b,0.4200,0.698,0.5000,293000000,293000000,1.0000,0.5000,false,,buffered,box,,34359738368,,,,0.32.15,16
     ");
 }
 
