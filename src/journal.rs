@@ -7,6 +7,7 @@
 //! | `lease`, `process` | who holds which blob in RAM |
 //! | `keep`, `row` | what happened, written down |
 //! | `past` | the summary of it that the screen shows |
+//! | `uses` | when models were used, and what that says of their keep_alive |
 //! | `history` | questions about it, answered beside all else |
 //! | `keeper` | which instance writes down what others did |
 //!
@@ -23,6 +24,7 @@ mod lease;
 mod past;
 mod process;
 mod row;
+mod uses;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -36,6 +38,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::residency::record::{Past, Record};
 use crate::residency::timing::Clock;
+use crate::residency::tune::Tuning;
+use crate::residency::tune::policy::Rule;
 use clerk::{Clerk, Command};
 pub use lease::Lease;
 use process::Process;
@@ -98,6 +102,8 @@ pub struct Journal {
     /// What is known of the server that is [recalled](Journal::recall). Fresh within half a second while this process
     /// is [watching](Journal::watch).
     pub past: watch::Receiver<Arc<Past>>,
+    /// What the uses of a server say, once it is [tuned](Journal::tune) and they were read; as fresh as `past`.
+    pub tunings: watch::Receiver<Option<Arc<[Tuning]>>>,
     commands: SyncSender<Command>,
     stop: CancellationToken,
     _last: Arc<DropGuard>,
@@ -121,6 +127,7 @@ impl Journal {
         let (state, states) = watch::channel(State::default());
         let (publish, leases) = watch::channel(Arc::default());
         let (tell, past) = watch::channel(Arc::default());
+        let (say, tunings) = watch::channel(None);
         let stop = stop.child_token();
         let clerk = Clerk {
             path: path.to_owned(),
@@ -131,10 +138,11 @@ impl Journal {
             state,
             leases: publish,
             past: tell,
+            tunings: say,
         };
         thread::Builder::new().name("journal".to_owned()).spawn(move || clerk.run(me))?;
         let last = Arc::new(stop.clone().drop_guard());
-        Ok(Journal { state: states, leases, past, commands, stop, _last: last })
+        Ok(Journal { state: states, leases, past, tunings, commands, stop, _last: last })
     }
 
     /// Says that this process holds these blobs in RAM; those it is known to hold stay as they are.
@@ -174,6 +182,11 @@ impl Journal {
     /// Publishes the past of a server from now on, its days by this time zone.
     pub fn recall(&self, server: &str, zone: TimeZone) -> Result<(), NotTaken> {
         self.send(Command::Recall(server.to_owned(), zone))
+    }
+
+    /// Publishes what the uses of a server say by this rule, from now on.
+    pub fn tune(&self, server: &str, rule: Rule) -> Result<(), NotTaken> {
+        self.send(Command::Tune(server.to_owned(), rule))
     }
 
     /// From now on this process is the keeper of a server whenever no other one is; `state` says whether it is.

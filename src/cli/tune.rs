@@ -3,6 +3,8 @@
 mod document;
 mod sheet;
 
+use std::path::Path;
+
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -10,7 +12,7 @@ use jiff::Timestamp;
 pub use self::document::{SCHEMA_VERSION, json};
 pub use self::sheet::{nothing, sheet};
 use super::out::Out;
-use super::{Cli, Exit, demo, state};
+use super::{Cli, Exit, Flags, demo, state};
 use crate::journal::history;
 use crate::residency::name::ModelName;
 use crate::residency::record::server_name;
@@ -63,39 +65,57 @@ impl From<Generated> for Shape {
 /// The subcommand: from the file alone.
 pub async fn print(asked: &Asked, cli: &Cli, url: &str, now: Timestamp) -> anyhow::Result<Exit> {
     let demo = cli.wants_demo().then(|| cli.flags.demo_scale.unwrap_or(demo::SCALE));
+    let path = state::journal_path(demo.is_some()).context("no home directory: set XDG_STATE_HOME")?;
     let server = server_name(url, demo);
-    let traces = match asked.generate {
-        Some(shape) => Ok(generated(asked, shape)),
-        None => {
-            let path =
-                state::journal_path(demo.is_some()).context("no home directory: set XDG_STATE_HOME")?;
-            let answer = history::uses(&path, server.clone(), asked.models.clone(), now)
-                .context("the journal cannot be read")?;
-            answer.await.unwrap_or_else(|_| Err("the journal gave no answer".to_owned()))
-        }
-    };
     let (mut results, mut remarks) = (std::io::stdout(), std::io::stderr());
     let mut out = Out::new(&mut results, &mut remarks);
-    let printed = traces.and_then(|traces| {
-        let rule = Rule { percent: asked.percent, ..Rule::default() };
+    Ok(run(asked, &cli.flags, Place { path: &path, server: &server, now }, &mut out).await)
+}
+
+/// Where and when it is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The journal.
+    pub path: &'a Path,
+    /// What the journal calls the server.
+    pub server: &'a str,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Prints what the uses say that the journal knows.
+pub async fn run(asked: &Asked, flags: &Flags, place: Place<'_>, out: &mut Out<'_>) -> Exit {
+    let rule = Rule { percent: asked.percent, ..Rule::default() };
+    let printed = traces(asked, place).await.and_then(|traces| {
         let tunings: Vec<Tuning> = traces.iter().map(|trace| Tuning::of(trace, rule)).collect();
         let text = match () {
-            () if cli.flags.json => super::status::pretty(&json(&server, rule, &tunings)),
-            () if tunings.is_empty() => nothing(&server, &asked.models),
-            () => sheet(&tunings, cli.flags.ascii),
+            () if flags.json => super::status::pretty(&json(place.server, rule, &tunings)),
+            () if tunings.is_empty() => nothing(place.server, &asked.models),
+            () => sheet(&tunings, flags.ascii),
         };
         out.result(&text).map_err(|error| error.to_string())
     });
-    Ok(match printed {
-        Ok(()) => Exit::Done,
-        Err(why) => {
-            out.remark(&why);
-            Exit::Failed
-        }
-    })
+    if let Err(why) = printed {
+        out.remark(&why);
+        return Exit::Failed;
+    }
+    Exit::Done
+}
+
+async fn traces(asked: &Asked, place: Place<'_>) -> Result<Vec<Trace>, String> {
+    if let Some(shape) = asked.generate {
+        return Ok(generated(asked, shape));
+    }
+    let Place { path, server, now } = place;
+    let answer = history::uses(path, server.to_owned(), asked.models.clone(), now)
+        .map_err(|error| format!("the journal cannot be read: {error}"))?;
+    answer.await.unwrap_or_else(|_| Err("the journal gave no answer".to_owned()))
 }
 
 fn generated(asked: &Asked, shape: Generated) -> Vec<Trace> {
     let wanted = |trace: &Trace| asked.models.is_empty() || asked.models.contains(&trace.model);
     generate(shape.into(), asked.seed).into_iter().filter(wanted).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,9 +19,12 @@ use super::keeper::Keeper;
 use super::lease::{self, Found, Held, Lease};
 use super::past::Recall;
 use super::process::Process;
+use super::uses::Uses;
 use super::{Opened, QUEUE, State};
 use crate::residency::record::{Past, Record};
 use crate::residency::timing::Clock;
+use crate::residency::tune::Tuning;
+use crate::residency::tune::policy::Rule;
 
 /// Between two looks, while looking is worth it.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -40,6 +43,8 @@ pub(super) enum Command {
     Record(Vec<Record>),
     /// Publish the past of this server, and its days by this zone.
     Recall(String, TimeZone),
+    /// Publish what the uses of this server say by this rule.
+    Tune(String, Rule),
     /// Become the keeper of this server, when nobody else is.
     Keep(String),
     /// Only to wake it: the program stops.
@@ -57,6 +62,7 @@ pub(super) struct Clerk {
     pub state: watch::Sender<State>,
     pub leases: watch::Sender<Arc<Vec<Lease>>>,
     pub past: watch::Sender<Arc<Past>>,
+    pub tunings: watch::Sender<Option<Arc<[Tuning]>>>,
 }
 
 /// Wakes the thread when the program stops. With a full queue it is awake anyway.
@@ -109,6 +115,8 @@ struct Work<'a> {
     pruned: Pruned,
     /// Somebody wants the past.
     recall: Option<Recall>,
+    /// Somebody wants to know what the uses say.
+    uses: Option<Uses>,
     /// This process would keep a server.
     keeper: Option<Keeper>,
 }
@@ -127,6 +135,7 @@ impl Work<'_> {
             records: VecDeque::new(),
             pruned: Pruned::default(),
             recall: None,
+            uses: None,
             keeper: None,
         };
         let mut opened = work.open(false)?;
@@ -183,6 +192,11 @@ impl Work<'_> {
             Command::Recall(server, zone) => {
                 if !self.recall.as_ref().is_some_and(|recall| recall.is_of(&server)) {
                     self.recall = Some(Recall::new(server, zone));
+                }
+            }
+            Command::Tune(server, rule) => {
+                if !self.uses.as_ref().is_some_and(|uses| uses.is_of(&server, rule)) {
+                    self.uses = Some(Uses::new(server, rule));
                 }
             }
             Command::Keep(server) => self.keeper = Some(Keeper::new(&self.clerk.path, &server)),
@@ -264,6 +278,7 @@ impl Work<'_> {
         self.behind = !self.held.is_empty();
         self.version = None;
         self.recall.iter_mut().for_each(Recall::is_stale);
+        self.uses.iter_mut().for_each(Uses::begin_anew);
         Ok(opened)
     }
 
@@ -283,6 +298,7 @@ impl Work<'_> {
             keep::write(&mut book.connection, self.records.make_contiguous(), &mut self.pruned, now)?;
             self.records.clear();
             self.recall.iter_mut().for_each(Recall::is_stale);
+            self.uses.iter_mut().for_each(Uses::is_stale);
         }
         // Before the reading: what is written meanwhile shows at the next look.
         let version = book.version()?;
@@ -301,6 +317,12 @@ impl Work<'_> {
             for process in std::mem::take(&mut self.found.dead) {
                 lease::forget(&book.connection, &process)?;
             }
+        }
+        // Before the past: who waits for that has both then.
+        if let Some(uses) = &mut self.uses
+            && let Some(tunings) = uses.read(&book.connection, version, now)?
+        {
+            self.clerk.tunings.send_replace(Some(tunings));
         }
         if let Some(recall) = &mut self.recall
             && let Some(past) = recall.read(&book.connection, version, now)?

@@ -1,7 +1,6 @@
 //! History: what is asked of the journal beside the running of things, on a connection and a thread of its own. Works
 //! while nothing else runs, changes nothing, and makes no file.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::thread;
@@ -12,11 +11,10 @@ use jiff::tz::TimeZone;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use tokio::sync::oneshot;
 
-use super::{file, past, row};
-use crate::residency::bytes::Bytes;
+use super::{file, past, row, uses};
 use crate::residency::name::ModelName;
 use crate::residency::record::{Day, Happened, Record};
-use crate::residency::tune::trace::{Trace, Use};
+use crate::residency::tune::trace::Trace;
 
 /// How long it waits for another process that writes.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -68,8 +66,8 @@ pub fn day(path: &Path, server: String, zone: TimeZone, now: Timestamp) -> io::R
     })
 }
 
-/// Asks for the uses of each of these models (of all if there is none) within the time that is kept, up to `now`; by
-/// name. A model that was never used has no trace.
+/// Asks for the latest uses of each of these models (of all if there is none) up to `now`, by name. A model that was
+/// never used has no trace.
 pub fn uses(
     path: &Path,
     server: String,
@@ -77,35 +75,9 @@ pub fn uses(
     now: Timestamp,
 ) -> io::Result<Answer<Vec<Trace>>> {
     ask(path, move |connection| {
-        let query = Query { server, models, since: None, kind: Kind::Used, limit: usize::MAX };
-        let mut traces: BTreeMap<ModelName, Trace> = BTreeMap::new();
-        for Record { at, what, .. } in read(connection, &query)?.into_iter().rev() {
-            let Happened::Used { model, idle } = what else { continue };
-            let trace = traces.entry(model.clone()).or_insert_with(|| Trace {
-                model,
-                size: None,
-                uses: Vec::new(),
-                until: now,
-            });
-            trace.uses.push(Use { at, idle });
-        }
-        for trace in traces.values_mut() {
-            trace.size = size_of(connection, &query.server, &trace.model)?;
-        }
-        Ok(traces.into_values().collect())
+        let all = uses::traces(connection, &server, now)?;
+        Ok(all.into_values().filter(|trace| models.is_empty() || models.contains(&trace.model)).collect())
     })
-}
-
-/// The model's files, as they were when it was last loaded.
-fn size_of(connection: &Connection, server: &str, model: &ModelName) -> rusqlite::Result<Option<Bytes>> {
-    let whole: Option<i64> = connection
-        .prepare(
-            "SELECT whole FROM swap WHERE server = (SELECT id FROM name WHERE text = ?1) \
-             AND model = (SELECT id FROM name WHERE text = ?2) AND whole > 0 ORDER BY at DESC, id DESC LIMIT 1",
-        )?
-        .query_row([server, model.as_str()], |row| row.get(0))
-        .optional()?;
-    Ok(whole.and_then(|whole| u64::try_from(whole).ok()).map(Bytes))
 }
 
 fn ask<T: Default + Send + 'static>(

@@ -6,6 +6,7 @@
 //! | `histogram` | how often it came back after how long |
 //! | `policy` | how long it stays in VRAM: fixed, by its histogram, by foresight |
 //! | `replay` | a trace under a policy: loads, and VRAM held |
+//! | `words` | the same for the eye |
 //! | `generate` | seeded traces of a known shape |
 //!
 //! The policy is the hybrid histogram policy of Shahrad et al., "Serverless in the Wild: Characterizing and Optimizing
@@ -18,6 +19,7 @@ pub mod histogram;
 pub mod policy;
 pub mod replay;
 pub mod trace;
+mod words;
 
 use std::time::Duration;
 
@@ -70,6 +72,12 @@ impl Tuning {
     /// The keep_alive that a load of it carries under `keep_alive: auto`; `None` leaves it to the server.
     pub fn keep_alive(&self) -> Option<Duration> {
         self.advice.keep_alive()
+    }
+
+    /// What that would have come to, had it been set from the first use on.
+    pub fn cost(&self) -> Option<Outcome> {
+        let advised = Policy::Fixed(self.keep_alive()?);
+        self.rows.iter().find(|(policy, _)| *policy == advised).map(|(_, outcome)| *outcome)
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json as object};
 
 use crate::cli::status::{script_name, seconds};
 use crate::residency::tune::Tuning;
-use crate::residency::tune::policy::{Advice, Rule};
+use crate::residency::tune::policy::{Advice, Policy, Rule};
 
 /// The version of the JSON; it rises when a key changes its meaning or goes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -32,6 +32,7 @@ fn model(tuning: &Tuning) -> Value {
     let policies = tuning.rows.iter().map(|(policy, outcome)| {
         object!({
             "policy": policy.to_string(),
+            "keep_alive_seconds": if let Policy::Fixed(time) = policy { Some(seconds(*time)) } else { None },
             "uses": outcome.uses,
             "cold_starts": outcome.loads,
             "held_seconds": seconds(outcome.held),

@@ -4,13 +4,9 @@ use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
 use crate::residency::text::printable;
 use crate::residency::tune::Tuning;
-use crate::residency::tune::policy::{Advice, FEW, percent_of};
-use crate::residency::tune::replay::gib_hours;
-use crate::tui::format;
 
 /// Columns of the longest bar.
 const BAR: u32 = 40;
@@ -25,50 +21,27 @@ pub fn nothing(server: &str, models: &[ModelName]) -> String {
 /// All models, one below the other.
 pub fn sheet(tunings: &[Tuning], ascii: bool) -> String {
     let all: Vec<String> = tunings.iter().map(|tuning| one(tuning, ascii)).collect();
-    all.join("\n")
+    let text = all.join("\n");
+    if ascii { text.replace('·', "*") } else { text }
 }
 
 fn name(model: &ModelName) -> String {
     printable(crate::cli::status::script_name(model)).into_owned()
 }
 
-/// What follows from a model's uses, in a sentence.
-pub(crate) fn advice(tuning: &Tuning) -> String {
-    let histogram = &tuning.histogram;
-    let bounds = tuning.rule.bounds;
-    let max = KeepAlive::For(bounds.max);
-    match tuning.advice {
-        Advice::TooFew { returns } => {
-            format!("{returns} idle times are known: too few, at least {FEW}; left to the server's own")
-        }
-        Advice::Scattered { .. } => "idle times are spread evenly: left to the server's own".to_owned(),
-        Advice::Away { keep_alive, within } => format!(
-            "keep_alive {}: only {within} % of its returns come within {max}",
-            KeepAlive::For(keep_alive)
-        ),
-        Advice::Keep { keep_alive, head } => {
-            let kept = histogram.within(keep_alive);
-            let (within, all) = (histogram.within(bounds.max), histogram.returns());
-            let mut text = format!(
-                "keep_alive {} would have kept {} % of its returns within {max} in VRAM, {} % of all",
-                KeepAlive::For(keep_alive),
-                percent_of(kept, within),
-                percent_of(kept, all)
-            );
-            if !head.is_zero() {
-                let _ = write!(text, "; it hardly ever comes back before {}", KeepAlive::For(head));
-            }
-            text
-        }
-    }
-}
-
 fn one(tuning: &Tuning, ascii: bool) -> String {
     let mut text = String::new();
-    let size = tuning.size.map_or_else(|| "?".to_owned(), |size| size.to_string());
-    let days = tuning.span.as_secs() / 86_400;
-    let span = if days > 1 { format!("{days} days") } else { format::countdown(tuning.span.as_secs()) };
-    let _ = writeln!(text, "{}   {size}   {} uses in {span}", name(&tuning.model), tuning.uses);
+    let _ = writeln!(text, "{}   {}", name(&tuning.model), tuning.head_words());
+    // Where it never came back there is nothing to compare.
+    if tuning.histogram.returns() > 0 {
+        bars(tuning, ascii, &mut text);
+        table(tuning, &mut text);
+    }
+    let _ = writeln!(text, "  {}", tuning.advice_words());
+    text
+}
+
+fn bars(tuning: &Tuning, ascii: bool, text: &mut String) {
     let stretches = tuning.histogram.stretches();
     let most = stretches.iter().map(|stretch| stretch.count).max().unwrap_or(0).max(1);
     for stretch in &stretches {
@@ -77,23 +50,11 @@ fn one(tuning: &Tuning, ascii: bool) -> String {
         let line = format!("  {:>10}  {:>5}  {bar}", stretch.label, stretch.count);
         let _ = writeln!(text, "{}", line.trim_end());
     }
-    let _ = writeln!(text, "  {}", advice(tuning));
-    table(tuning, &mut text);
-    text
+    text.push('\n');
 }
 
 fn table(tuning: &Tuning, text: &mut String) {
-    let unit = if tuning.size.is_some() { "GIB·H" } else { "HOURS" };
-    let mut rows =
-        vec![["POLICY".to_owned(), "COLD STARTS".to_owned(), unit.to_owned(), "FOR NOTHING".to_owned()]];
-    rows.extend(tuning.rows.iter().map(|(policy, outcome)| {
-        let figure = |held: std::time::Duration| match tuning.size {
-            Some(size) => format!("{:.1}", gib_hours(held, size)),
-            None => format!("{:.1}", held.as_secs_f64() / 3600.0),
-        };
-        let loads = format!("{} of {}", outcome.loads, outcome.uses);
-        [policy.to_string(), loads, figure(outcome.held), figure(outcome.wasted)]
-    }));
+    let rows = tuning.table();
     let widths: [usize; 4] =
         std::array::from_fn(|column| rows.iter().map(|row| row[column].width()).max().unwrap_or(0));
     for row in rows {
@@ -104,4 +65,5 @@ fn table(tuning: &Tuning, text: &mut String) {
         }
         text.push('\n');
     }
+    text.push('\n');
 }
