@@ -88,6 +88,7 @@ fn snapshot(now: Moment) -> Snapshot {
         events: (1..=512).map(event).collect::<VecDeque<_>>(),
         acts: Vec::new(),
         past: std::sync::Arc::default(),
+        tunings: None,
     }
 }
 

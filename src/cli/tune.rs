@@ -13,12 +13,13 @@ pub use self::document::{SCHEMA_VERSION, json};
 pub use self::sheet::{nothing, sheet};
 use super::out::Out;
 use super::{Cli, Exit, Flags, demo, state};
+use crate::config::Config;
 use crate::journal::history;
 use crate::residency::name::ModelName;
 use crate::residency::record::server_name;
 use crate::residency::tune::Tuning;
 use crate::residency::tune::generate::{Shape, generate};
-use crate::residency::tune::policy::{PERCENT, Rule};
+use crate::residency::tune::policy::Rule;
 use crate::residency::tune::trace::Trace;
 
 /// What one call of `tune` asks for.
@@ -27,9 +28,10 @@ pub struct Asked {
     /// Only these models
     #[arg(value_name = "MODEL", value_parser = super::model)]
     pub models: Vec<ModelName>,
-    /// So many percent of the returns within an hour are to find the model in VRAM
-    #[arg(long, value_name = "P", default_value_t = PERCENT, value_parser = clap::value_parser!(u8).range(1..=100))]
-    pub percent: u8,
+    /// Of the returns that can be waited for (by default those within an hour) so many percent find the model in VRAM; 95
+    /// unless the config says otherwise
+    #[arg(long, value_name = "P", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub percent: Option<u8>,
     /// Not the journal's uses but generated ones of this shape, four weeks of them
     #[arg(long, value_enum, value_name = "SHAPE")]
     pub generate: Option<Generated>,
@@ -63,13 +65,14 @@ impl From<Generated> for Shape {
 }
 
 /// The subcommand: from the file alone.
-pub async fn print(asked: &Asked, cli: &Cli, url: &str, now: Timestamp) -> anyhow::Result<Exit> {
+pub async fn print(asked: &Asked, cli: &Cli, config: &Config, now: Timestamp) -> anyhow::Result<Exit> {
     let demo = cli.wants_demo().then(|| cli.flags.demo_scale.unwrap_or(demo::SCALE));
     let path = state::journal_path(demo.is_some()).context("no home directory: set XDG_STATE_HOME")?;
-    let server = server_name(url, demo);
+    let server = server_name(&config.url, demo);
     let (mut results, mut remarks) = (std::io::stdout(), std::io::stderr());
     let mut out = Out::new(&mut results, &mut remarks);
-    Ok(run(asked, &cli.flags, Place { path: &path, server: &server, now }, &mut out).await)
+    Ok(run(asked, &cli.flags, Place { path: &path, server: &server, rule: config.tuning, now }, &mut out)
+        .await)
 }
 
 /// Where and when it is asked.
@@ -79,13 +82,15 @@ pub struct Place<'a> {
     pub path: &'a Path,
     /// What the journal calls the server.
     pub server: &'a str,
+    /// How the config makes a keep_alive of uses.
+    pub rule: Rule,
     /// Now.
     pub now: Timestamp,
 }
 
 /// Prints what the uses say that the journal knows.
 pub async fn run(asked: &Asked, flags: &Flags, place: Place<'_>, out: &mut Out<'_>) -> Exit {
-    let rule = Rule { percent: asked.percent, ..Rule::default() };
+    let rule = Rule { percent: asked.percent.unwrap_or(place.rule.percent), ..place.rule };
     let printed = traces(asked, place).await.and_then(|traces| {
         let tunings: Vec<Tuning> = traces.iter().map(|trace| Tuning::of(trace, rule)).collect();
         let text = match () {
@@ -106,7 +111,7 @@ async fn traces(asked: &Asked, place: Place<'_>) -> Result<Vec<Trace>, String> {
     if let Some(shape) = asked.generate {
         return Ok(generated(asked, shape));
     }
-    let Place { path, server, now } = place;
+    let Place { path, server, now, .. } = place;
     let answer = history::uses(path, server.to_owned(), asked.models.clone(), now)
         .map_err(|error| format!("the journal cannot be read: {error}"))?;
     answer.await.unwrap_or_else(|_| Err("the journal gave no answer".to_owned()))

@@ -261,7 +261,7 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         return history::print(asked, cli, url, clock().wall, columns()).await;
     }
     if let Some(Sub::Tune(asked)) = &cli.command {
-        return tune::print(asked, cli, &config.url, clock().wall).await;
+        return tune::print(asked, cli, &config, clock().wall).await;
     }
     if matches!(cli.command, None | Some(Sub::Demo { .. })) {
         return screen::run(cli, settings, clock).await;

@@ -225,6 +225,11 @@ impl Manager {
         if let Command::Swap { .. } | Command::Act { kind: ActKind::Swap | ActKind::Load, .. } = command {
             self.follow_journal();
         }
+        if self.known.config.keep_alive_auto
+            && let Command::Act { kind: ActKind::Touch | ActKind::Unpin, .. } = command
+        {
+            self.follow_journal();
+        }
         match command {
             Command::Recall => self.follow_journal(),
             Command::Act { id, kind, model } if kind.is_of_ram() => self.take_ram_act(id, kind, model, ASKED),

@@ -59,6 +59,7 @@ pub(crate) fn join(known: &Known, events: &VecDeque<Arc<Event>>, acts: Vec<Act>,
         events: events.clone(),
         acts,
         past: Arc::clone(&known.past),
+        tunings: known.tunings.clone(),
     }
 }
 
@@ -205,6 +206,7 @@ pub(crate) fn differs(old: &Snapshot, new: &Snapshot) -> bool {
     last(old) != last(new)
         || old.acts != new.acts
         || !Arc::ptr_eq(&old.past, &new.past)
+        || old.tunings.as_ref().map(Arc::as_ptr) != new.tunings.as_ref().map(Arc::as_ptr)
         || host_differs(&old.host, &new.host)
         || old.servers.len() != new.servers.len()
         || old.servers.iter().zip(&new.servers).any(|(old, new)| server_differs(old, new))

@@ -21,6 +21,7 @@ use super::progress::LoadProgress;
 use super::record::Past;
 use super::tier::{Cached, Tiers};
 use super::timing::{Moment, Reading};
+use super::tune::Tuning;
 
 /// Everything that is known at one moment.
 #[derive(Debug, Clone)]
@@ -37,6 +38,9 @@ pub struct Snapshot {
     pub acts: Vec<Act>,
     /// What the journal knows; empty before it was read, and where there is none.
     pub past: Arc<Past>,
+    /// What the uses in the journal say of each model's keep_alive, by model; `None` before they were read, and where
+    /// there is none.
+    pub tunings: Option<Arc<[Tuning]>>,
 }
 
 /// The machine we run on.

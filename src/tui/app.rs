@@ -126,6 +126,7 @@ impl App {
             events: std::collections::VecDeque::new(),
             acts: Vec::new(),
             past: Arc::default(),
+            tunings: None,
         };
         App {
             snapshot: Arc::new(snapshot),

@@ -181,6 +181,7 @@ pub(crate) fn snapshot(server: Server) -> Snapshot {
         events: VecDeque::new(),
         acts: Vec::new(),
         past: Arc::default(),
+        tunings: None,
     }
 }
 

@@ -110,6 +110,7 @@ pub fn snapshot(at: Moment, models: Vec<Model>) -> Snapshot {
         events: VecDeque::new(),
         acts: Vec::new(),
         past: std::sync::Arc::default(),
+        tunings: None,
     }
 }
 

@@ -1,28 +1,38 @@
-//! What the uses in the journal say of keep_alive: to a person, and to scripts.
+//! What the uses in the journal say of keep_alive: to a person, to scripts, and to what loads a model.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use assert_cmd::Command;
-use resident::engine::clock;
+use resident::config::Config;
+use resident::engine::{Journals, clock};
 use resident::journal::Journal;
+use resident::residency::act::ActKind;
+use resident::residency::keep_alive::KeepAlive;
 use resident::residency::name::ModelName;
-use resident::residency::record::{Happened, Record};
+use resident::residency::record::{Happened, Record, server_name};
+use resident::sim;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::engine_world::World;
+
 const SERVER: &str = "http://127.0.0.1:11434";
 
+/// Where the binary keeps its journal.
+fn journal(state: &Path) -> PathBuf {
+    state.join("resident/journal.sqlite")
+}
+
 /// Writes down that a model was used so many times until now, so many minutes apart.
-async fn used(state: &Path, text: &str, minutes: u64, times: u64) {
-    let path = state.join("resident/journal.sqlite");
+async fn used(path: &Path, server: &str, text: &str, minutes: u64, times: u64) {
     let clock = clock::system();
     let now = clock().wall;
-    let journal = Journal::open(&path, clock, &CancellationToken::new()).unwrap();
+    let journal = Journal::open(path, clock, &CancellationToken::new()).unwrap();
     let pause = Duration::from_secs(60 * minutes);
     let records = (0..times).rev().map(|back| Record {
         at: now - pause * u32::try_from(back).unwrap(),
-        server: SERVER.to_owned(),
+        server: server.to_owned(),
         what: Happened::Used {
             model: ModelName::parse(text).unwrap(),
             idle: (back + 1 < times).then_some(pause),
@@ -51,8 +61,8 @@ async fn tune_reads_the_journal_and_says_for_each_model_what_follows() {
     let state = tempfile::tempdir().unwrap();
     let done = tune(state.path(), &[]).code(0);
     assert!(text(&done).starts_with("no uses recorded of http://127.0.0.1:11434 yet"), "{}", text(&done));
-    used(state.path(), "qwen2.5-coder:7b", 12, 41).await;
-    used(state.path(), "deepseek-r1:14b", 90, 3).await;
+    used(&journal(state.path()), SERVER, "qwen2.5-coder:7b", 12, 41).await;
+    used(&journal(state.path()), SERVER, "deepseek-r1:14b", 90, 3).await;
     let done = tune(state.path(), &[]).code(0);
     let said = text(&done);
     let (few, known) = said.split_once("\n\nqwen2.5-coder:7b   ").unwrap();
@@ -64,8 +74,8 @@ async fn tune_reads_the_journal_and_says_for_each_model_what_follows() {
 #[tokio::test]
 async fn tune_says_the_same_to_scripts_of_the_models_that_are_asked_for() {
     let state = tempfile::tempdir().unwrap();
-    used(state.path(), "qwen2.5-coder:7b", 12, 41).await;
-    used(state.path(), "deepseek-r1:14b", 90, 3).await;
+    used(&journal(state.path()), SERVER, "qwen2.5-coder:7b", 12, 41).await;
+    used(&journal(state.path()), SERVER, "deepseek-r1:14b", 90, 3).await;
     let done = tune(state.path(), &["Qwen2.5-coder:7b", "--json", "--percent", "90"]).code(0);
     let said: Value = serde_json::from_str(&text(&done)).unwrap();
     assert_eq!(
@@ -89,4 +99,30 @@ async fn tune_says_the_same_to_scripts_of_the_models_that_are_asked_for() {
     ];
     assert_eq!(cold, wanted.map(|(policy, loads)| (policy.to_owned(), loads)));
     tune(state.path(), &["--percent", "0"]).code(2);
+}
+
+#[tokio::test]
+async fn under_auto_a_load_stays_as_long_as_its_uses_say_and_one_of_which_little_is_known_as_the_server_says()
+{
+    let folder = tempfile::tempdir_in(concat!(env!("CARGO_MANIFEST_DIR"), "/target")).unwrap();
+    let options = sim::Options::for_tests(1024, Duration::from_millis(30), clock::system());
+    let sim = sim::start(options).await.unwrap();
+    let path = folder.path().join("journal.sqlite");
+    let (qwen, nomic) = ("qwen2.5-coder:7b", "nomic-embed-text");
+    used(&path, &server_name(&sim.url(), None), qwen, 12, 41).await;
+    let open = move || Journal::open(&path, clock::system(), &CancellationToken::new()).ok();
+    let config = Config { keep_alive_auto: true, ..Config::default() };
+    let mut world = World::with(&sim.url(), config, Journals::new(Box::new(open)).keeping());
+    world.ready().await;
+    let known = world.until("what the uses say", |s| s.tunings.clone()).await;
+    assert_eq!(known.iter().map(|one| (one.model.as_str(), one.uses)).collect::<Vec<_>>(), [(qwen, 41)]);
+    let minutes = |minutes: u64| KeepAlive::For(Duration::from_secs(60 * minutes));
+    for (model, keep_alive) in [(qwen, minutes(15)), (nomic, minutes(5))] {
+        world.done(ActKind::Load, model).await;
+        let is_so = |loaded: &resident::residency::snapshot::Model| {
+            loaded.loaded.as_ref().is_some_and(|loaded| loaded.keep_alive.is_some())
+        };
+        let loaded = world.until_model(model, is_so).await.loaded.unwrap();
+        assert_eq!(loaded.keep_alive, Some(keep_alive), "{model}");
+    }
 }

@@ -129,7 +129,7 @@ async fn generated_uses_need_no_journal_and_a_journal_that_is_none_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let printed = async |words: &[&str], path: &Path| {
         let (asked, flags) = of(words);
-        let place = Place { path, server: SERVER, now: at(0) };
+        let place = Place { path, server: SERVER, rule: Rule::default(), now: at(0) };
         let (mut results, mut remarks) = (Vec::new(), Vec::new());
         let exit = run(&asked, &flags, place, &mut Out::new(&mut results, &mut remarks)).await;
         let text = |bytes| String::from_utf8(bytes).unwrap();
