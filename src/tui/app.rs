@@ -233,9 +233,12 @@ impl App {
         match self.layer {
             Layer::None if self.steers() => Context::Flow,
             Layer::None => Context::Main,
-            Layer::Help(_) | Layer::Setup(..) | Layer::Flows(_) | Layer::History(_) | Layer::Findings(_) => {
-                Context::Page
-            }
+            Layer::Help(_)
+            | Layer::Setup(..)
+            | Layer::Flows(_)
+            | Layer::History(_)
+            | Layer::Findings(_)
+            | Layer::Tuning(_) => Context::Page,
             Layer::Ask(_) => Context::Confirm,
             Layer::Prompt(_) => Context::Prompt,
         }

@@ -300,6 +300,7 @@ pub(crate) fn app(snapshot: Snapshot) -> App {
         phases: Vec::new(),
         workflows: Vec::new(),
         may_act: false,
+        keep_alive_auto: false,
         list_place: None,
         has_config: true,
         auto_off: None,
