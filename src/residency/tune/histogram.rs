@@ -1,4 +1,4 @@
-//! The histogram of idle times: bins of a minute up to four hours, and a count of what was longer.
+//! The histogram of idle times: bins of a minute up to four hours, a count of what was longer, and the latest of that.
 //!
 //! Range and bins are those of the paper (section 4.2, "Range-limited histogram"): minutes are fine enough here too,
 //! since uses within seconds are one, and the server's shortest usual keep_alive is 5 minutes; and a card that holds a
@@ -20,7 +20,11 @@ pub const RANGE: Duration = Duration::from_secs(60 * BINS as u64);
 pub struct Histogram {
     bins: [u32; BINS as usize],
     beyond: u32,
+    far: Vec<Duration>,
 }
+
+/// So many of those beyond the bins are kept, the latest.
+const FAR: usize = 9;
 
 impl std::fmt::Debug for Histogram {
     /// Only the bins that are not empty.
@@ -32,7 +36,7 @@ impl std::fmt::Debug for Histogram {
 
 impl Default for Histogram {
     fn default() -> Histogram {
-        Histogram { bins: [0; BINS as usize], beyond: 0 }
+        Histogram { bins: [0; BINS as usize], beyond: 0, far: Vec::new() }
     }
 }
 
@@ -73,7 +77,13 @@ impl Histogram {
         let bin = usize::try_from(idle.as_secs() / BIN.as_secs()).unwrap_or(usize::MAX);
         match self.bins.get_mut(bin) {
             Some(count) => *count = count.saturating_add(1),
-            None => self.beyond = self.beyond.saturating_add(1),
+            None => {
+                self.beyond = self.beyond.saturating_add(1);
+                if self.far.len() == FAR {
+                    self.far.remove(0);
+                }
+                self.far.push(idle);
+            }
         }
     }
 
@@ -85,6 +95,13 @@ impl Histogram {
     /// Those longer than the bins reach.
     pub fn beyond(&self) -> u32 {
         self.beyond
+    }
+
+    /// The median of the latest of those; `None` without any.
+    pub fn far(&self) -> Option<Duration> {
+        let mut far = self.far.clone();
+        far.sort_unstable();
+        far.get(far.len() / 2).copied()
     }
 
     /// Those in bins that end by `limit`.
@@ -163,6 +180,14 @@ mod tests {
         let within = [1, 2, 239, 240].map(|limit| histogram.within(BIN * limit));
         assert_eq!(within, [1, 3, 3, 4]);
         assert_eq!(Histogram::of([Duration::MAX]).beyond(), 1);
+    }
+
+    #[test]
+    fn of_what_is_beyond_the_bins_the_latest_are_kept() {
+        assert_eq!(minutes(&[5, 239]).far(), None);
+        let hours: Vec<u64> = [5, 5, 5, 5, 5].iter().chain(&[9; 8]).chain(&[7]).map(|h| h * 60).collect();
+        assert_eq!(minutes(&hours[..6]).far(), Some(Duration::from_secs(5 * 3600)));
+        assert_eq!(minutes(&hours).far(), Some(Duration::from_secs(9 * 3600)));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Tuning;
 use super::policy::{Advice, FEW, percent_of};
-use super::replay::gib_hours;
+use super::replay::{Outcome, gib_hours};
 use crate::residency::keep_alive::KeepAlive;
 
 const HOUR: u64 = 3600;
@@ -63,8 +63,11 @@ impl Tuning {
                     percent_of(kept, within),
                     percent_of(kept, all)
                 );
-                if let Some((held, size)) = self.cost().zip(self.size) {
-                    let _ = write!(text, ", at {:.1} GiB·h", gib_hours(held.held, size));
+                if let Some(Outcome { held, .. }) = self.cost() {
+                    let _ = match self.size {
+                        Some(size) => write!(text, ", at {:.1} GiB·h", gib_hours(held, size)),
+                        None => write!(text, ", at {:.1} hours in VRAM", held.as_secs_f64() / 3600.0),
+                    };
                 }
                 if !head.is_zero() {
                     let _ = write!(text, "; it hardly ever comes back before {}", KeepAlive::For(head));
