@@ -198,16 +198,12 @@ impl Reader {
         }
     }
 
-    /// A keep_alive; `None` in it is `auto`.
-    pub(super) fn keep_alive_or_auto(&mut self, key: &str, node: &Node) -> Option<Option<KeepAlive>> {
+    /// A keep_alive that is not `auto`.
+    pub(super) fn keep_alive(&mut self, key: &str, node: &Node) -> Option<KeepAlive> {
         let Some(text) = written(node) else {
             return self.mismatch(node, key, "a duration such as 60m, -1, or auto");
         };
-        if text == "auto" {
-            return Some(None);
-        }
-        let keep_alive = KeepAlive::parse(&text);
-        keep_alive.map(Some).map_err(|error| self.wrong(node.at, key, format!("{error}, or auto"))).ok()
+        KeepAlive::parse(&text).map_err(|error| self.wrong(node.at, key, format!("{error}, or auto"))).ok()
     }
 
     pub(super) fn model(&mut self, key: &str, node: &Node) -> Option<ModelName> {

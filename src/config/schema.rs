@@ -129,8 +129,12 @@ fn ollama(config: &mut Config, node: &Node, reader: &mut Reader) {
     if let Some(model) = reader.field(&fields, "model", Reader::model) {
         config.primary = Some(model);
     }
-    if let Some(keep_alive) = reader.field(&fields, "keep_alive", Reader::keep_alive_or_auto) {
-        (config.keep_alive, config.keep_alive_auto) = (keep_alive, keep_alive.is_none());
+    match fields.get("keep_alive") {
+        Some(node) if node.kind == Kind::Text("auto".to_owned()) => {
+            config.keep_alive_auto = true;
+            reader.found("ollama.keep_alive".to_owned(), node.at);
+        }
+        _ => config.keep_alive = reader.field(&fields, "keep_alive", Reader::keep_alive),
     }
     if let Some(node) = fields.get("tuning") {
         tuning(&mut config.tuning, node, reader);

@@ -58,10 +58,9 @@ fn table(tuning: &Tuning, text: &mut String) {
     let widths: [usize; 4] =
         std::array::from_fn(|column| rows.iter().map(|row| row[column].width()).max().unwrap_or(0));
     for row in rows {
-        let gap = |column: usize| " ".repeat(widths[column] - row[column].width());
-        let _ = write!(text, "  {}{}", row[0], gap(0));
-        for column in 1..4 {
-            let _ = write!(text, "  {}{}", gap(column), row[column]);
+        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
+            let gap = " ".repeat(width - cell.width());
+            let _ = if column == 0 { write!(text, "  {cell}{gap}") } else { write!(text, "  {gap}{cell}") };
         }
         text.push('\n');
     }

@@ -75,16 +75,15 @@ impl Histogram {
     /// Counts one more.
     pub fn note(&mut self, idle: Duration) {
         let bin = usize::try_from(idle.as_secs() / BIN.as_secs()).unwrap_or(usize::MAX);
-        match self.bins.get_mut(bin) {
-            Some(count) => *count = count.saturating_add(1),
-            None => {
-                self.beyond = self.beyond.saturating_add(1);
-                if self.far.len() == FAR {
-                    self.far.remove(0);
-                }
-                self.far.push(idle);
-            }
+        if let Some(count) = self.bins.get_mut(bin) {
+            *count = count.saturating_add(1);
+            return;
         }
+        self.beyond = self.beyond.saturating_add(1);
+        if self.far.len() == FAR {
+            self.far.remove(0);
+        }
+        self.far.push(idle);
     }
 
     /// All of them.

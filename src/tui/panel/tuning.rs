@@ -112,9 +112,10 @@ impl Row {
 fn lines(app: &App, width: u16) -> Vec<Line> {
     let theme = &app.settings.theme;
     let words = |text: &str, style| Line::Words(vec![(text.to_owned(), style)]);
-    let applied = match app.settings.keep_alive_auto {
-        true => "keep_alive is auto: loads and touches from here carry what follows",
-        false => "only shown: with `keep_alive: auto` in the config it would be applied",
+    let applied = if app.settings.keep_alive_auto {
+        "keep_alive is auto: loads and touches from here carry what follows"
+    } else {
+        "only shown: with `keep_alive: auto` in the config it would be applied"
     };
     let mut lines =
         vec![Line::Words(vec![("TUNING   ".to_owned(), theme.title), (applied.to_owned(), theme.faint)])];

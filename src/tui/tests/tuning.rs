@@ -24,15 +24,15 @@ fn tunings() -> Arc<[Tuning]> {
     .into()
 }
 
-fn open(model: &str, tunings: Option<Arc<[Tuning]>>) -> App {
-    let mut app = on(model, |snapshot| snapshot.tunings.clone_from(&tunings));
+fn open(model: &str, tunings: Option<&Arc<[Tuning]>>) -> App {
+    let mut app = on(model, |snapshot| snapshot.tunings = tunings.cloned());
     press(&mut app, "i");
     app
 }
 
 #[test]
 fn the_page_begins_with_the_selected_model_and_fits_a_small_terminal() {
-    insta::assert_snapshot!(picture(&open("qwen2.5-coder:7b", Some(tunings())), 80, 24), @r#"
+    insta::assert_snapshot!(picture(&open("qwen2.5-coder:7b", Some(&tunings())), 80, 24), @r#"
     127.0.0.1:11434   ollama 0.32.15   ● 2 ms           preload 2/3 in RAM   12:04
     VRAM RTX 2070  ██████ qwen 4.4+0.5 ██████▓▓▓█▓▚▚▚                  5.7/8.0 GiB
     RAM            ▓▓▓▓▓▓▓▚▒▒▒▒▒▒ ▒▒▒▒▒ ▒▒▒▒▒▒▒ ▒·cache·             19.2/31.0 GiB
@@ -62,7 +62,7 @@ fn the_page_begins_with_the_selected_model_and_fits_a_small_terminal() {
 
 #[test]
 fn a_wide_terminal_shows_what_was_for_nothing_and_all_models() {
-    insta::assert_snapshot!(picture(&open("deepseek-r1:14b", Some(tunings())), 120, 50), @r#"
+    insta::assert_snapshot!(picture(&open("deepseek-r1:14b", Some(&tunings())), 120, 50), @r#"
     resident   127.0.0.1:11434   ollama 0.32.15   ● 2 ms                             preload 2/3 in RAM   workshop   12:04
     VRAM RTX 2070        ███████████████ qwen 4.4+0.5 ████████████████▓▓▓▓▓██▓▚▚▚▚▚                            5.7/8.0 GiB
     RAM                  ▓▓ system ▓▓▚▒▒▒▒▒▒▒▒▒▒ ▒▒ qwen ▒▒ ▒ deepseek ▒▒ ▒· cache 4.8 ·                     19.2/31.0 GiB
@@ -118,7 +118,7 @@ fn a_wide_terminal_shows_what_was_for_nothing_and_all_models() {
 
 #[test]
 fn a_narrow_one_has_the_policies_below() {
-    let mut app = open("qwen2.5-coder:7b", Some(tunings()));
+    let mut app = open("qwen2.5-coder:7b", Some(&tunings()));
     let whole = picture(&app, 50, 40);
     for words in ["10m to 20m     90", "fixed 5m           500 of 1896", "keep_alive 16m would have kept"] {
         assert!(whole.contains(words), "{whole}");
@@ -132,7 +132,7 @@ fn a_narrow_one_has_the_policies_below() {
 
 #[test]
 fn of_a_model_that_nobody_used_that_is_said_and_so_is_a_journal_that_was_not_read() {
-    let shown = picture(&open("mistral:7b", Some(tunings())), 80, 24);
+    let shown = picture(&open("mistral:7b", Some(&tunings())), 80, 24);
     assert!(shown.contains("mistral:7b   no use of it is known yet"), "{shown}");
     assert!(shown.contains("deepseek-r1:14b   ?   5 uses in "), "{shown}");
     let shown = picture(&open("mistral:7b", None), 80, 24);
@@ -141,7 +141,7 @@ fn of_a_model_that_nobody_used_that_is_said_and_so_is_a_journal_that_was_not_rea
 
 #[test]
 fn the_page_says_whether_it_is_applied() {
-    let mut app = open("mistral:7b", Some(tunings()));
+    let mut app = open("mistral:7b", Some(&tunings()));
     assert!(picture(&app, 80, 24).contains("TUNING   only shown"));
     app.settings.keep_alive_auto = true;
     assert!(picture(&app, 80, 24).contains("TUNING   keep_alive is auto"));
@@ -149,7 +149,7 @@ fn the_page_says_whether_it_is_applied() {
 
 #[test]
 fn what_would_have_been_kept_differs_by_glyph_and_by_style() {
-    let app = open("qwen2.5-coder:7b", Some(tunings()));
+    let app = open("qwen2.5-coder:7b", Some(&tunings()));
     let buffer = drawn(&app, 120, 24, now());
     let shown = text(&buffer);
     // 16 minutes lie within this stretch.
