@@ -1,7 +1,6 @@
 //! Front end 2: the command line, read into [`Cli`]; one file per subcommand, and the exit codes they end with.
 //!
-//! Called by `main`; may name every room. What a person or a script asked for goes to stdout, all else to stderr
-//! (see [`out`]).
+//! Called by `main`; may name every room. What was asked for goes to stdout, all else to stderr (see [`out`]).
 
 pub mod act;
 pub mod bench;

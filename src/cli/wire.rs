@@ -257,8 +257,7 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     }
     let config = settings.loaded.config.clone();
     if let Some(Sub::History(asked)) = &cli.command {
-        let url = &config.url;
-        return history::print(asked, cli, url, clock().wall, columns()).await;
+        return history::print(asked, cli, &config.url, clock().wall, columns()).await;
     }
     if let Some(Sub::Tune(asked)) = &cli.command {
         return tune::print(asked, cli, &config, clock().wall).await;
