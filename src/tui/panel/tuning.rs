@@ -1,10 +1,13 @@
 //! How long each model is idle between its uses, which keep_alive follows, and what each policy would have cost: the
 //! selected model first.
 
+use std::borrow::Cow;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use crate::residency::bytes::Bytes;
 use crate::residency::tune::Tuning;
 use crate::residency::tune::histogram::Stretch;
 use crate::residency::tune::policy::Policy;
@@ -136,9 +139,18 @@ fn lines(app: &App, width: u16) -> Vec<Line> {
         if lines.len() > 1 {
             lines.push(words("", theme.text));
         }
-        lines.extend(block(tuning, width, theme));
+        lines.extend(block(&sized(tuning, app), width, theme));
     }
     lines
+}
+
+/// The same with the size that the server reports, where the journal saw no load of it.
+fn sized<'a>(tuning: &'a Tuning, app: &App) -> Cow<'a, Tuning> {
+    let size = app.server().and_then(|server| server.model(&tuning.model)).map(|model| model.size);
+    match (tuning.size, size.filter(|size| *size > Bytes::ZERO)) {
+        (None, Some(size)) => Cow::Owned(Tuning { size: Some(size), ..tuning.clone() }),
+        _ => Cow::Borrowed(tuning),
+    }
 }
 
 fn block(tuning: &Tuning, width: u16, theme: &Theme) -> Vec<Line> {

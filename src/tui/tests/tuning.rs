@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::residency::snapshot::Snapshot;
 use crate::residency::tune::Tuning;
 use crate::residency::tune::generate::{Shape, generate};
 use crate::residency::tune::policy::Rule;
@@ -52,8 +53,8 @@ fn the_page_begins_with_the_selected_model_and_fits_a_small_terminal() {
     █ keep_alive 16m would have kept 95 % of its returns within 1h in VRAM, 90 %
       of all, at 582.5 GiB·h
 
-    deepseek-r1:14b   ?   5 uses in 36 h
-      under 1m      0                        POLICY             COLD STARTS  HOURS
+    deepseek-r1:14b   9.0 GB   5 uses in 36 h
+      under 1m      0                        POLICY             COLD STARTS  GIB·H
     … 25 more below
 
     j down   k up   esc close
@@ -68,13 +69,13 @@ fn a_wide_terminal_shows_what_was_for_nothing_and_all_models() {
     RAM                  ▓▓ system ▓▓▚▒▒▒▒▒▒▒▒▒▒ ▒▒ qwen ▒▒ ▒ deepseek ▒▒ ▒· cache 4.8 ·                     19.2/31.0 GiB
 
     TUNING   only shown: with `keep_alive: auto` in the config it would be applied
-    deepseek-r1:14b   ?   5 uses in 36 h
-      under 1m      0                                                   POLICY             COLD STARTS  HOURS  FOR NOTHING
-      1m to 2m      0                                                   fixed 5m                4 of 5    0.3          0.2
-      2m to 5m      1  ███████████████████████████████████████████████  fixed 1h                3 of 5    2.2          2.0
-     5m to 10m      1  ███████████████████████████████████████████████  auto                    4 of 5    0.3          0.2
-    10m to 20m      0                                                   auto, loads ahead       4 of 5    0.3          0.2
-    20m to 40m      0                                                   best possible           3 of 5    0.2          0.0
+    deepseek-r1:14b   9.0 GB   5 uses in 36 h
+      under 1m      0                                                   POLICY             COLD STARTS  GIB·H  FOR NOTHING
+      1m to 2m      0                                                   fixed 5m                4 of 5    2.7          2.1
+      2m to 5m      1  ███████████████████████████████████████████████  fixed 1h                3 of 5   18.5         16.8
+     5m to 10m      1  ███████████████████████████████████████████████  auto                    4 of 5    2.7          2.1
+    10m to 20m      0                                                   auto, loads ahead       4 of 5    2.7          2.1
+    20m to 40m      0                                                   best possible           3 of 5    1.7          0.0
      40m to 1h      0
       1h to 2h      0
       2h to 4h      1  ███████████████████████████████████████████████
@@ -134,7 +135,15 @@ fn a_narrow_one_has_the_policies_below() {
 fn of_a_model_that_nobody_used_that_is_said_and_so_is_a_journal_that_was_not_read() {
     let shown = picture(&open("mistral:7b", Some(&tunings())), 80, 24);
     assert!(shown.contains("mistral:7b   no use of it is known yet"), "{shown}");
-    assert!(shown.contains("deepseek-r1:14b   ?   5 uses in "), "{shown}");
+    assert!(shown.contains("deepseek-r1:14b   9.0 GB   5 uses in "), "{shown}");
+    let gone = |snapshot: &mut Snapshot| {
+        snapshot.servers[0].models.retain(|model| model.name != name("deepseek-r1:14b"));
+        snapshot.tunings = Some(tunings());
+    };
+    let mut app = on("mistral:7b", gone);
+    press(&mut app, "i");
+    let shown = picture(&app, 80, 24);
+    assert!(shown.contains("deepseek-r1:14b   ?   5 uses in ") && shown.contains("HOURS"), "{shown}");
     let shown = picture(&open("mistral:7b", None), 80, 24);
     assert!(shown.contains("was not read yet"), "{shown}");
 }
