@@ -1070,6 +1070,19 @@ mod tests {
         seen.into_iter().map(|(_, what)| what).collect()
     }
 
+    #[test]
+    fn a_load_stays_ours_when_the_runners_are_looked_at_between_its_answer_and_the_list() {
+        let (mut acts, mut known) = (Acts::default(), known(&["a"]));
+        (known.ps_at, known.ps_asked) = (Some(now()), Some(now()));
+        begin(&mut acts, &mut known, ActKind::Load, "a");
+        known.loading.insert(name("a"), pending());
+        acts.answered(ActId(1), ok(), &mut known, now());
+        let nobody = crate::residency::timing::Reading { value: Runners::default(), at: now() };
+        assert_eq!(crate::engine::observe::runners(&mut known, nobody, &acts.asked()), []);
+        let told = look(&acts, &mut known, &["a"]);
+        assert!(matches!(told[..], [What::Loaded { took: Some(_), ours: true, .. }]), "{told:?}");
+    }
+
     fn is_ours(what: &What) -> bool {
         matches!(what, What::Unloaded { took: Some(_) })
     }

@@ -53,6 +53,10 @@ impl Tracked {
         if self.doubt.is_some() || matches!(self.step, Step::Asked(Job::Load { .. })) {
             asked.evicts.extend(self.may_evict().map(|victim| (victim.clone(), model.clone())));
         }
+        // Until a snapshot lists it, what was loaded is still our own work.
+        if self.doubt.is_some() {
+            asked.loads.push(model.clone());
+        }
         if !self.act.is_running() {
             return;
         }
