@@ -89,6 +89,7 @@ fn snapshot(now: Moment) -> Snapshot {
         acts: Vec::new(),
         past: std::sync::Arc::default(),
         keeping: resident::residency::guard::Keeping::default(),
+        tunings: None,
     }
 }
 

@@ -1,7 +1,6 @@
 //! Front end 2: the command line, read into [`Cli`]; one file per subcommand, and the exit codes they end with.
 //!
-//! Called by `main`; may name every room. What a person or a script asked for goes to stdout, all else to stderr
-//! (see [`out`]).
+//! Called by `main`; may name every room. What was asked for goes to stdout, all else to stderr (see [`out`]).
 
 pub mod act;
 pub mod bench;
@@ -18,6 +17,7 @@ pub mod screen;
 pub mod state;
 pub mod status;
 pub mod swap;
+pub mod tune;
 pub mod wire;
 
 use std::ffi::OsString;
@@ -72,6 +72,7 @@ Examples:
   resident phase execution --run 7           what an agent calls between its steps: the phase's model is ready then
   resident history --since 1d                every load and swap of the last day, and how long it took
   resident history --today                   today's swaps in one line, and what they would have cost from the disk
+  resident tune --percent 99                 how long each model is idle, and which keep_alive follows from it
   resident doctor                            what is wrong and what to do: ghosts, reloads, evictions to and fro
   resident bench --markdown                  cold and warm loads beside each other, as a table to paste
   resident flow react-dashboard              run a workflow of the config, and read ahead for its next steps
@@ -169,6 +170,8 @@ pub enum Sub {
     Phase(phase::Phase),
     /// Print what happened: loads and swaps with their times, how models left VRAM, phases
     History(history::Asked),
+    /// Print how long each model is idle between its uses, and the keep_alive that follows from it
+    Tune(tune::Asked),
     /// Say what is wrong with the server or with how it is used, and what to do; ends with 1 if anything is
     Doctor,
     /// Measure what warm files in RAM are worth here: cold and warm loads beside each other; asks first
@@ -296,6 +299,7 @@ impl Sub {
             | Sub::Flow(_)
             | Sub::Phase(_)
             | Sub::History(_)
+            | Sub::Tune(_)
             | Sub::Doctor
             | Sub::Status { .. }
             | Sub::Config { .. }

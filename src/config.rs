@@ -30,6 +30,7 @@ pub use write_over::write_over;
 pub use crate::residency::budget::Limits as Memory;
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
+use crate::residency::tune::policy::Rule;
 use crate::residency::workflow::Task;
 /// `work`, `prompt` or `command` of a step.
 pub use crate::residency::workflow::Work;
@@ -46,6 +47,10 @@ pub struct Config {
     pub primary: Option<ModelName>,
     /// `ollama.keep_alive` or `OLLAMA_KEEP_ALIVE`: what a load carries; `None` if the user set none.
     pub keep_alive: Option<KeepAlive>,
+    /// `ollama.keep_alive: auto`: each model's own, as its uses say; `keep_alive` is `None` then.
+    pub keep_alive_auto: bool,
+    /// `ollama.tuning`: how a model's keep_alive is made from its uses.
+    pub tuning: Rule,
     /// `ollama.return_to_primary`: how long after an agent's run the primary model comes back; `None` is never.
     pub return_to_primary: Option<Duration>,
     /// `ollama.models_dir` or `OLLAMA_MODELS`: where to look for models first.
@@ -82,6 +87,8 @@ impl Default for Config {
             url: "http://127.0.0.1:11434".to_owned(),
             primary: None,
             keep_alive: None,
+            keep_alive_auto: false,
+            tuning: Rule::default(),
             return_to_primary: None,
             models_dir: None,
             preload: Preload::default(),

@@ -8,6 +8,7 @@
 //! | `keep`, `row` | what happened, written down |
 //! | `past` | the summary of it that the screen shows |
 //! | `pin` | which models are to stay in VRAM |
+//! | `uses` | when models were used, and what that says of their keep_alive |
 //! | `history` | questions about it, answered beside all else |
 //! | `keeper` | which instance acts by itself, and writes down what others did |
 //!
@@ -25,6 +26,7 @@ mod past;
 mod pin;
 mod process;
 mod row;
+mod uses;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -41,6 +43,8 @@ use crate::residency::name::ModelName;
 use crate::residency::pin::{Change, Pin};
 use crate::residency::record::{Past, Record};
 use crate::residency::timing::Clock;
+use crate::residency::tune::Tuning;
+use crate::residency::tune::policy::Rule;
 use clerk::{Clerk, Command};
 pub use lease::Lease;
 use process::Process;
@@ -107,6 +111,8 @@ pub struct Journal {
     pub past: watch::Receiver<Arc<Past>>,
     /// All pins of that server; `None` until they are read. As fresh as `past`.
     pub pins: watch::Receiver<Option<Arc<Vec<Pin>>>>,
+    /// What the uses of a server say, once it is [tuned](Journal::tune) and they were read; as fresh as `past`.
+    pub tunings: watch::Receiver<Option<Arc<[Tuning]>>>,
     commands: SyncSender<Command>,
     stop: CancellationToken,
     _last: Arc<DropGuard>,
@@ -131,6 +137,7 @@ impl Journal {
         let (publish, leases) = watch::channel(Arc::default());
         let (tell, past) = watch::channel(Arc::default());
         let (tell_pins, pins) = watch::channel(None);
+        let (say, tunings) = watch::channel(None);
         let stop = stop.child_token();
         let clerk = Clerk {
             path: path.to_owned(),
@@ -142,10 +149,11 @@ impl Journal {
             leases: publish,
             past: tell,
             pins: tell_pins,
+            tunings: say,
         };
         thread::Builder::new().name("journal".to_owned()).spawn(move || clerk.run(me))?;
         let last = Arc::new(stop.clone().drop_guard());
-        Ok(Journal { state: states, leases, past, pins, commands, stop, _last: last })
+        Ok(Journal { state: states, leases, past, pins, tunings, commands, stop, _last: last })
     }
 
     /// Says that this process holds these blobs in RAM; those it is known to hold stay as they are.
@@ -190,6 +198,11 @@ impl Journal {
     /// Remembers this of a model's pin, from the moment `at` on.
     pub fn pin(&self, server: &str, model: ModelName, change: Change, at: Timestamp) -> Result<(), NotTaken> {
         self.send(Command::Pin(pin::Note { server: server.to_owned(), model, at, change }))
+    }
+
+    /// Publishes what the uses of a server say by this rule, from now on.
+    pub fn tune(&self, server: &str, rule: Rule) -> Result<(), NotTaken> {
+        self.send(Command::Tune(server.to_owned(), rule))
     }
 
     /// From now on this process is the keeper of a server whenever no other one is; `state` says whether it is.

@@ -31,6 +31,7 @@ pub mod swap;
 pub mod text;
 pub mod tier;
 pub mod timing;
+pub mod tune;
 pub mod warm;
 pub mod way;
 pub mod workflow;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::act::Request;
 use super::out::Out;
 use super::{
-    Cli, Exit, Sub, act, bench, demo, doctor, flow, history, hold, phase, screen, state, status, swap,
+    Cli, Exit, Sub, act, bench, demo, doctor, flow, history, hold, phase, screen, state, status, swap, tune,
 };
 use crate::config::{Config, Memory, Strategy};
 use crate::engine::{self, Command, Handle, Journals, Parts, RamTier, clock};
@@ -257,8 +257,10 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     }
     let config = settings.loaded.config.clone();
     if let Some(Sub::History(asked)) = &cli.command {
-        let url = &config.url;
-        return history::print(asked, cli, url, clock().wall, columns()).await;
+        return history::print(asked, cli, &config.url, clock().wall, columns()).await;
+    }
+    if let Some(Sub::Tune(asked)) = &cli.command {
+        return tune::print(asked, cli, &config, clock().wall).await;
     }
     if matches!(cli.command, None | Some(Sub::Demo { .. })) {
         return screen::run(cli, settings, clock).await;

@@ -68,7 +68,7 @@ impl Below<'_> {
         match text("OLLAMA_KEEP_ALIVE").map(KeepAlive::parse) {
             None => {}
             Some(Ok(keep_alive)) => {
-                self.config.keep_alive = Some(keep_alive);
+                (self.config.keep_alive, self.config.keep_alive_auto) = (Some(keep_alive), false);
                 self.from("ollama.keep_alive", Origin::Env("OLLAMA_KEEP_ALIVE"));
             }
             Some(Err(error)) => self.wrong("OLLAMA_KEEP_ALIVE", error.to_string()),

@@ -198,11 +198,12 @@ impl Reader {
         }
     }
 
+    /// A keep_alive that is not `auto`.
     pub(super) fn keep_alive(&mut self, key: &str, node: &Node) -> Option<KeepAlive> {
         let Some(text) = written(node) else {
-            return self.mismatch(node, key, "a duration such as 60m, or -1");
+            return self.mismatch(node, key, "a duration such as 60m, -1, or auto");
         };
-        KeepAlive::parse(&text).map_err(|error| self.wrong(node.at, key, error.to_string())).ok()
+        KeepAlive::parse(&text).map_err(|error| self.wrong(node.at, key, format!("{error}, or auto"))).ok()
     }
 
     pub(super) fn model(&mut self, key: &str, node: &Node) -> Option<ModelName> {

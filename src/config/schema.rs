@@ -11,7 +11,10 @@ use super::tree::{At, Kind, Node};
 use super::{
     Config, Confirm, Hold, KeySetting, Memory, ModelSettings, OnExit, Pins, Preload, Strategy, workflow,
 };
+use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
+use crate::residency::tune::histogram::{BIN, RANGE};
+use crate::residency::tune::policy::{Bounds, Rule};
 
 /// Our top-level sections; all others belong to the user's agent.
 pub(super) const SECTIONS: [&str; 9] =
@@ -119,6 +122,7 @@ fn ollama(config: &mut Config, node: &Node, reader: &mut Reader) {
         "port",
         "model",
         "keep_alive",
+        "tuning",
         "return_to_primary",
         "models_dir",
         "preload",
@@ -129,8 +133,15 @@ fn ollama(config: &mut Config, node: &Node, reader: &mut Reader) {
     if let Some(model) = reader.field(&fields, "model", Reader::model) {
         config.primary = Some(model);
     }
-    if let Some(keep_alive) = reader.field(&fields, "keep_alive", Reader::keep_alive) {
-        config.keep_alive = Some(keep_alive);
+    match fields.get("keep_alive") {
+        Some(node) if node.kind == Kind::Text("auto".to_owned()) => {
+            config.keep_alive_auto = true;
+            reader.found("ollama.keep_alive".to_owned(), node.at);
+        }
+        _ => config.keep_alive = reader.field(&fields, "keep_alive", Reader::keep_alive),
+    }
+    if let Some(node) = fields.get("tuning") {
+        tuning(&mut config.tuning, node, reader);
     }
     if let Some(after) =
         reader.field(&fields, "return_to_primary", |r, key, node| r.duration(key, node, SECOND))
@@ -159,6 +170,31 @@ fn ollama(config: &mut Config, node: &Node, reader: &mut Reader) {
         (Some(node), None) => config.preload = preload("ollama.preload", node, reader),
         (None, Some(node)) => config.preload = preload("ollama.preload_models", node, reader),
         (None, None) => {}
+    }
+}
+
+/// How a keep_alive is made from uses: whole minutes of the histogram, so that its bounds lie within it.
+fn tuning(rule: &mut Rule, node: &Node, reader: &mut Reader) {
+    let path = "ollama.tuning";
+    let Some(fields) = reader.fields(path, node, &["percent", "min", "max"]) else { return };
+    let percent = |r: &mut Reader, key: &str, node: &Node| r.whole(key, node, 1, 100)?.try_into().ok();
+    reader.set(&mut rule.percent, &fields, "percent", percent);
+    let bound = |r: &mut Reader, key: &str, node: &Node| {
+        let time = r.duration(key, node, BIN)?;
+        if time > RANGE {
+            r.wrong(node.at, key, format!("too long; the most is {}", KeepAlive::For(RANGE)));
+            return None;
+        }
+        Some(time)
+    };
+    reader.set(&mut rule.bounds.min, &fields, "min", bound);
+    reader.set(&mut rule.bounds.max, &fields, "max", bound);
+    let Bounds { min, max } = rule.bounds;
+    if min > max {
+        let key = if fields.get("max").is_some() { "max" } else { "min" };
+        let at = fields.get(key).map_or(node.at, |node| node.at);
+        let (min, max) = (KeepAlive::For(min), KeepAlive::For(max));
+        reader.wrong(at, &fields.path_of(key), format!("the least, {min}, is more than the most, {max}"));
     }
 }
 

@@ -80,6 +80,7 @@ impl Page<'_> {
         }
         match config.keep_alive {
             Some(keep_alive) => self.value(1, "ollama.keep_alive", keep_alive_text(keep_alive)),
+            None if config.keep_alive_auto => self.value(1, "ollama.keep_alive", "auto"),
             None => self.unset(1, "keep_alive"),
         }
         match config.return_to_primary {
@@ -90,6 +91,10 @@ impl Page<'_> {
             Some(dir) => self.value(1, "ollama.models_dir", quoted(&dir.to_string_lossy())),
             None => self.unset(1, "models_dir"),
         }
+        self.line(1, "tuning:");
+        self.value(2, "ollama.tuning.percent", config.tuning.percent);
+        self.value(2, "ollama.tuning.min", seconds(config.tuning.bounds.min));
+        self.value(2, "ollama.tuning.max", seconds(config.tuning.bounds.max));
         self.preload(&config.preload);
     }
 

@@ -320,6 +320,9 @@ mod tests {
     use crate::residency::keep_alive::KeepAlive;
     use crate::residency::snapshot::Details;
     use crate::residency::swap::{Ended, Stage};
+    use crate::residency::tune::Tuning;
+    use crate::residency::tune::policy::Rule;
+    use crate::residency::tune::trace::{Trace, Use};
 
     fn name(text: &str) -> ModelName {
         ModelName::parse(text).unwrap()
@@ -990,6 +993,78 @@ mod tests {
         assert_eq!(begin(&mut acts, &mut known, ActKind::Unpin, "a"), [job]);
     }
 
+    /// As `keep_alive: auto` with a model that comes back every 12 minutes, and so is to stay for 15.
+    fn tuned(installed: &[&str], text: &str) -> Known {
+        let mut known = known(installed);
+        let every = Duration::from_secs(720);
+        let uses = (0..41_u32).map(|n| Use { at: now().wall + every * n, idle: (n > 0).then_some(every) });
+        let (uses, until) = (uses.collect(), now().wall + every * 41);
+        let trace = Trace { model: name(text), size: None, uses, until };
+        known.config = Arc::new(Config { keep_alive_auto: true, ..Config::default() });
+        known.tunings = Some(Arc::from([Tuning::of(&trace, Rule::default())]));
+        known
+    }
+
+    const FIFTEEN: Option<KeepAlive> = Some(KeepAlive::For(Duration::from_secs(900)));
+
+    #[test]
+    fn under_auto_what_sets_a_keep_alive_sets_what_the_uses_say() {
+        let job = |kind, change: fn(&mut Known)| {
+            let mut known = tuned(&["a", "b"], "a");
+            change(&mut known);
+            let jobs = begin(&mut Acts::default(), &mut known, kind, "a");
+            let [Job::Load { keep_alive, .. } | Job::Touch { keep_alive, .. }] = jobs[..] else {
+                panic!("{jobs:?}")
+            };
+            keep_alive
+        };
+        let loaded = |known: &mut Known| run(known, "a", 4096, soon());
+        let pinned = |known: &mut Known| run(known, "a", 4096, Expiry::Never);
+        for (kind, change, sent) in [
+            (ActKind::Load, (|_| {}) as fn(&mut Known), FIFTEEN),
+            (ActKind::Load, loaded, FIFTEEN),
+            (ActKind::Touch, loaded, FIFTEEN),
+            (ActKind::Pin, loaded, Some(KeepAlive::Forever)),
+            (ActKind::Unpin, pinned, FIFTEEN),
+            // It stays pinned.
+            (ActKind::Touch, pinned, None),
+            (ActKind::Swap, pinned, None),
+            // What the user asks for by name counts.
+            (ActKind::KeepAlive(KeepAlive::Forever), loaded, Some(KeepAlive::Forever)),
+        ] {
+            assert_eq!(job(kind, change), sent, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn under_auto_the_servers_own_applies_where_too_little_is_known() {
+        let mut known = tuned(&["a", "b"], "a");
+        run(&mut known, "b", 4096, soon());
+        let touch = Job::Touch { model: name("b"), keep_alive: None, num_ctx: Some(4096), embed: false };
+        assert_eq!(begin(&mut Acts::default(), &mut known, ActKind::Touch, "b"), [touch]);
+        known.running.clear();
+        assert_eq!(begin(&mut Acts::default(), &mut known, ActKind::Load, "b"), [load("b")]);
+        known.config = Arc::default();
+        assert_eq!(begin(&mut Acts::default(), &mut known, ActKind::Load, "a"), [load("a")], "without auto");
+    }
+
+    #[test]
+    fn under_auto_what_sets_a_keep_alive_waits_a_while_for_the_uses_to_be_read() {
+        for (kind, waits) in [(ActKind::Touch, true), (ActKind::Load, true), (ActKind::Unload, false)] {
+            let mut known = tuned(&["a"], "a");
+            let (tunings, at) = (known.tunings.take(), now());
+            known.past_by = Some(Moment { mono: at.mono + Duration::from_secs(1), ..at });
+            if kind != ActKind::Load {
+                run(&mut known, "a", 4096, soon());
+            }
+            let mut acts = Acts::default();
+            acts.take(order(&acts, kind, "a"), at);
+            assert_eq!(acts.start(&mut known, &[], at).is_empty(), waits, "{kind:?}");
+            known.tunings = tunings;
+            assert_eq!(acts.start(&mut known, &[], at).is_empty(), !waits, "{kind:?}");
+        }
+    }
+
     #[test]
     fn an_embedding_model_is_loaded_again_through_the_other_door() {
         let (mut acts, mut known) = (Acts::default(), known(&["a"]));
@@ -1006,6 +1081,19 @@ mod tests {
         }
         let seen = crate::engine::observe::ps(known, listed.running, &acts.asked(), false, now());
         seen.into_iter().map(|(_, what)| what).collect()
+    }
+
+    #[test]
+    fn a_load_stays_ours_when_the_runners_are_looked_at_between_its_answer_and_the_list() {
+        let (mut acts, mut known) = (Acts::default(), known(&["a"]));
+        (known.ps_at, known.ps_asked) = (Some(now()), Some(now()));
+        begin(&mut acts, &mut known, ActKind::Load, "a");
+        known.loading.insert(name("a"), pending());
+        acts.answered(ActId(1), ok(), &mut known, now());
+        let nobody = crate::residency::timing::Reading { value: Runners::default(), at: now() };
+        assert_eq!(crate::engine::observe::runners(&mut known, nobody, &acts.asked()), []);
+        let told = look(&acts, &mut known, &["a"]);
+        assert!(matches!(told[..], [What::Loaded { took: Some(_), ours: true, .. }]), "{told:?}");
     }
 
     fn is_ours(what: &What) -> bool {

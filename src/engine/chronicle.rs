@@ -23,6 +23,8 @@ pub(crate) use others::Others;
 const WAITING: usize = 1024;
 /// How long a load that may read ahead waits for what earlier ones took.
 const PAST: Duration = Duration::from_millis(100);
+/// How long what sets a keep_alive waits for what the uses say of it, where they are to say it.
+const USES: Duration = Duration::from_secs(1);
 
 /// What is on its way to the journal.
 #[derive(Debug, Default)]
@@ -63,9 +65,15 @@ impl Manager {
     /// The journal's past is worth having from now on.
     pub(super) fn follow_journal(&mut self) {
         let server = self.journal_server();
+        let (auto, rule) = (self.known.config.keep_alive_auto, self.known.config.tuning);
+        // Asked for first: when the past is there, what the uses say is there too.
+        if auto || self.journals.may_keep() {
+            self.journals.tune(&server, rule);
+        }
         if self.journals.follow(&server) {
             let now = self.now();
-            self.known.past_by = Some(Moment { mono: now.mono + PAST, ..now });
+            let patience = if auto { USES } else { PAST };
+            self.known.past_by = Some(Moment { mono: now.mono + patience, ..now });
         }
     }
 
@@ -121,7 +129,10 @@ impl Manager {
     pub(super) fn see_journal(&mut self) -> bool {
         let Some(journal) = self.journals.opened() else { return false };
         let past = Arc::clone(&journal.past.borrow_and_update());
-        let is_new = !Arc::ptr_eq(&past, &self.known.past);
+        let tunings = journal.tunings.borrow_and_update().clone();
+        let place = |tunings: &Option<Arc<_>>| tunings.as_ref().map(Arc::as_ptr);
+        let is_new = !Arc::ptr_eq(&past, &self.known.past) || place(&tunings) != place(&self.known.tunings);
+        self.known.tunings = tunings;
         if self.journals.is_read(&past) {
             self.known.past_by = None;
         }

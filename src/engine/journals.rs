@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use crate::journal::Journal;
 use crate::residency::guard::Keeper;
 use crate::residency::record::Past;
+use crate::residency::tune::policy::Rule;
 
 /// The way to the journal. It is opened when something happens that it keeps: who only looks writes no file.
 #[expect(clippy::struct_excessive_bools, reason = "one thing that the journal is told each")]
@@ -16,6 +17,7 @@ pub struct Journals {
     may_keep: bool,
     watched: bool,
     recalled: bool,
+    tuned: bool,
     asked_to_keep: bool,
     /// What stands for the past until it was read.
     unread: Option<Arc<Past>>,
@@ -35,6 +37,7 @@ impl Journals {
             may_keep: false,
             watched: false,
             recalled: false,
+            tuned: false,
             asked_to_keep: false,
             unread: None,
         }
@@ -85,6 +88,12 @@ impl Journals {
             self.watched();
         }
         is_new
+    }
+
+    /// What the uses of `server` say by `rule` comes from now on.
+    pub(super) fn tune(&mut self, server: &str, rule: Rule) {
+        let known = self.tuned;
+        self.tuned = known || self.get().is_some_and(|journal| journal.tune(server, rule).is_ok());
     }
 
     /// Whether this is the past, once asked for, and not what stands for it.

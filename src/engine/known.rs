@@ -29,6 +29,7 @@ use crate::residency::snapshot::{Blob, Details, Reach};
 use crate::residency::swap::Before;
 use crate::residency::tier::{Cached, Tiers};
 use crate::residency::timing::{Moment, Reading};
+use crate::residency::tune::Tuning;
 use crate::residency::way;
 
 /// Page-cache readings by blob digest.
@@ -119,6 +120,8 @@ pub(crate) struct Known {
     pub journal_trouble: Option<String>,
     /// What the journal knows.
     pub past: Arc<Past>,
+    /// What it knows of the models' uses, once they were read.
+    pub tunings: Option<Arc<[Tuning]>>,
     /// It was asked for, and is worth waiting for until then.
     pub past_by: Option<Moment>,
     /// How far agents' runs were followed.
@@ -213,6 +216,7 @@ impl Known {
             let_go_at: HashMap::new(),
             journal_trouble: None,
             past: Arc::default(),
+            tunings: None,
             past_by: None,
             agents: Agents::default(),
             learned: Lessons::default(),
@@ -223,6 +227,13 @@ impl Known {
             histories: HashMap::new(),
             runners: None,
         }
+    }
+
+    /// The keep_alive of a model that `keep_alive: auto` means, where its uses say one.
+    pub fn tuned(&self, model: &ModelName) -> Option<KeepAlive> {
+        let tunings = self.tunings.as_deref().filter(|_| self.config.keep_alive_auto)?;
+        let one = tunings.iter().find(|tuning| tuning.model == *model)?;
+        one.keep_alive().map(KeepAlive::For)
     }
 
     /// What the server says of a model, `/api/show` included.

@@ -61,6 +61,7 @@ pub(crate) fn join(known: &Known, events: &VecDeque<Arc<Event>>, acts: Vec<Act>,
         acts,
         past: Arc::clone(&known.past),
         keeping: Keeping::default(),
+        tunings: known.tunings.clone(),
     }
 }
 
@@ -208,6 +209,7 @@ pub(crate) fn differs(old: &Snapshot, new: &Snapshot) -> bool {
         || old.acts != new.acts
         || !Arc::ptr_eq(&old.past, &new.past)
         || old.keeping != new.keeping
+        || old.tunings.as_ref().map(Arc::as_ptr) != new.tunings.as_ref().map(Arc::as_ptr)
         || host_differs(&old.host, &new.host)
         || old.servers.len() != new.servers.len()
         || old.servers.iter().zip(&new.servers).any(|(old, new)| server_differs(old, new))

@@ -119,13 +119,14 @@ pub(super) async fn changed_in<T>(probe: Option<&mut watch::Receiver<T>>) {
     std::future::pending::<()>().await;
 }
 
-/// Waits until the journal says something new: of its leases, of the past or of itself.
+/// Waits until the journal says something new: of its leases, of the past, of the uses or of itself.
 pub(super) async fn journal_changed(journal: Option<&mut Journal>) {
     let Some(journal) = journal else { return std::future::pending().await };
     tokio::select! {
         () = changed_in(Some(&mut journal.leases)) => {}
         () = changed_in(Some(&mut journal.past)) => {}
         () = changed_in(Some(&mut journal.pins)) => {}
+        () = changed_in(Some(&mut journal.tunings)) => {}
         () = changed_in(Some(&mut journal.state)) => {}
     }
 }

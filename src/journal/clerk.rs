@@ -20,10 +20,13 @@ use super::lease::{self, Found, Held, Lease};
 use super::past::Recall;
 use super::pin::{Note, Pins};
 use super::process::Process;
+use super::uses::Uses;
 use super::{Opened, QUEUE, State};
 use crate::residency::pin::Pin;
 use crate::residency::record::{Past, Record};
 use crate::residency::timing::Clock;
+use crate::residency::tune::Tuning;
+use crate::residency::tune::policy::Rule;
 
 /// Between two looks, while looking is worth it.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -44,6 +47,8 @@ pub(super) enum Command {
     Recall(String, TimeZone),
     /// Remember this of a pin.
     Pin(Note),
+    /// Publish what the uses of this server say by this rule.
+    Tune(String, Rule),
     /// Become the keeper of this server, when nobody else is.
     Keep(String),
     /// Only to wake it: the program stops.
@@ -62,6 +67,7 @@ pub(super) struct Clerk {
     pub leases: watch::Sender<Arc<Vec<Lease>>>,
     pub past: watch::Sender<Arc<Past>>,
     pub pins: watch::Sender<Option<Arc<Vec<Pin>>>>,
+    pub tunings: watch::Sender<Option<Arc<[Tuning]>>>,
 }
 
 /// Wakes the thread when the program stops. With a full queue it is awake anyway.
@@ -115,6 +121,8 @@ struct Work<'a> {
     /// Somebody wants the past.
     recall: Option<Recall>,
     pins: Pins,
+    /// Somebody wants to know what the uses say.
+    uses: Option<Uses>,
     /// This process would keep a server.
     keeper: Option<Keeper>,
 }
@@ -134,6 +142,7 @@ impl Work<'_> {
             pruned: Pruned::default(),
             recall: None,
             pins: Pins::default(),
+            uses: None,
             keeper: None,
         };
         let mut opened = work.open(false)?;
@@ -193,6 +202,11 @@ impl Work<'_> {
                 if !self.recall.as_ref().is_some_and(|recall| recall.is_of(&server)) {
                     self.recall = Some(Recall::new(server, zone));
                     self.pins.is_stale();
+                }
+            }
+            Command::Tune(server, rule) => {
+                if !self.uses.as_ref().is_some_and(|uses| uses.is_of(&server, rule)) {
+                    self.uses = Some(Uses::new(server, rule));
                 }
             }
             Command::Keep(server) => self.keeper = Some(Keeper::new(&self.clerk.path, &server)),
@@ -281,6 +295,7 @@ impl Work<'_> {
         self.version = None;
         self.recall.iter_mut().for_each(Recall::is_stale);
         self.pins.is_stale();
+        self.uses.iter_mut().for_each(Uses::begin_anew);
         Ok(opened)
     }
 
@@ -300,6 +315,7 @@ impl Work<'_> {
             keep::write(&mut book.connection, self.records.make_contiguous(), &mut self.pruned, now)?;
             self.records.clear();
             self.recall.iter_mut().for_each(Recall::is_stale);
+            self.uses.iter_mut().for_each(Uses::is_stale);
         }
         self.pins.write(&mut book.connection)?;
         // Before the reading: what is written meanwhile shows at the next look.
@@ -319,6 +335,12 @@ impl Work<'_> {
             for process in std::mem::take(&mut self.found.dead) {
                 lease::forget(&book.connection, &process)?;
             }
+        }
+        // Before the past: who waits for that has both then.
+        if let Some(uses) = &mut self.uses
+            && let Some(tunings) = uses.read(&book.connection, version, now)?
+        {
+            self.clerk.tunings.send_replace(Some(tunings));
         }
         if let Some(recall) = &mut self.recall
             && let Some(past) = recall.read(&book.connection, version, now)?

@@ -11,9 +11,10 @@ use jiff::tz::TimeZone;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use tokio::sync::oneshot;
 
-use super::{file, past, row};
+use super::{file, past, row, uses};
 use crate::residency::name::ModelName;
 use crate::residency::record::{Day, Happened, Record};
+use crate::residency::tune::trace::Trace;
 
 /// How long it waits for another process that writes.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -62,6 +63,20 @@ pub fn day(path: &Path, server: String, zone: TimeZone, now: Timestamp) -> io::R
     ask(path, move |connection| match number(connection, &server)? {
         Some(server) => past::day_of(connection, server, &zone, now),
         None => Ok(Day::default()),
+    })
+}
+
+/// Asks for the latest uses of each of these models (of all if there is none) up to `now`, by name. A model that was
+/// never used has no trace.
+pub fn uses(
+    path: &Path,
+    server: String,
+    models: Vec<ModelName>,
+    now: Timestamp,
+) -> io::Result<Answer<Vec<Trace>>> {
+    ask(path, move |connection| {
+        let all = uses::traces(connection, &server, now)?;
+        Ok(all.into_values().filter(|trace| models.is_empty() || models.contains(&trace.model)).collect())
     })
 }
 

@@ -22,6 +22,7 @@ use super::progress::LoadProgress;
 use super::record::Past;
 use super::tier::{Cached, Tiers};
 use super::timing::{Moment, Reading};
+use super::tune::Tuning;
 
 /// Everything that is known at one moment.
 #[derive(Debug, Clone)]
@@ -40,6 +41,9 @@ pub struct Snapshot {
     pub past: Arc<Past>,
     /// What acts by itself, and the pins.
     pub keeping: Keeping,
+    /// What the uses in the journal say of each model's keep_alive, by model; `None` before they were read, and where
+    /// there is none.
+    pub tunings: Option<Arc<[Tuning]>>,
 }
 
 /// The machine we run on.

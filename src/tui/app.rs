@@ -128,6 +128,7 @@ impl App {
             acts: Vec::new(),
             past: Arc::default(),
             keeping: Keeping::default(),
+            tunings: None,
         };
         App {
             snapshot: Arc::new(snapshot),
@@ -234,9 +235,12 @@ impl App {
         match self.layer {
             Layer::None if self.steers() => Context::Flow,
             Layer::None => Context::Main,
-            Layer::Help(_) | Layer::Setup(..) | Layer::Flows(_) | Layer::History(_) | Layer::Findings(_) => {
-                Context::Page
-            }
+            Layer::Help(_)
+            | Layer::Setup(..)
+            | Layer::Flows(_)
+            | Layer::History(_)
+            | Layer::Findings(_)
+            | Layer::Tuning(_) => Context::Page,
             Layer::Ask(_) => Context::Confirm,
             Layer::Prompt(_) => Context::Prompt,
         }

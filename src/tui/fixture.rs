@@ -183,6 +183,7 @@ pub(crate) fn snapshot(server: Server) -> Snapshot {
         acts: Vec::new(),
         past: Arc::default(),
         keeping: Keeping::default(),
+        tunings: None,
     }
 }
 
@@ -301,6 +302,7 @@ pub(crate) fn app(snapshot: Snapshot) -> App {
         phases: Vec::new(),
         workflows: Vec::new(),
         may_act: false,
+        keep_alive_auto: false,
         list_place: None,
         has_config: true,
         auto_off: None,

@@ -14,4 +14,5 @@ pub(crate) mod message;
 pub(crate) mod proof;
 pub(crate) mod setup;
 pub(crate) mod table;
+pub(crate) mod tuning;
 pub(crate) mod welcome;

@@ -13,3 +13,4 @@ mod proofs;
 mod ram;
 mod sizes;
 mod swaps;
+mod tuning;

@@ -6,7 +6,7 @@ use super::app::{App, Layer};
 use super::layout::{self, SMALLEST, Wants};
 use super::panel::{
     details, findings, flow, flows, footer, gauges, header, help, history, log, message, proof, setup, table,
-    welcome,
+    tuning, welcome,
 };
 use super::theme;
 use super::widget::strip::Strip;
@@ -39,6 +39,7 @@ pub fn view(buffer: &mut Buffer, app: &App, now: Moment) {
         Layer::Setup(proposal, down) => setup::render(buffer, areas.body, app, proposal, *down),
         Layer::Flows(selected) => flows::render(buffer, areas.body, app, *selected),
         Layer::Findings(down) => findings::render(buffer, areas.body, app, now, *down),
+        Layer::Tuning(down) => tuning::render(buffer, areas.body, app, *down),
         Layer::History(down) => history::render(buffer, areas.body, app, *down),
         _ if welcome::applies(app) => welcome::render(buffer, areas.body, app),
         _ => {

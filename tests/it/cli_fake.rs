@@ -111,6 +111,7 @@ pub fn snapshot(at: Moment, models: Vec<Model>) -> Snapshot {
         acts: Vec::new(),
         past: std::sync::Arc::default(),
         keeping: resident::residency::guard::Keeping::default(),
+        tunings: None,
     }
 }
 

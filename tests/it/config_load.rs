@@ -13,6 +13,7 @@ use resident::config::{
 use resident::residency::bytes::{Bytes, GB};
 use resident::residency::keep_alive::KeepAlive;
 use resident::residency::name::ModelName;
+use resident::residency::tune::policy::{Bounds, Rule};
 use resident::tui::action::ACTIONS;
 use resident::tui::keymap::Keymap;
 use tempfile::TempDir;
@@ -324,11 +325,29 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "ollama: {keep_alive: soon}",
-        "c.yaml:1:22: ollama.keep_alive: not a duration; write 60m, 1h30m, 90 (seconds), or -1 for ever",
+        "c.yaml:1:22: ollama.keep_alive: not a duration; write 60m, 1h30m, 90 (seconds), or -1 for ever, or auto",
     ),
     (
         "ollama: {keep_alive: true}",
-        "c.yaml:1:22: ollama.keep_alive: expected a duration such as 60m, or -1, found true",
+        "c.yaml:1:22: ollama.keep_alive: expected a duration such as 60m, -1, or auto, found true",
+    ),
+    (
+        "ollama: {tuning: {percent: 0}}",
+        "c.yaml:1:28: ollama.tuning.percent: must be a whole number from 1 to 100",
+    ),
+    ("ollama: {tuning: {min: 30s}}", "c.yaml:1:24: ollama.tuning.min: too short; the least is 1m"),
+    ("ollama: {tuning: {max: 5h}}", "c.yaml:1:24: ollama.tuning.max: too long; the most is 4h"),
+    (
+        "ollama: {tuning: {min: 90m}}",
+        "c.yaml:1:24: ollama.tuning.min: the least, 1h30m, is more than the most, 1h",
+    ),
+    (
+        "ollama: {tuning: {min: 20m, max: 10m}}",
+        "c.yaml:1:34: ollama.tuning.max: the least, 20m, is more than the most, 10m",
+    ),
+    (
+        "ollama: {tuning: {bounds: 1}}",
+        "c.yaml:1:19: ollama.tuning.bounds: unknown key; valid here: percent, min, max",
     ),
     (
         "ollama:\n  preload:\n    enabled: \"true\"",
@@ -489,7 +508,7 @@ const BAD: &[(&str, &str)] = &[
     ("just text", "c.yaml:1:1: expected a map of keys and values, found the text \"just text\""),
     (
         "\"esc\\e[31m\": 1\nollama: {\"\\e[2J\": 1}",
-        "c.yaml:2:10: ollama.\u{fffd}[2J: unknown key; valid here: host, port, model, keep_alive, return_to_primary, models_dir, preload, preload_models",
+        "c.yaml:2:10: ollama.\u{fffd}[2J: unknown key; valid here: host, port, model, keep_alive, tuning, return_to_primary, models_dir, preload, preload_models",
     ),
 ];
 
@@ -555,6 +574,25 @@ fn sections_of_the_agent_are_ignored_and_listed() {
     assert_eq!(loaded.ignored, ["agent", "server", "logging"]);
     assert_eq!(loaded.notes, ["servers: reserved for a later version, not used yet"]);
     assert_eq!(loaded.config.primary, Some(model("m")));
+}
+
+#[test]
+fn keep_alive_may_be_left_to_the_uses_within_bounds_unless_the_environment_says_otherwise() {
+    let auto = "ollama: {keep_alive: auto, tuning: {percent: 90, min: 2m, max: 2h}}";
+    let loaded = text(auto);
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    let rule = Rule { percent: 90, bounds: Bounds { min: minutes(2), max: minutes(120) } };
+    let Config { keep_alive, keep_alive_auto, tuning, .. } = &loaded.config;
+    assert_eq!((*keep_alive, *keep_alive_auto, *tuning), (None, true, rule));
+    assert_eq!(loaded.config.ram_keep_alive(), KeepAlive::For(minutes(60)));
+    let shown = show(&loaded);
+    let lines = ["  keep_alive: auto  # ", "    percent: 90  # ", "    min: 2m  # ", "    max: 2h  # "];
+    assert!(lines.iter().all(|line| shown.contains(line)), "{shown}");
+    let (folder, mut sources) = place();
+    write(&folder.path().join("xdg/resident/config.yaml"), auto);
+    sources.env.insert("OLLAMA_KEEP_ALIVE".into(), "7m".into());
+    let Config { keep_alive, keep_alive_auto, .. } = load(&sources).unwrap().config;
+    assert_eq!((keep_alive, keep_alive_auto), (Some(KeepAlive::For(minutes(7))), false));
 }
 
 #[test]

@@ -50,3 +50,4 @@ mod sim_files;
 mod sim_http;
 mod terminal;
 mod terminal_pty;
+mod tune;

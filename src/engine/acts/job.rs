@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::engine::known::Known;
 use crate::residency::act::{Act, ActKind};
+use crate::residency::expiry::Expiry;
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::Details;
@@ -85,6 +86,9 @@ pub(super) fn first(act: &Act, wish: &Wish, known: &mut Known) -> Result<First, 
     }
     let is_loaded = running.is_some();
     let context = running.and_then(|running| running.context);
+    // Who is pinned stays so.
+    let is_pinned = running.is_some_and(|running| running.expiry == Expiry::Never);
+    let tuned = if is_pinned && kind != ActKind::Unpin { None } else { known.tuned(&model) };
     let touch = |keep_alive| {
         let (embed, model) = (details.is_embedding_only(), model.clone());
         First::Send(Job::Touch { keep_alive, num_ctx: context, embed, model })
@@ -93,7 +97,7 @@ pub(super) fn first(act: &Act, wish: &Wish, known: &mut Known) -> Result<First, 
     let is_whole = is_loaded && !known.ghosts.contains(&model);
     Ok(match kind {
         // A ghost's weights are not in VRAM: a load brings them back, a touch would too, so say load.
-        ActKind::Load | ActKind::Swap if is_whole && !wants_another(wish, context, &details) => touch(None),
+        ActKind::Load | ActKind::Swap if is_whole && !wants_another(wish, context, &details) => touch(tuned),
         ActKind::Load | ActKind::Swap => First::Load,
         ActKind::Pin if !is_loaded => First::Send(load_job(kind, &model, None, known)),
         ActKind::Unload | ActKind::KeepAlive(KeepAlive::For(Duration::ZERO)) if is_loaded => unload(),
@@ -101,11 +105,11 @@ pub(super) fn first(act: &Act, wish: &Wish, known: &mut Known) -> Result<First, 
         ActKind::Unpin if is_loaded => {
             let restored = known.before_pin.get(&model).copied();
             let configured = known.config.keep_alive.filter(|keep_alive| !keep_alive.is_forever());
-            touch(Some(restored.or(configured).unwrap_or(SERVER_DEFAULT)))
+            touch(Some(tuned.or(restored).or(configured).unwrap_or(SERVER_DEFAULT)))
         }
         ActKind::Unpin if known.suspended_pins.remove(&model) || known.is_wished(&model) => First::Nothing,
         ActKind::KeepAlive(keep_alive) if is_loaded => touch(Some(keep_alive)),
-        ActKind::Touch if is_loaded => touch(None),
+        ActKind::Touch if is_loaded => touch(tuned),
         // Acts of the RAM tier ask nothing of the server.
         ActKind::Unload | ActKind::Warm | ActKind::Hold | ActKind::Release | ActKind::Drop => First::Nothing,
         ActKind::Unpin | ActKind::KeepAlive(_) | ActKind::Touch => return Err("it is not loaded".to_owned()),
@@ -127,7 +131,7 @@ pub(super) fn load_job(kind: ActKind, model: &ModelName, num_ctx: Option<u64>, k
         _ if known.suspended_pins.contains(model) || known.wished().any(|wished| wished == model) => {
             Some(KeepAlive::Forever)
         }
-        _ => known.config.keep_alive,
+        _ => known.config.keep_alive.or_else(|| known.tuned(model)),
     };
     Job::Load {
         keep_alive,

@@ -136,9 +136,14 @@ impl Tracked {
         self.watch.as_ref().is_some_and(Stopwatch::is_reading)
     }
 
-    /// Whether it is to be told first how its files are best read.
+    /// Whether it is to be told first how its files are best read, or for how long it is to stay.
     pub fn lacks_past(&self, known: &Known, now: Moment) -> bool {
         let loads = matches!(self.act.kind, ActKind::Load | ActKind::Swap);
+        let sets = loads || matches!(self.act.kind, ActKind::Touch | ActKind::Unpin);
+        let is_due = known.past_by.is_some_and(|by| now.mono < by.mono);
+        if sets && is_due && known.config.keep_alive_auto && known.tunings.is_none() {
+            return true;
+        }
         loads && lacks_past(&self.act.model, &self.wish, known, now)
     }
 

@@ -75,14 +75,14 @@ impl Manager {
         let config = &self.known.config;
         let preload = &config.preload;
         let may = self.acts_by_itself() && preload.enabled && preload.auto_refresh;
-        // Without a keep_alive of the user's own the server's is what he wants.
-        let Some(keep_alive) = config.keep_alive.filter(|_| may && self.known.load_pending().is_none())
-        else {
+        if !may || self.known.load_pending().is_some() {
             return;
-        };
+        }
         let interval = preload.refresh_interval;
         let mut due = Vec::new();
         for model in &preload.models {
+            // Without a keep_alive of the user's own the server's is what he wants.
+            let Some(keep_alive) = config.keep_alive.or_else(|| self.known.tuned(model)) else { continue };
             let Some(running) = self.known.running.get(model) else { continue };
             let Some(life) = self.keep.refresh.lives.get(model) else { continue };
             let whole = match running.keep_alive {
@@ -94,10 +94,10 @@ impl Manager {
             let fact = Fact { used: life.used, touched: life.touched, left, whole };
             let is_idle = running.slides == 0 && !running.cut_short && !self.known.ghosts.contains(model);
             if is_idle && is_due(&fact, keep_alive, interval, now) {
-                due.push(model.clone());
+                due.push((model.clone(), keep_alive));
             }
         }
-        for model in due {
+        for (model, keep_alive) in due {
             if self.acts.is_live_for(&model) {
                 continue;
             }

@@ -36,6 +36,7 @@ impl App {
             Action::Compare => return self.compare(),
             Action::History => self.layer = Layer::History(0),
             Action::Findings => self.layer = Layer::Findings(0),
+            Action::Tune => self.layer = Layer::Tuning(0),
             Action::Cancel => return self.cancel(),
             Action::CancelAll => return self.cancel_all(),
             Action::Sort => self.turn_sort(),

@@ -23,6 +23,8 @@ pub(crate) enum Layer {
     History(usize),
     /// What is wrong, scrolled down so far.
     Findings(usize),
+    /// How long models are idle and what follows, scrolled down so far.
+    Tuning(usize),
     /// A question.
     Ask(Ask),
     /// A line of text.

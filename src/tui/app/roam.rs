@@ -64,9 +64,11 @@ impl App {
     pub(super) fn scroll(&mut self, action: Action) {
         let flows = self.settings.workflows.len();
         let (down, most) = match &mut self.layer {
-            Layer::Help(down) | Layer::Setup(_, down) | Layer::History(down) | Layer::Findings(down) => {
-                (down, 1000)
-            }
+            Layer::Help(down)
+            | Layer::Setup(_, down)
+            | Layer::History(down)
+            | Layer::Findings(down)
+            | Layer::Tuning(down) => (down, 1000),
             Layer::Flows(selected) => (selected, flows.saturating_sub(1)),
             _ => return,
         };

@@ -33,6 +33,8 @@ pub struct Settings {
     pub workflows: Vec<Workflow>,
     /// What acts by itself.
     pub may_act: bool,
+    /// Each model's keep_alive is the one that its uses say.
+    pub keep_alive_auto: bool,
     /// Where the preload list can be written.
     pub list_place: Option<PathBuf>,
     /// Whether the user has a config of any kind.
@@ -63,6 +65,7 @@ impl Settings {
             phases: config.phases.clone(),
             workflows: config.workflows.clone(),
             may_act: config.may_act,
+            keep_alive_auto: config.keep_alive_auto,
             list_place: None,
             // The demo brings its own, which is no file.
             has_config: config.file.is_some() || config.may_act,

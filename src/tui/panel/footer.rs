@@ -118,6 +118,9 @@ fn actions(app: &App) -> (Vec<Action>, Option<Action>) {
     if !app.snapshot.past.swaps.is_empty() {
         actions.push(Action::History);
     }
+    if app.snapshot.tunings.as_ref().is_some_and(|tunings| !tunings.is_empty()) {
+        actions.push(Action::Tune);
+    }
     if !app.settings.read_only {
         actions.extend((1..=9).zip(&app.settings.phases).map(|(number, _)| Action::Phase(number)));
     }

@@ -38,7 +38,7 @@ fn every_size_draws() {
 }
 
 /// Keys that open each panel, question, prompt and page.
-const OPENED: [&str; 14] = [
+const OPENED: [&str; 15] = [
     "g",
     "tab",
     "tab j j pgdn",
@@ -52,6 +52,7 @@ const OPENED: [&str; 14] = [
     "/ 7 enter",
     "f j",
     "y pgdn",
+    "i j",
     "q",
 ];
 
