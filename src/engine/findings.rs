@@ -311,7 +311,7 @@ mod tests {
         // A runner that ends is no stranger while its memory is given back.
         let mut ending = known.runners.clone().unwrap();
         ending.value.list.push(runner(own, "/other/blobs/sha256-b"));
-        let gone = std::mem::replace(&mut known.runners, Some(ending));
+        let gone = known.runners.replace(ending);
         assert_eq!(kinds(&mut known, at, 2), Some(vec![]));
         known.runners = gone;
         assert_eq!(kinds(&mut known, at, 3), Some(vec![]));
