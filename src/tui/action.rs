@@ -25,6 +25,7 @@ pub enum Action {
     Listed,
     Cancel,
     CancelAll,
+    HandsOff,
     /// Of the config's phases the one with this number, from 1.
     Phase(u8),
     Flows,
@@ -135,6 +136,7 @@ pub const ACTIONS: &[Entry] = {
         entry(A::Listed, Main, "listed", "list", &["a"], "put it on the preload list, or take it off"),
         entry(A::Cancel, Main, "cancel", "cancel", &["c"], "cancel what runs or waits for this model"),
         entry(A::CancelAll, Main, "cancel_all", "cancel all", &["C"], "cancel everything that runs or waits"),
+        entry(A::HandsOff, Main, "hands_off", "hands off", &["H"], "stop what acts by itself here, or let it go on"),
         entry(A::Phase(1), Main, "phase_1", "phase", &["1"], "make the model of the first phase ready"),
         entry(A::Phase(2), Main, "phase_2", "phase", &["2"], "make the model of the second phase ready"),
         entry(A::Phase(3), Main, "phase_3", "phase", &["3"], "make the model of the third phase ready"),

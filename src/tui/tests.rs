@@ -6,6 +6,7 @@ mod calm;
 mod figures;
 mod findings;
 mod flows;
+mod keeping;
 mod looks;
 mod near;
 mod phases;

@@ -38,6 +38,7 @@ impl App {
             Action::Findings => self.layer = Layer::Findings(0),
             Action::Cancel => return self.cancel(),
             Action::CancelAll => return self.cancel_all(),
+            Action::HandsOff => return self.hands_off(),
             Action::Sort => self.turn_sort(),
             Action::Filter => self.layer = Layer::Prompt(Prompt::filter(&self.filter)),
             Action::NextPanel => self.turn_panel(true),
@@ -245,7 +246,7 @@ impl App {
 
     fn cancel(&mut self) -> Option<Effect> {
         let name = self.selected.clone()?;
-        if self.live_act(&name).is_some() {
+        if self.live_act(&name).is_some() || self.is_in_startup(&name) {
             return Some(Effect::Cancel(name));
         }
         self.say(format!("nothing of ours runs or waits for {name}"));
@@ -253,7 +254,7 @@ impl App {
     }
 
     fn cancel_all(&mut self) -> Option<Effect> {
-        if self.live_acts().next().is_some() {
+        if self.live_acts().next().is_some() || self.live_startup().is_some() {
             return Some(Effect::CancelAll);
         }
         self.say("nothing of ours runs or waits");

@@ -50,6 +50,7 @@ fn word(action: Action, app: &App) -> Cow<'_, str> {
         Action::Hold if app.model().and_then(|model| model.kept.as_ref()).is_some_and(|kept| kept.held) => {
             "release"
         }
+        Action::HandsOff if app.snapshot.keeping.hands_off => "hands on",
         Action::Pin if app.model().is_some_and(|model| model.pinned) => "unpin",
         Action::Choose if matches!(&app.layer, Layer::Setup(proposal, _) if proposal.exists) => {
             "(there already)"
@@ -100,6 +101,7 @@ fn actions(app: &App) -> (Vec<Action>, Option<Action>) {
         }
         actions.push(Action::CancelFlow);
     }
+    let keeping = &app.snapshot.keeping;
     if app.panel == Panel::Models || app.panel == Panel::Details {
         actions.extend(for_model(app));
     }
@@ -111,8 +113,11 @@ fn actions(app: &App) -> (Vec<Action>, Option<Action>) {
         actions.push(Action::Flows);
     }
     actions.extend([Action::NextPanel, Action::Filter, Action::Quit]);
-    if app.live_acts().count() > 1 {
+    if app.live_acts().count() > 1 || app.live_startup().is_some() {
         actions.push(Action::CancelAll);
+    }
+    if !app.settings.read_only && (keeping.hands_off || !keeping.auto.is_empty()) {
+        actions.push(Action::HandsOff);
     }
     actions.push(Action::Sort);
     if !app.snapshot.past.swaps.is_empty() {
@@ -134,7 +139,7 @@ fn actions(app: &App) -> (Vec<Action>, Option<Action>) {
 fn for_model(app: &App) -> Vec<Action> {
     let mut actions = Vec::new();
     let Some(model) = app.model() else { return actions };
-    if app.live_act(&model.name).is_some() {
+    if app.live_act(&model.name).is_some() || app.is_in_startup(&model.name) {
         actions.push(Action::Cancel);
     }
     let answers =

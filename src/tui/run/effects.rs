@@ -60,6 +60,7 @@ impl Session {
             }
             Effect::Cancel(model) => self.send(handle, Command::Cancel { model }),
             Effect::CancelAll => self.send(handle, Command::CancelAll),
+            Effect::HandsOff(off) => self.send(handle, Command::HandsOff(off)),
         }
         Ok(None)
     }
