@@ -308,7 +308,8 @@ impl App {
         if self.live_acts().any(is_young) {
             return Some(Duration::from_millis(100));
         }
-        let flow = self.flow_tick(now).filter(|_| !self.is_covered());
+        let shown = [self.flow_tick(now), self.startup_tick(now)];
+        let flow = shown.into_iter().flatten().min().filter(|_| !self.is_covered());
         let counts = |model: &&Model| {
             matches!(model.state, State::Loading { .. })
                 || model.kept.as_ref().is_some_and(|kept| kept.ends.is_some())

@@ -19,6 +19,8 @@ pub(crate) struct Wants {
     pub(crate) models: u16,
     /// Rows of a workflow's panel; 0 where there is none.
     pub(crate) flow: u16,
+    /// Rows of start-up's panel; 0 where there is none.
+    pub(crate) startup: u16,
     /// Events to show.
     pub(crate) events: u16,
     /// Rows of the message above the footer.
@@ -36,6 +38,7 @@ pub(crate) struct Areas {
     pub(crate) body: Rect,
     pub(crate) table: Rect,
     pub(crate) details: Rect,
+    pub(crate) startup: Rect,
     pub(crate) flow: Rect,
     /// The row above the log, for the day's sum.
     pub(crate) day: Rect,
@@ -76,35 +79,42 @@ pub(crate) fn areas(screen: Rect, wants: Wants) -> Areas {
     }
     areas.table = rest;
     if !airy {
+        // What the table leaves free, and one row in any case.
+        let free = rest.height.saturating_sub(wants.models.saturating_add(1)).max(1);
         if wants.panel == Panel::Flow && wants.flow > 0 {
             areas.flow = std::mem::take(&mut areas.table);
         } else if wants.flow > 0 {
-            // What the table leaves free, and one row in any case.
-            let free = rest.height.saturating_sub(wants.models.saturating_add(1)).max(1);
             areas.flow = bottom(&mut areas.table, free.min(wants.flow));
+        } else if wants.startup > 0 {
+            areas.startup = bottom(&mut areas.table, free.min(wants.startup));
         }
         return areas;
     }
-    let flow = flow_rows(rest.height, wants);
+    let with_gap = |rows: u16| if rows > 0 { rows + 1 } else { 0 };
+    let flow = rows_below(rest.height, wants.flow, wants);
+    let startup = rows_below(rest.height.saturating_sub(with_gap(flow)), wants.startup, wants);
+    let below = with_gap(flow) + with_gap(startup);
     // The table takes what it needs, the log what is left, and a quarter where it has so much to say and nothing is
     // between them.
-    let least = if flow > 0 { 0 } else { (rest.height / 4).max(3).min(wants.events.saturating_add(1)) };
-    let used = wants.models.saturating_add(2) + if flow > 0 { flow + 1 } else { 0 };
+    let least = if below > 0 { 0 } else { (rest.height / 4).max(3).min(wants.events.saturating_add(1)) };
+    let used = wants.models.saturating_add(2) + below;
     let log = rest.height.saturating_sub(used).max(least);
     areas.log = bottom(&mut areas.table, log);
     areas.day = bottom(&mut areas.table, u16::from(log > 0));
-    if flow > 0 {
-        areas.flow = bottom(&mut areas.table, flow);
-        bottom(&mut areas.table, 1);
+    for (area, rows) in [(&mut areas.flow, flow), (&mut areas.startup, startup)] {
+        if rows > 0 {
+            *area = bottom(&mut areas.table, rows);
+            bottom(&mut areas.table, 1);
+        }
     }
     areas
 }
 
-/// Rows of a workflow's panel: what it wants, as long as the table keeps half of the room, or a few rows while the
-/// panel has the keys.
-fn flow_rows(height: u16, wants: Wants) -> u16 {
+/// Rows of a panel below the table: what it wants, as long as the table keeps half of the room, or a few rows while a
+/// workflow's panel has the keys.
+fn rows_below(height: u16, rows: u16, wants: Wants) -> u16 {
     let table = if wants.panel == Panel::Flow { 5 } else { height / 2 };
-    wants.flow.min(height.saturating_sub(table.min(wants.models.saturating_add(1)) + 1))
+    rows.min(height.saturating_sub(table.min(wants.models.saturating_add(1)) + 1))
 }
 
 fn top(rest: &mut Rect, rows: u16) -> Rect {
@@ -250,9 +260,13 @@ mod tests {
                 (Panel::Events, 6),
             ] {
                 let screen = Rect::new(0, 0, width, height);
-                let wants = Wants { cards: 9, models: 200, flow, events: 512, message: 4, panel };
+                let startup = 7;
+                let wants = Wants { cards: 9, models: 200, flow, startup, events: 512, message: 4, panel };
                 let a = areas(screen, wants);
-                let all = [a.header, a.gauges, a.table, a.details, a.flow, a.day, a.log, a.message, a.footer];
+                let all = [
+                    a.header, a.gauges, a.table, a.details, a.startup, a.flow, a.day, a.log, a.message,
+                    a.footer,
+                ];
                 for (i, one) in all.iter().enumerate() {
                     assert!(one.is_empty() || screen.intersection(*one) == *one, "{one:?} in {screen:?}");
                     assert!(

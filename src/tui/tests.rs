@@ -14,4 +14,5 @@ mod pictures;
 mod proofs;
 mod ram;
 mod sizes;
+mod startup;
 mod swaps;

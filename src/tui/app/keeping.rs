@@ -1,12 +1,18 @@
 //! What acts by itself: the key that stops it, start-up's models as far as keys are about them, and what is said of both.
 
+use std::time::Duration;
+
 use super::{App, Effect};
 use crate::residency::act::{ActKind, ActState};
 use crate::residency::guard::startup::Startup;
 use crate::residency::guard::{Auto, Keeper};
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::Snapshot;
+use crate::residency::timing::Moment;
 use crate::tui::action::Action;
+
+/// Start-up that is over is shown for so long, that its end is seen.
+const OVER: Duration = Duration::from_secs(10);
 
 impl App {
     /// Stops what acts by itself here, or lets it go on.
@@ -41,6 +47,19 @@ impl App {
     /// Start-up, while something of it is left to be done.
     pub(crate) fn live_startup(&self) -> Option<&Startup> {
         self.snapshot.keeping.startup.as_deref().filter(|startup| startup.is_live())
+    }
+
+    /// Start-up, while it goes on and until its end was seen.
+    pub(crate) fn shown_startup(&self, now: Moment) -> Option<&Startup> {
+        let startup = self.snapshot.keeping.startup.as_deref()?;
+        (startup.is_live() || self.startup_tick(now).is_some()).then_some(startup)
+    }
+
+    /// How long the end of start-up is still shown.
+    pub(super) fn startup_tick(&self, now: Moment) -> Option<Duration> {
+        let startup = self.snapshot.keeping.startup.as_deref()?;
+        let ended = now.since(startup.began.mono).checked_sub(startup.took?)?;
+        OVER.checked_sub(ended).filter(|left| !left.is_zero() && !startup.items.is_empty())
     }
 
     /// Whether start-up still wants that model moved.
