@@ -37,6 +37,7 @@ pub mod key;
 pub mod keymap;
 mod layout;
 mod panel;
+pub(crate) mod pins;
 mod run;
 mod terminal;
 #[cfg(test)]

@@ -126,7 +126,7 @@ pub const ACTIONS: &[Entry] = {
         entry(A::Swap, Main, "swap", "swap", &["enter"], "make it ready in VRAM; what must go for it goes"),
         entry(A::Load, Main, "load", "load", &["l"], "load it beside what is loaded"),
         entry(A::Unload, Main, "unload", "unload", &["u"], "take it out of VRAM"),
-        entry(A::Pin, Main, "pin", "pin", &["p"], "keep it in VRAM, or let it expire again"),
+        entry(A::Pin, Main, "pin", "pin", &["p"], "keep it in VRAM, again if that was lost, or let go"),
         entry(A::Touch, Main, "touch", "touch", &["t"], "restart its keep_alive countdown"),
         entry(A::KeepAlive, Main, "keep_alive", "keep_alive", &["K"], "give it another keep_alive"),
         entry(A::Warm, Main, "warm", "warm", &["w"], "read its files into RAM: a load need not wait"),

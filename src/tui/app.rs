@@ -24,6 +24,7 @@ mod flow;
 mod keeping;
 mod layer;
 mod leave;
+mod pin;
 mod prompt;
 mod proof;
 mod ram;

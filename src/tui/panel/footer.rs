@@ -6,6 +6,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::welcome;
+use crate::residency::act::ActKind;
 use crate::residency::bytes::Bytes;
 use crate::residency::flow::FlowState;
 use crate::residency::snapshot::{Reach, State};
@@ -51,7 +52,7 @@ fn word(action: Action, app: &App) -> Cow<'_, str> {
             "release"
         }
         Action::HandsOff if app.snapshot.keeping.hands_off => "hands on",
-        Action::Pin if app.model().is_some_and(|model| model.pinned) => "unpin",
+        Action::Pin if app.model().and_then(|model| app.pin_does(model)) == Some(ActKind::Unpin) => "unpin",
         Action::Choose if matches!(&app.layer, Layer::Setup(proposal, _) if proposal.exists) => {
             "(there already)"
         }
@@ -152,7 +153,10 @@ fn for_model(app: &App) -> Vec<Action> {
             actions.extend([Action::Swap, Action::Load, Action::Unload]);
         }
         Some(_) => actions.extend([Action::Unload, Action::Pin, Action::Touch, Action::KeepAlive]),
-        None => actions.extend([Action::Swap, Action::Load]),
+        None => {
+            actions.extend([Action::Swap, Action::Load]);
+            actions.extend(app.pin_does(model).map(|_| Action::Pin));
+        }
     }
     if app.server().is_some_and(|server| server.local) && !model.blobs.is_empty() {
         let whole = model.cached.bytes().is_some_and(|bytes| bytes.percent_of(model.tiers.whole()) == 100);
