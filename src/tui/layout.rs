@@ -165,9 +165,9 @@ pub(crate) struct Columns {
 /// One step of the division: a column, the width it grows to, and whether less than that is of no use.
 type Step = (fn(&mut Columns) -> &mut u16, u16, bool);
 
-/// Name, tier bar, countdown and state come first; the rest is added where there is room for it, and what is left
-/// over makes names, bars and states longer.
-const STEPS: [Step; 24] = [
+/// Name, tier bar, countdown and state come first; then what a load would do, and the bar of the countdown. The rest is
+/// in the details too: it is added where there is room for it, and what is left over makes names, bars and states longer.
+const STEPS: [Step; 25] = [
     (|c| &mut c.state, 9, false),
     (|c| &mut c.name, 16, false),
     (|c| &mut c.tiers, 10, false),
@@ -176,17 +176,18 @@ const STEPS: [Step; 24] = [
     (|c| &mut c.to_vram, 7, true),
     (|c| &mut c.fits, 7, true),
     (|c| &mut c.tiers, 12, false),
+    (|c| &mut c.meter, 5, true),
     (|c| &mut c.state, 12, false),
     (|c| &mut c.tiers, 14, false),
-    (|c| &mut c.meter, 5, true),
+    (|c| &mut c.meter, 10, false),
+    (|c| &mut c.fits, 18, false),
     (|c| &mut c.name, 18, false),
     (|c| &mut c.fits, 24, false),
-    (|c| &mut c.state, 18, false),
-    (|c| &mut c.context, 7, true),
+    (|c| &mut c.state, 16, false),
     (|c| &mut c.split, 7, true),
+    (|c| &mut c.context, 7, true),
     (|c| &mut c.percent, 4, true),
     (|c| &mut c.quant, 7, true),
-    (|c| &mut c.meter, 10, false),
     (|c| &mut c.fits, 36, false),
     (|c| &mut c.name, 32, false),
     (|c| &mut c.tiers, 24, false),
@@ -241,6 +242,9 @@ mod tests {
         let at_80 = table_columns(80);
         assert!(at_80.name >= 16 && at_80.tiers >= 12 && at_80.state >= 10, "{at_80:?}");
         assert_eq!((at_80.to_vram, at_80.fits), (7, 7));
+        // What is left of 160 columns beside the details.
+        let beside = table_columns(106);
+        assert_eq!((beside.tiers, beside.meter, beside.fits, beside.to_vram), (14, 10, 18, 7));
         assert_eq!(
             (table_columns(60).to_vram, table_columns(60).fits),
             (0, 0),

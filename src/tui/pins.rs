@@ -26,7 +26,7 @@ pub(crate) fn words(model: &Model, app: &App, columns: u16) -> Option<(&'static 
         PinState::Overridden => (&["pin overwritten", "pin lost", "lost"], theme.warn),
         PinState::Suspended(_) => (&["pinned, rests", "pin rests", "rests"], theme.key),
         PinState::Away if is_kept => {
-            (&["pinned, being brought back", "being brought back", "comes back", "back"], theme.key)
+            (&["pinned, being brought back", "pin comes back", "comes back", "back"], theme.key)
         }
         PinState::Away => (&["pinned, not enforced", "not enforced", "not kept", "away"], theme.warn),
         PinState::GaveUp(_) => (&["pinned, given up", "pin given up", "given up", "lost"], theme.bad),

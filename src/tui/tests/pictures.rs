@@ -49,13 +49,13 @@ fn from_140_columns_the_details_are_at_the_right() {
      VRAM RTX 2070        ██████████████████████████ qwen 4.4+0.5 ███████████████████████████▓▓▓▓▓▓▓████▓▚other▚                                        5.7/8.0 GiB
      RAM                  ▓▓ system 4.4 ▓▓▓▚▚▒ openthinker ▒▒ ▒▒▒ qwen 4.4 ▒▒▒ ▒▒▒ deepseek 5.2 ▒▒▒ ▒···· cache 4.8 ····                              19.2/31.0 GiB
 
-       MODEL                 SIZE  █VRAM▒RAM░disk     KEEP-ALIVE  STATE         FITS                   TO VRAM   qwen2.5-coder:7b
-     * openthinker3-7b     4.7 GB  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒                 in RAM        ~evicts qwen2.5-code…   ~0.6 s   ██████████████████████████████████████████████████
-    ▸* qwen2.5-coder:7b    4.7 GB  ██████████████  ━━━━─   42:10  idle                                    here   size       4.7 GB   7.6B   Q4_K_M   qwen2   gguf
-     * deepseek-r1:14b     9.0 GB  ▒▒▒▒▒▒▒▒▒░░░░░                 in RAM 62%    ~too big: 6.7/8.8 GiB   ~2.3 s   can        completion, tools
-       llama3.1:8b         4.9 GB  ░░░░░░░░░░░░░░                 on disk       ~fits                   ~5.4 s   tiers      █ VRAM 4.4   ▒ RAM 0.0   ░ disk 0.0 GiB
-       mistral:7b          4.1 GB  ??????????????                 not loaded    ?                            ?   state      idle
-       nomic-embed-text    274 MB  ██████████████         pinned  idle                                    here   context    4096   trained for 32768
+       MODEL               SIZE  █VRAM▒RAM░disk          KEEP-ALIVE  STATE         FITS                TO VRAM   qwen2.5-coder:7b
+     * openthinker3-7b   4.7 GB  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒                      in RAM        ~evicts qwen2.5-c…   ~0.6 s   ██████████████████████████████████████████████████
+    ▸* qwen2.5-coder:7b  4.7 GB  ██████████████  ━━━━━━━───   42:10  idle                                 here   size       4.7 GB   7.6B   Q4_K_M   qwen2   gguf
+     * deepseek-r1:14b   9.0 GB  ▒▒▒▒▒▒▒▒▒░░░░░                      in RAM 62%    ~too big: 6.7/8.8    ~2.3 s   can        completion, tools
+       llama3.1:8b       4.9 GB  ░░░░░░░░░░░░░░                      on disk       ~fits                ~5.4 s   tiers      █ VRAM 4.4   ▒ RAM 0.0   ░ disk 0.0 GiB
+       mistral:7b        4.1 GB  ??????????????                      not loaded    ?                         ?   state      idle
+       nomic-embed-text  274 MB  ██████████████              pinned  idle                                 here   context    4096   trained for 32768
                                                                                                                  keep_alive 1h after its last use
                                                                                                                  on card    4.9 of 4.9 GiB   GPU/CPU 100/0 %
                                                                                                                  runner     pid 4711   port 40123   idle

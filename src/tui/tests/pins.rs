@@ -65,7 +65,7 @@ fn each_state_of_a_pin_has_its_word_in_the_row() {
     for (model, state, wide, narrow) in [
         (EXPIRES, PinState::Overridden, "pin overwritten", "pin lost"),
         (AWAY, rests(), "pinned, rests", "pin rests"),
-        (AWAY, PinState::Away, "being brought back", "comes back"),
+        (AWAY, PinState::Away, "pin comes back", "comes back"),
         (AWAY, given_up(), "pinned, given up", "given up"),
     ] {
         let app = with(model, state);
