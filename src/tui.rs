@@ -104,7 +104,7 @@ pub struct Proposal {
 pub enum Outcome {
     /// The user left.
     Quit {
-        /// To print on the normal screen: what stays pinned.
+        /// To print on the normal screen: what stays pinned, and what was released.
         message: Option<String>,
     },
     /// The user wants the demo.
@@ -120,5 +120,7 @@ pub enum Outcome {
     Signal {
         /// Its number.
         number: i32,
+        /// To print on the normal screen: what was released.
+        message: Option<String>,
     },
 }

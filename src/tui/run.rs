@@ -20,6 +20,7 @@ use crate::residency::timing::{Clock, Moment};
 
 mod effects;
 mod job;
+mod release;
 mod signals;
 
 use job::Job;
@@ -73,7 +74,8 @@ pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
     session.draw(now)?;
     let handle = engine();
     // No thread for keys is started before the first frame.
-    let ended = session.turn(handle, &mut signals, keys.0.get_or_insert_with(EventStream::new)).await;
+    let keys = keys.0.get_or_insert_with(EventStream::new);
+    let ended = session.turn(handle.clone(), &mut signals, keys).await;
     if let Some(job) = session.job.take() {
         tokio::select! { biased;
             () = job.end() => {}
@@ -81,7 +83,7 @@ pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
             () = signals.end_us() => {}
         }
     }
-    ended
+    session.release(ended, handle, &mut signals, keys).await
 }
 
 /// Drops what the reader of keys has taken since the screen before this one.
@@ -163,7 +165,7 @@ impl Session {
                 }
                 Happened::Signalled(Signal::TSTP) => Some(Effect::Suspend),
                 Happened::Signalled(signal) => {
-                    return Ok(Outcome::Signal { number: signal.as_raw() });
+                    return Ok(Outcome::Signal { number: signal.as_raw(), message: None });
                 }
                 Happened::FrameDue => {
                     // The latest snapshot, even one that woke nobody: its reading times are newer.
