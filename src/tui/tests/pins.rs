@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::Confirm;
+use crate::config::{Confirm, OnExit};
 use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::bytes::Bytes;
 use crate::residency::expiry::Expiry;
-use crate::residency::guard::{Auto, Keeper, PinState, Pinned};
+use crate::residency::guard::{Auto, Keeper, Keeping, PinState, Pinned};
 use crate::residency::host::Cards;
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::snapshot::{Snapshot, State};
 use crate::residency::timing::Reading;
+use crate::tui::Outcome;
 use crate::tui::app::{App, Effect};
 use crate::tui::fixture::{name, now, on, picture, press, running, usual, wall};
 
@@ -263,4 +264,41 @@ fn a_pin_that_is_lost_keeps_its_countdown_in_the_row() {
     for columns in [40, 80, 160] {
         assert!(selected(&app, columns).contains("42:10"), "{}", selected(&app, columns));
     }
+}
+
+#[test]
+fn only_the_keeper_whose_own_config_says_so_releases_pins_as_it_ends() {
+    let app = |change: &dyn Fn(&mut App)| {
+        let mut app = with(HELD, PinState::Held);
+        (app.settings.on_exit, app.settings.may_act) = (OnExit::Release, true);
+        change(&mut app);
+        app
+    };
+    let keeping = |app: &mut App, change: &dyn Fn(&mut Keeping)| {
+        change(&mut Arc::make_mut(&mut app.snapshot).keeping);
+    };
+    assert_eq!(app(&|_| ()).pins_to_release(), [name(HELD)]);
+    for change in [
+        (&|app: &mut App| app.settings.on_exit = OnExit::Keep) as &dyn Fn(&mut App),
+        &|app| app.settings.may_act = false,
+        &|app| app.settings.read_only = true,
+        &|app| keeping(app, &|keeping| keeping.hands_off = true),
+        &|app| keeping(app, &|keeping| keeping.keeper = Some(Keeper::Other(4242))),
+        &|app| keeping(app, &|keeping| keeping.keeper = None),
+        &|app| keeping(app, &|keeping| keeping.pins = None),
+    ] {
+        let mut app = app(change);
+        assert_eq!(app.pins_to_release(), []);
+        let message = Some(format!("{HELD} stays pinned"));
+        assert_eq!(press(&mut app, "q"), Some(Effect::Leave(Outcome::Quit { message })));
+    }
+    // What is let go is not said to stay; a pin of another client is.
+    let mut both = app(&|app| {
+        let server = &mut Arc::make_mut(&mut app.snapshot).servers[0];
+        server.models[1].pinned = true;
+    });
+    let message = Some(format!("{EXPIRES} stays pinned"));
+    assert_eq!(press(&mut both, "q"), Some(Effect::Leave(Outcome::Quit { message })));
+    both.say_releasing(1);
+    assert!(picture(&both, 80, 24).contains("releasing the pin, 3 s at most; q leaves at once"));
 }
