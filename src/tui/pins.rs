@@ -110,7 +110,7 @@ fn how(pin: &Pinned, app: &App, theme: &Theme) -> (String, Style) {
 }
 
 fn whose(pin: &Pinned, app: &App, now: Moment) -> String {
-    let whose = if pin.configured { "the config's" } else { "yours" };
+    let whose = if pin.configured { "by the config" } else { "by you" };
     match pin.since {
         Some(since) => format!("{whose}, since {}", format::when(since, now.wall, &app.settings.zone)),
         None => whose.to_owned(),

@@ -81,6 +81,8 @@ impl App {
             .asked
             .iter()
             .find(|(id, kind, model)| *kind == ActKind::Unpin && is_done(*id) && is_away(model))?;
-        Some(format!("{model} is no longer pinned: it is not brought back"))
+        let again = self.snapshot.keeping.pin(model).is_some_and(|pin| pin.configured);
+        let again = if again { " before the next start, when the config pins it again" } else { "" };
+        Some(format!("{model} is no longer pinned: it is not brought back{again}"))
     }
 }

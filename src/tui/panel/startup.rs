@@ -7,6 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::residency::bytes::Bytes;
+use crate::residency::event::What;
 use crate::residency::guard::startup::{Goal, Item, ItemState, Startup};
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::Model;
@@ -122,7 +123,7 @@ fn line(strip: &mut Strip, item: &Item, app: &App, now: Moment) {
         ItemState::Queued => ("waiting".to_owned(), theme.faint),
         ItemState::Waits(why) => (format!("waits: {}", printable(why)), theme.warn),
         ItemState::Working => return working(strip, item, model, app, now),
-        ItemState::Ready { took, read } => (ready(item.goal, *took, *read, model), theme.good),
+        ItemState::Ready { took, read } => (ready(item, *took, *read, model, app), theme.good),
         ItemState::There => {
             let is_loaded = model.is_some_and(Model::has_runner);
             (format!("in {} already", if is_loaded { "VRAM" } else { "RAM" }), theme.ram)
@@ -134,13 +135,20 @@ fn line(strip: &mut Strip, item: &Item, app: &App, now: Moment) {
     strip.put(&words, style);
 }
 
-/// How long it took, and how fast that was: what our reader brought, or all of a model that was loaded.
-fn ready(goal: Goal, took: Duration, read: Option<Bytes>, model: Option<&Model>) -> String {
-    let moved = match goal {
-        Goal::Vram => model.map(|model| model.size),
-        Goal::Ram => read.filter(|read| read.0 > 0),
+/// How long it took, and how fast that was: all of a model that was loaded, or what our reader brought in the time that it
+/// read, without what it waited.
+fn ready(item: &Item, took: Duration, read: Option<Bytes>, model: Option<&Model>, app: &App) -> String {
+    let rate = match item.goal {
+        Goal::Vram => model.and_then(|model| format::rate(model.size, took.as_secs_f64())),
+        Goal::Ram => app.snapshot.events.iter().rev().find_map(|event| match event.what {
+            What::Warmed { took, read: now, .. }
+                if event.model.as_ref() == Some(&item.model) && read == Some(now) =>
+            {
+                format::rate(now, took.as_secs_f64())
+            }
+            _ => None,
+        }),
     };
-    let rate = moved.and_then(|moved| format::rate(moved, took.as_secs_f64()));
     let rate = rate.map_or_else(String::new, |rate| format!("   {rate}"));
     format!("ready   {}{rate}", format::took(took))
 }

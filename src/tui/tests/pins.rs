@@ -122,13 +122,13 @@ fn details(app: &mut App) -> Vec<String> {
 fn the_details_say_since_when_whose_how_often_and_what_to_do() {
     assert_eq!(
         details(&mut with(HELD, PinState::Held)),
-        ["held", "yours, since 12:03", "p lets it go, with keep_alive 1h as before"]
+        ["held", "by you, since 12:03", "p lets it go, with keep_alive 1h as before"]
     );
     assert_eq!(
         details(&mut with(EXPIRES, PinState::Overridden)),
         [
             "another client gave it another keep_alive; it is set again in a while",
-            "yours, since 12:03",
+            "by you, since 12:03",
             "p sets it again now"
         ]
     );
@@ -136,7 +136,7 @@ fn the_details_say_since_when_whose_how_often_and_what_to_do() {
         details(&mut with(AWAY, rests())),
         [
             "rests: a swap put qwen2.5-coder:7b in its place; a swap back pins it again",
-            "yours, since 12:03",
+            "by you, since 12:03",
             "p lets it go"
         ]
     );
@@ -148,7 +148,7 @@ fn the_details_say_since_when_whose_how_often_and_what_to_do() {
         details(&mut tried),
         [
             "not in VRAM; it is brought back as soon as nothing that is pinned or at work has to go for it",
-            "the config's",
+            "by the config",
             "brought back 2 of 4 times within the hour",
             "p lets it go"
         ]
@@ -157,7 +157,7 @@ fn the_details_say_since_when_whose_how_often_and_what_to_do() {
         details(&mut with(AWAY, given_up())),
         [
             "given up: qwen2.5-coder:7b was loaded in its place again and again",
-            "yours, since 12:03",
+            "by you, since 12:03",
             "p loads it and pins it again"
         ]
     );

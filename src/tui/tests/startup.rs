@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::residency::act::{ActKind, ActState};
 use crate::residency::bytes::Bytes;
+use crate::residency::event::{Event, What};
 use crate::residency::guard::startup::{Goal, Item, ItemState, Startup};
 use crate::residency::snapshot::Snapshot;
 use crate::residency::warm::Progress;
@@ -53,6 +54,11 @@ fn under_way() -> Snapshot {
         readers: 2,
     });
     snapshot.acts = vec![act];
+    let read = Bytes(3_800_000_000);
+    let what = What::Warmed { took: Duration::from_millis(1900), read, percent: Some(100), estimate: false };
+    let number = snapshot.events.back().unwrap().number + 1;
+    let event = Event { number, at: after(-1), model: Some(name("openthinker3-7b")), what };
+    snapshot.events.push_back(Arc::new(event));
     snapshot
 }
 
@@ -84,14 +90,14 @@ fn at_80_by_24_each_model_says_how_far_it_is() {
 
      start-up   ready for nomic-embed-text (2.90 s)   2 of 5 ready            4.0 s
      nomic-embed-text   ready   2.90 s   94 MB/s
-     openthinker3-7b    ready   2.00 s   1.9 GB/s
+     openthinker3-7b    ready   2.00 s   2.0 GB/s
      deepseek-r1:14b    reading   ━━━━━━━━──── 66 %   1.0 GB/s   3.0 s left
      llama3.1:8b        waiting
      ghost:1b           not installed: ollama pull ghost:1b
 
-     12:04:27  openthinker3-7b     evicted: made room for qwen2.5-coder:7b
      12:04:27  qwen2.5-coder:7b    loading
      12:04:31  qwen2.5-coder:7b    loaded in 0.61 s   from RAM 100 %   7.7 GB/s
+     12:04:30  openthinker3-7b     read 3.8 GB in 1.90 s   2.0 GB/s   100 % in RAM
      warm deepseek-r1:14b   6.0 GB of 9.0 GB   66 %   1.0 GB/s   3.0 s left
      enter swap   l load   tab panel   / filter   q quit   C cancel all   ? help
     ");
