@@ -5,6 +5,7 @@
 //!  panel/gauges   VRAM RTX 2070   ██████ qwen 4.4+0.5 ██████▓▓ ▚▚                      5.4/8.0 GiB
 //!                 RAM             ▓▓▓ system 4.1 ▓▓▓▒▒▒ qwen 4.4 ▒▒▒│···              10.1/31.3 GiB
 //!  panel/table    ▸* qwen2.5-coder:7b    4.7 GB  ██████████████  100%  ━━━── 42:10  idle     panel/details
+//!  panel/startup  start-up   ready for qwen2.5-coder:7b (2.90 s)   1 of 3 ready
 //!  panel/flow     execution   qwen2.5-coder:7b   ▚▚━━━━━━   0.52   5.00                      (from 140 columns)
 //!  panel/log      12:04:31  qwen2.5-coder:7b    loaded in 0.61 s
 //!  panel/message  load qwen2.5-coder:7b   loading   0.4 s
@@ -36,6 +37,7 @@ pub mod key;
 pub mod keymap;
 mod layout;
 mod panel;
+pub(crate) mod pins;
 mod run;
 mod terminal;
 #[cfg(test)]
@@ -102,7 +104,7 @@ pub struct Proposal {
 pub enum Outcome {
     /// The user left.
     Quit {
-        /// To print on the normal screen: what stays pinned.
+        /// To print on the normal screen: what stays pinned, and what was released.
         message: Option<String>,
     },
     /// The user wants the demo.
@@ -118,5 +120,7 @@ pub enum Outcome {
     Signal {
         /// Its number.
         number: i32,
+        /// To print on the normal screen: what was released.
+        message: Option<String>,
     },
 }

@@ -65,8 +65,11 @@ pub async fn run(cli: &Cli, mut settings: Settings, clock: Clock) -> anyhow::Res
                 }
                 return Ok(Exit::Done);
             }
-            Ok(Outcome::Signal { number }) => {
+            Ok(Outcome::Signal { number, message }) => {
                 world.end().await;
+                if let Some(message) = message {
+                    let _ = writeln!(std::io::stderr(), "{message}");
+                }
                 std::process::exit(128 + number);
             }
             Ok(Outcome::Demo) => {

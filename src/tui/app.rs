@@ -21,8 +21,10 @@ use crate::residency::timing::Moment;
 mod act;
 mod agent;
 mod flow;
+mod keeping;
 mod layer;
 mod leave;
+mod pin;
 mod prompt;
 mod proof;
 mod ram;
@@ -168,6 +170,7 @@ impl App {
             snapshot.acts.iter().any(|act| act.id == *id && !act.is_live() && act.swap.is_some())
         });
         self.ended = ended.last().or(self.ended);
+        let let_go = self.let_go(&snapshot);
         self.snapshot = snapshot;
         if self.panel == Panel::Flow && !self.has_flow() {
             self.panel = Panel::Models;
@@ -180,25 +183,23 @@ impl App {
         if self.plan.as_ref().is_some_and(|(name, _)| !planned(name)) {
             self.plan = None;
         }
-        self.say_what_failed(seen);
+        if let Some(said) = self.said_since(seen).or(let_go) {
+            self.notice = Some(said);
+        }
     }
 
-    /// What failed since that event is said whole: a line of the log has no room for a server's own words.
-    fn say_what_failed(&mut self, seen: u64) {
-        let failed =
-            self.snapshot.events.iter().rev().take_while(|event| event.number > seen).find_map(|event| {
-                let model = event.model.as_ref()?;
-                match &event.what {
-                    What::Failed { verb, why } => Some(format!("{verb} {model} failed: {why}")),
-                    What::Cancelled { verb, left: Some(left) } => {
-                        Some(format!("{verb} {model} cancelled {left}"))
-                    }
-                    _ => None,
+    /// What is said whole of what happened since that event: a line of the log has no room for a server's own words.
+    fn said_since(&self, seen: u64) -> Option<String> {
+        self.snapshot.events.iter().rev().take_while(|event| event.number > seen).find_map(|event| {
+            match (&event.what, &event.model) {
+                (What::Failed { verb, why }, Some(model)) => Some(format!("{verb} {model} failed: {why}")),
+                (What::Cancelled { verb, left: Some(left) }, Some(model)) => {
+                    Some(format!("{verb} {model} cancelled {left}"))
                 }
-            });
-        if let Some(failed) = failed {
-            self.notice = Some(failed);
-        }
+                (What::HandsOff(are_off), _) => Some(self.hands(*are_off)),
+                _ => None,
+            }
+        })
     }
 
     /// Carries out a key, or types it into an open prompt.
@@ -312,7 +313,8 @@ impl App {
         if self.live_acts().any(is_young) {
             return Some(Duration::from_millis(100));
         }
-        let flow = self.flow_tick(now).filter(|_| !self.is_covered());
+        let shown = [self.flow_tick(now), self.startup_tick(now)];
+        let flow = shown.into_iter().flatten().min().filter(|_| !self.is_covered());
         let counts = |model: &&Model| {
             matches!(model.state, State::Loading { .. })
                 || model.kept.as_ref().is_some_and(|kept| kept.ends.is_some())

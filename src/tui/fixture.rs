@@ -14,7 +14,7 @@ use super::app::{App, Effect, Settings};
 use super::keymap::Keymap;
 use super::view::view;
 use super::{Proposal, theme};
-use crate::config::{Confirm, Memory, Preload};
+use crate::config::{Confirm, Memory, OnExit, Preload};
 use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::bytes::{Bytes, GIB, MIB};
 use crate::residency::event::{Event, What};
@@ -303,6 +303,7 @@ pub(crate) fn app(snapshot: Snapshot) -> App {
         workflows: Vec::new(),
         may_act: false,
         keep_alive_auto: false,
+        on_exit: OnExit::Keep,
         list_place: None,
         has_config: true,
         auto_off: None,

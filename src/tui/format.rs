@@ -157,6 +157,15 @@ pub(crate) fn clock_seconds(at: Timestamp, zone: &TimeZone) -> String {
     format!("{:02}:{:02}:{:02}", at.hour(), at.minute(), at.second())
 }
 
+/// The time of day, with the day where that is another one: `12:04`, `11-21 12:04`.
+pub(crate) fn when(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
+    let then = zone.to_datetime(at);
+    if then.date() == zone.to_datetime(now).date() {
+        return clock(at, zone);
+    }
+    format!("{:02}-{:02} {}", then.month(), then.day(), clock(at, zone))
+}
+
 /// The unit of memory for figures that stand together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
@@ -268,6 +277,9 @@ mod tests {
             [2, 3, 700, 5000].map(|ms| latency(Duration::from_millis(ms))),
             ["2 ms", "5 ms", "1 s", "over 1 s"]
         );
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let when = |then: &str| super::when(at(then), at("2026-11-23T12:04:31Z"), &TimeZone::UTC);
+        assert_eq!([when("2026-11-23T00:00:00Z"), when("2026-11-22T23:59:59Z")], ["00:00", "11-22 23:59"]);
         assert_eq!([4, 41, 200, 9000].map(|s| age(Duration::from_secs(s))), ["0 s", "40 s", "3 min", "2 h"]);
     }
 

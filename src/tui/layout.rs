@@ -19,6 +19,8 @@ pub(crate) struct Wants {
     pub(crate) models: u16,
     /// Rows of a workflow's panel; 0 where there is none.
     pub(crate) flow: u16,
+    /// Rows of start-up's panel; 0 where there is none.
+    pub(crate) startup: u16,
     /// Events to show.
     pub(crate) events: u16,
     /// Rows of the message above the footer.
@@ -36,6 +38,7 @@ pub(crate) struct Areas {
     pub(crate) body: Rect,
     pub(crate) table: Rect,
     pub(crate) details: Rect,
+    pub(crate) startup: Rect,
     pub(crate) flow: Rect,
     /// The row above the log, for the day's sum.
     pub(crate) day: Rect,
@@ -76,35 +79,42 @@ pub(crate) fn areas(screen: Rect, wants: Wants) -> Areas {
     }
     areas.table = rest;
     if !airy {
+        // What the table leaves free, and one row in any case.
+        let free = rest.height.saturating_sub(wants.models.saturating_add(1)).max(1);
         if wants.panel == Panel::Flow && wants.flow > 0 {
             areas.flow = std::mem::take(&mut areas.table);
         } else if wants.flow > 0 {
-            // What the table leaves free, and one row in any case.
-            let free = rest.height.saturating_sub(wants.models.saturating_add(1)).max(1);
             areas.flow = bottom(&mut areas.table, free.min(wants.flow));
+        } else if wants.startup > 0 {
+            areas.startup = bottom(&mut areas.table, free.min(wants.startup));
         }
         return areas;
     }
-    let flow = flow_rows(rest.height, wants);
+    let with_gap = |rows: u16| if rows > 0 { rows + 1 } else { 0 };
+    let flow = rows_below(rest.height, wants.flow, wants);
+    let startup = rows_below(rest.height.saturating_sub(with_gap(flow)), wants.startup, wants);
+    let below = with_gap(flow) + with_gap(startup);
     // The table takes what it needs, the log what is left, and a quarter where it has so much to say and nothing is
     // between them.
-    let least = if flow > 0 { 0 } else { (rest.height / 4).max(3).min(wants.events.saturating_add(1)) };
-    let used = wants.models.saturating_add(2) + if flow > 0 { flow + 1 } else { 0 };
+    let least = if below > 0 { 0 } else { (rest.height / 4).max(3).min(wants.events.saturating_add(1)) };
+    let used = wants.models.saturating_add(2) + below;
     let log = rest.height.saturating_sub(used).max(least);
     areas.log = bottom(&mut areas.table, log);
     areas.day = bottom(&mut areas.table, u16::from(log > 0));
-    if flow > 0 {
-        areas.flow = bottom(&mut areas.table, flow);
-        bottom(&mut areas.table, 1);
+    for (area, rows) in [(&mut areas.flow, flow), (&mut areas.startup, startup)] {
+        if rows > 0 {
+            *area = bottom(&mut areas.table, rows);
+            bottom(&mut areas.table, 1);
+        }
     }
     areas
 }
 
-/// Rows of a workflow's panel: what it wants, as long as the table keeps half of the room, or a few rows while the
-/// panel has the keys.
-fn flow_rows(height: u16, wants: Wants) -> u16 {
+/// Rows of a panel below the table: what it wants, as long as the table keeps half of the room, or a few rows while a
+/// workflow's panel has the keys.
+fn rows_below(height: u16, rows: u16, wants: Wants) -> u16 {
     let table = if wants.panel == Panel::Flow { 5 } else { height / 2 };
-    wants.flow.min(height.saturating_sub(table.min(wants.models.saturating_add(1)) + 1))
+    rows.min(height.saturating_sub(table.min(wants.models.saturating_add(1)) + 1))
 }
 
 fn top(rest: &mut Rect, rows: u16) -> Rect {
@@ -155,9 +165,9 @@ pub(crate) struct Columns {
 /// One step of the division: a column, the width it grows to, and whether less than that is of no use.
 type Step = (fn(&mut Columns) -> &mut u16, u16, bool);
 
-/// Name, tier bar, countdown and state come first; the rest is added where there is room for it, and what is left
-/// over makes names, bars and states longer.
-const STEPS: [Step; 24] = [
+/// Name, tier bar, countdown and state come first; then what a load would do, and the bar of the countdown. The rest is
+/// in the details too: it is added where there is room for it, and what is left over makes names, bars and states longer.
+const STEPS: [Step; 25] = [
     (|c| &mut c.state, 9, false),
     (|c| &mut c.name, 16, false),
     (|c| &mut c.tiers, 10, false),
@@ -166,17 +176,18 @@ const STEPS: [Step; 24] = [
     (|c| &mut c.to_vram, 7, true),
     (|c| &mut c.fits, 7, true),
     (|c| &mut c.tiers, 12, false),
+    (|c| &mut c.meter, 5, true),
     (|c| &mut c.state, 12, false),
     (|c| &mut c.tiers, 14, false),
-    (|c| &mut c.meter, 5, true),
+    (|c| &mut c.meter, 10, false),
+    (|c| &mut c.fits, 18, false),
     (|c| &mut c.name, 18, false),
     (|c| &mut c.fits, 24, false),
-    (|c| &mut c.state, 18, false),
-    (|c| &mut c.context, 7, true),
+    (|c| &mut c.state, 16, false),
     (|c| &mut c.split, 7, true),
+    (|c| &mut c.context, 7, true),
     (|c| &mut c.percent, 4, true),
     (|c| &mut c.quant, 7, true),
-    (|c| &mut c.meter, 10, false),
     (|c| &mut c.fits, 36, false),
     (|c| &mut c.name, 32, false),
     (|c| &mut c.tiers, 24, false),
@@ -231,6 +242,9 @@ mod tests {
         let at_80 = table_columns(80);
         assert!(at_80.name >= 16 && at_80.tiers >= 12 && at_80.state >= 10, "{at_80:?}");
         assert_eq!((at_80.to_vram, at_80.fits), (7, 7));
+        // What is left of 160 columns beside the details.
+        let beside = table_columns(106);
+        assert_eq!((beside.tiers, beside.meter, beside.fits, beside.to_vram), (14, 10, 18, 7));
         assert_eq!(
             (table_columns(60).to_vram, table_columns(60).fits),
             (0, 0),
@@ -250,9 +264,13 @@ mod tests {
                 (Panel::Events, 6),
             ] {
                 let screen = Rect::new(0, 0, width, height);
-                let wants = Wants { cards: 9, models: 200, flow, events: 512, message: 4, panel };
+                let startup = 7;
+                let wants = Wants { cards: 9, models: 200, flow, startup, events: 512, message: 4, panel };
                 let a = areas(screen, wants);
-                let all = [a.header, a.gauges, a.table, a.details, a.flow, a.day, a.log, a.message, a.footer];
+                let all = [
+                    a.header, a.gauges, a.table, a.details, a.startup, a.flow, a.day, a.log, a.message,
+                    a.footer,
+                ];
                 for (i, one) in all.iter().enumerate() {
                     assert!(one.is_empty() || screen.intersection(*one) == *one, "{one:?} in {screen:?}");
                     assert!(

@@ -13,6 +13,7 @@ pub(crate) mod log;
 pub(crate) mod message;
 pub(crate) mod proof;
 pub(crate) mod setup;
+pub(crate) mod startup;
 pub(crate) mod table;
 pub(crate) mod tuning;
 pub(crate) mod welcome;

@@ -9,23 +9,21 @@ use futures::StreamExt;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep_until};
 
-use super::app::{App, Effect, Panel, Settings};
+use super::app::{App, Effect, Settings};
 use super::terminal::{Screen, give_back};
 use super::view::view;
 use super::{Outcome, Start, WriteList, theme};
-use crate::config::{Config, Workflow};
-use crate::engine::flow::Control;
-use crate::engine::{Busy, Command, Handle, bench, compare, flow};
-use crate::residency::act::{ActId, ActKind};
-use crate::residency::bench::{COOLDOWN, Kind, RUNS};
-use crate::residency::flow::Manner;
+use crate::config::Config;
+use crate::engine::{Command, Handle};
 use crate::residency::name::ModelName;
 use crate::residency::timing::{Clock, Moment};
 
+mod effects;
 mod job;
+mod release;
 mod signals;
 
-use job::{Job, Running};
+use job::Job;
 use signals::Signals;
 
 /// The shortest time between two frames: 30 a second.
@@ -76,7 +74,8 @@ pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
     session.draw(now)?;
     let handle = engine();
     // No thread for keys is started before the first frame.
-    let ended = session.turn(handle, &mut signals, keys.0.get_or_insert_with(EventStream::new)).await;
+    let keys = keys.0.get_or_insert_with(EventStream::new);
+    let ended = session.turn(handle.clone(), &mut signals, keys).await;
     if let Some(job) = session.job.take() {
         tokio::select! { biased;
             () = job.end() => {}
@@ -84,7 +83,7 @@ pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
             () = signals.end_us() => {}
         }
     }
-    ended
+    session.release(ended, handle, &mut signals, keys).await
 }
 
 /// Drops what the reader of keys has taken since the screen before this one.
@@ -95,11 +94,6 @@ async fn forget(keys: &mut EventStream) {
             () = std::future::ready(()) => return,
         }
     }
-}
-
-/// The demo's scale, else 1.
-fn scale(handle: &Handle) -> u64 {
-    handle.snapshot().servers.first().and_then(|server| server.demo_scale).unwrap_or(1)
 }
 
 /// What happened.
@@ -171,7 +165,7 @@ impl Session {
                 }
                 Happened::Signalled(Signal::TSTP) => Some(Effect::Suspend),
                 Happened::Signalled(signal) => {
-                    return Ok(Outcome::Signal { number: signal.as_raw() });
+                    return Ok(Outcome::Signal { number: signal.as_raw(), message: None });
                 }
                 Happened::FrameDue => {
                     // The latest snapshot, even one that woke nobody: its reading times are newer.
@@ -212,112 +206,6 @@ impl Session {
         }
     }
 
-    /// Does outside what a key asked for, without waiting; an outcome ends the screen.
-    fn carry_out(&mut self, effect: Effect, handle: &Handle) -> io::Result<Option<Outcome>> {
-        match effect {
-            Effect::Leave(outcome) => return Ok(self.leave(outcome)),
-            Effect::Redraw => self.screen.redraw(),
-            Effect::Suspend => self.suspend()?,
-            Effect::Act(kind, model) => self.asked(handle.act(kind, model.clone()), kind, model),
-            Effect::Acts(kind, models) => {
-                for model in models {
-                    self.asked(handle.act(kind, model.clone()), kind, model);
-                }
-            }
-            Effect::Swap(model, wish) => {
-                self.asked(handle.swap(model.clone(), wish), ActKind::Swap, model);
-            }
-            Effect::Flow(workflow) => self.start_flow(workflow, handle),
-            Effect::Control(control) => {
-                let told = self.job.as_ref().map(|job| job.control(control));
-                if let Some(Err(busy)) = told {
-                    self.app.notice = Some(busy.to_string());
-                }
-            }
-            Effect::Bench(model) => {
-                let request = bench::Request {
-                    models: vec![model],
-                    kinds: Kind::PLAIN.to_vec(),
-                    rounds: RUNS,
-                    cooldown: COOLDOWN,
-                };
-                self.begin(Running::Bench(bench::start(handle.clone(), request)));
-            }
-            Effect::Compare(workflow) => self.start_comparison(workflow, handle),
-            Effect::List(models) => self.send(handle, Command::List { models }),
-            Effect::WriteListed(model, is_on) => {
-                let said = (self.write_list)(&model, is_on);
-                self.app.notice = Some(said.unwrap_or_else(|why| why));
-            }
-            Effect::Cancel(model) => self.send(handle, Command::Cancel { model }),
-            Effect::CancelAll => self.send(handle, Command::CancelAll),
-        }
-        Ok(None)
-    }
-
-    /// Remembers an act that was asked for, until a snapshot shows it.
-    fn asked(&mut self, asked: Result<ActId, Busy>, kind: ActKind, model: ModelName) {
-        match asked {
-            Ok(id) => self.app.asked.push((id, kind, model)),
-            Err(busy) => self.app.notice = Some(busy.to_string()),
-        }
-    }
-
-    fn start_flow(&mut self, workflow: Workflow, handle: &Handle) {
-        let start = flow::Start {
-            config: Arc::clone(&self.config),
-            clock: Arc::clone(&self.clock),
-            workflow,
-            manner: Manner::Lookahead,
-            scale: scale(handle),
-            run: (1, 1),
-        };
-        // Its keys are what is wanted next.
-        self.app.panel = Panel::Flow;
-        self.begin(Running::Flow(flow::start(handle.clone(), start)));
-    }
-
-    fn start_comparison(&mut self, workflow: Workflow, handle: &Handle) {
-        if let Some(why) = self.config.why_not_run(&workflow) {
-            self.app.notice = Some(why);
-            return;
-        }
-        let request = compare::Request {
-            config: Arc::clone(&self.config),
-            clock: Arc::clone(&self.clock),
-            workflow,
-            scale: scale(handle),
-            rounds: RUNS,
-            cooldown: COOLDOWN,
-        };
-        self.begin(Running::Comparison(compare::start(handle.clone(), request)));
-    }
-
-    /// Shows what was started, in the place of what was shown before.
-    fn begin(&mut self, running: Running) {
-        self.app.proof = None;
-        self.app.begin_job();
-        self.job.insert(Job::new(running)).show(&mut self.app);
-    }
-
-    fn is_running(&self) -> bool {
-        self.job.as_ref().is_some_and(Job::is_running)
-    }
-
-    /// Ends the screen; while something runs only once that has ended. A user who asks again does not wait for a
-    /// measurement to put back what was loaded, but no command of a workflow is left behind.
-    fn leave(&mut self, outcome: Outcome) -> Option<Outcome> {
-        let Some(job) = self.job.as_ref().filter(|job| job.is_running()) else { return Some(outcome) };
-        if self.leaving.is_some() && !job.is_flow() {
-            self.job = None;
-            return Some(outcome);
-        }
-        let _ = job.control(Control::Cancel);
-        self.leaving = Some(outcome);
-        self.app.leave_once_over();
-        None
-    }
-
     fn input(&mut self, event: Event, now: Moment) -> Option<Effect> {
         match event {
             Event::Key(key) => return self.app.key(key, now),
@@ -326,12 +214,6 @@ impl Session {
             _ => {}
         }
         None
-    }
-
-    fn send(&mut self, handle: &Handle, command: Command) {
-        if let Err(busy) = handle.send(command) {
-            self.app.notice = Some(busy.to_string());
-        }
     }
 
     /// Tells the engine which model is looked at, once for each; at a frame, so that a held key asks for few.

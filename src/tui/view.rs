@@ -5,8 +5,8 @@ use ratatui::buffer::Buffer;
 use super::app::{App, Layer};
 use super::layout::{self, SMALLEST, Wants};
 use super::panel::{
-    details, findings, flow, flows, footer, gauges, header, help, history, log, message, proof, setup, table,
-    tuning, welcome,
+    details, findings, flow, flows, footer, gauges, header, help, history, log, message, proof, setup,
+    startup, table, tuning, welcome,
 };
 use super::theme;
 use super::widget::strip::Strip;
@@ -27,6 +27,7 @@ pub fn view(buffer: &mut Buffer, app: &App, now: Moment) {
         cards: count(cards),
         models: count(app.models().len()),
         flow: flow::rows(app, screen.height, now).max(proof::rows(app, screen.width)),
+        startup: startup::rows(app, now),
         events: count(app.snapshot.events.len()),
         message: count(lines.len()),
         panel: app.panel,
@@ -45,6 +46,7 @@ pub fn view(buffer: &mut Buffer, app: &App, now: Moment) {
         _ => {
             table::render(buffer, areas.table, app, now);
             details::render(buffer, areas.details, app, now);
+            startup::render(buffer, areas.startup, app, now);
             flow::render(buffer, areas.flow, app, now);
             proof::render(buffer, areas.flow, app, now);
             log::render(buffer, areas.log, areas.day, app);

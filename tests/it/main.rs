@@ -49,5 +49,6 @@ mod sim_contract;
 mod sim_files;
 mod sim_http;
 mod terminal;
+mod terminal_pins;
 mod terminal_pty;
 mod tune;

@@ -128,7 +128,8 @@ impl Startup {
             item.state = match fact(item) {
                 Fact::Missing => ItemState::Missing,
                 Fact::There => ItemState::There,
-                Fact::Unknown => return None,
+                // Its order holds, but what has begun before it goes on.
+                Fact::Unknown => break,
                 Fact::Away { .. } if is_working => continue,
                 Fact::Away { blocked: Some(why) } => ItemState::Waits(why),
                 Fact::Away { blocked: None } => {

@@ -4,6 +4,7 @@ use super::{App, Ask, Effect, Layer, Prompt};
 use crate::config::Confirm;
 use crate::engine::flow::Control;
 use crate::residency::act::ActKind;
+use crate::residency::guard::room::Room;
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Model, Reach, State};
@@ -19,9 +20,10 @@ impl App {
             Action::Down | Action::Up | Action::Top | Action::Bottom | Action::PageDown | Action::PageUp => {
                 self.roam(action);
             }
-            Action::Swap | Action::Load | Action::Unload | Action::Pin | Action::Touch => {
+            Action::Swap | Action::Load | Action::Unload | Action::Touch => {
                 return self.move_model(action);
             }
+            Action::Pin => return self.pin(),
             Action::KeepAlive => self.ask_keep_alive(),
             Action::Warm | Action::Hold | Action::Drop => return self.move_in_ram(action),
             Action::WarmAll => return self.warm_all(),
@@ -39,6 +41,7 @@ impl App {
             Action::Tune => self.layer = Layer::Tuning(0),
             Action::Cancel => return self.cancel(),
             Action::CancelAll => return self.cancel_all(),
+            Action::HandsOff => return self.hands_off(),
             Action::Sort => self.turn_sort(),
             Action::Filter => self.layer = Layer::Prompt(Prompt::filter(&self.filter)),
             Action::NextPanel => self.turn_panel(true),
@@ -105,7 +108,7 @@ impl App {
                 self.say(format!("{name} is in VRAM already"));
                 return None;
             }
-            Action::Unload | Action::Pin | Action::Touch if !is_loaded => {
+            Action::Unload | Action::Touch if !is_loaded => {
                 self.say(match self.keymap.first(Action::Load) {
                     Some(key) => format!("{name} is not loaded; {key} loads it"),
                     None => format!("{name} is not loaded"),
@@ -115,8 +118,6 @@ impl App {
             Action::Swap => ActKind::Swap,
             Action::Load => ActKind::Load,
             Action::Unload => ActKind::Unload,
-            Action::Pin if model.pinned => ActKind::Unpin,
-            Action::Pin => ActKind::Pin,
             _ => ActKind::Touch,
         };
         if self.is_under_way(kind, name) {
@@ -227,10 +228,17 @@ impl App {
         (!at_stake.is_empty()).then(|| at_stake.join(", "))
     }
 
-    /// A `keep_alive` of zero is an unload, and asks like one.
+    /// A `keep_alive` of zero is an unload and one without an end is a pin; they ask like those.
     pub(super) fn asks_keep_alive(&self, name: &ModelName, keep_alive: KeepAlive) -> Option<String> {
         let model = self.server()?.model(name)?;
         let unloads = keep_alive == KeepAlive::For(std::time::Duration::ZERO);
+        if keep_alive.is_forever()
+            && !model.pinned
+            && self.settings.confirm != Confirm::Never
+            && let Room::TooMuch(why) = self.room_for(model)
+        {
+            return Some(format!("pin {name} anyway? {why}"));
+        }
         self.asks(if unloads { ActKind::Unload } else { ActKind::KeepAlive(keep_alive) }, model)
     }
 
@@ -246,7 +254,7 @@ impl App {
 
     fn cancel(&mut self) -> Option<Effect> {
         let name = self.selected.clone()?;
-        if self.live_act(&name).is_some() {
+        if self.live_act(&name).is_some() || self.is_in_startup(&name) {
             return Some(Effect::Cancel(name));
         }
         self.say(format!("nothing of ours runs or waits for {name}"));
@@ -254,7 +262,7 @@ impl App {
     }
 
     fn cancel_all(&mut self) -> Option<Effect> {
-        if self.live_acts().next().is_some() {
+        if self.live_acts().next().is_some() || self.live_startup().is_some() {
             return Some(Effect::CancelAll);
         }
         self.say("nothing of ours runs or waits");

@@ -63,6 +63,8 @@ pub enum Effect {
     Cancel(ModelName),
     /// Cancel everything.
     CancelAll,
+    /// Stop all that acts by itself here, or let it go on.
+    HandsOff(bool),
     /// Draw everything again.
     Redraw,
     /// Give the terminal back and stop.

@@ -1,10 +1,14 @@
 //! Leaving the screen: what is asked first, what is said of what stays, and what is started instead of it.
 
 use super::{App, Ask, Effect, Layer};
+use crate::config::OnExit;
 use crate::residency::act::{ActKind, ActState};
+use crate::residency::guard::Keeper;
+use crate::residency::name::ModelName;
 use crate::residency::text::printable;
 use crate::residency::timing::Moment;
 use crate::tui::Outcome;
+use crate::tui::action::Action;
 use crate::tui::format;
 
 impl App {
@@ -96,11 +100,20 @@ impl App {
 
     /// What stays as it is after we are gone.
     pub(super) fn what_stays(&self) -> Option<String> {
+        self.what_stays_but(self.pins_to_release().iter())
+    }
+
+    /// The same without these models, of which more is said.
+    pub(crate) fn what_stays_but<'a>(
+        &self,
+        but: impl Iterator<Item = &'a ModelName> + Clone,
+    ) -> Option<String> {
         let pinned: Vec<String> = self
             .server()?
             .models
             .iter()
             .filter(|model| model.pinned && model.loaded.is_some())
+            .filter(|model| !but.clone().any(|other| *other == model.name))
             .map(|model| model.name.to_string())
             .collect();
         match pinned.as_slice() {
@@ -108,5 +121,30 @@ impl App {
             [one] => Some(format!("{one} stays pinned")),
             many => Some(format!("{} stay pinned", many.join(", "))),
         }
+    }
+
+    /// The pins that are let go as this dashboard ends: the config says so, and it is the one that enforces them.
+    pub(crate) fn pins_to_release(&self) -> Vec<ModelName> {
+        let keeping = &self.snapshot.keeping;
+        let settings = &self.settings;
+        let may = settings.may_act && !settings.read_only && !keeping.hands_off;
+        if settings.on_exit != OnExit::Release || keeping.keeper != Some(Keeper::This) || !may {
+            return Vec::new();
+        }
+        keeping.pins.iter().flat_map(|pins| pins.iter()).map(|pin| pin.model.clone()).collect()
+    }
+
+    /// Whether something of ours is under way that ends with us.
+    pub(crate) fn is_at_work(&self) -> bool {
+        self.live_acts().next().is_some() || self.live_startup().is_some()
+    }
+
+    /// Says what the end waits for.
+    pub(crate) fn say_releasing(&mut self, count: usize) {
+        let pins = if count == 1 { "the pin".to_owned() } else { format!("{count} pins") };
+        let again = self.keymap.first(Action::Quit);
+        let again = again.map_or_else(String::new, |key| format!("; {key} leaves at once"));
+        self.layer = Layer::None;
+        self.say(format!("releasing {pins}, 3 s at most{again}"));
     }
 }

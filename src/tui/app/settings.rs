@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use crate::config::{Config, Confirm, Memory, Phase, Preload, Workflow};
+use crate::config::{Config, Confirm, Memory, OnExit, Phase, Preload, Workflow};
 use crate::residency::bytes::Bytes;
 use crate::tui::ProposeConfig;
 use crate::tui::theme::Theme;
@@ -31,10 +31,12 @@ pub struct Settings {
     pub phases: Vec<Phase>,
     /// The workflows to choose from.
     pub workflows: Vec<Workflow>,
-    /// What acts by itself.
+    /// What the config says may act by itself.
     pub may_act: bool,
     /// Each model's keep_alive is the one that its uses say.
     pub keep_alive_auto: bool,
+    /// What becomes of pins as this dashboard ends.
+    pub on_exit: OnExit,
     /// Where the preload list can be written.
     pub list_place: Option<PathBuf>,
     /// Whether the user has a config of any kind.
@@ -66,6 +68,7 @@ impl Settings {
             workflows: config.workflows.clone(),
             may_act: config.may_act,
             keep_alive_auto: config.keep_alive_auto,
+            on_exit: config.pins.on_exit,
             list_place: None,
             // The demo brings its own, which is no file.
             has_config: config.file.is_some() || config.may_act,

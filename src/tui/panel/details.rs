@@ -14,6 +14,7 @@ use crate::residency::timing::Moment;
 use crate::tui::app::{App, Panel};
 use crate::tui::fits;
 use crate::tui::format::{self, Unit};
+use crate::tui::pins;
 use crate::tui::widget::near;
 use crate::tui::widget::page;
 use crate::tui::widget::strip::{Strip, row};
@@ -98,6 +99,9 @@ fn lines(model: &Model, app: &App, now: Moment, width: u16) -> Vec<Line> {
         add(word, text, style);
     }
     loaded(model, app, &mut add);
+    for (word, text, style) in pins::details(model, app, width.saturating_sub(WORDS + 2), now) {
+        add(word, text, style);
+    }
     match &model.cached {
         Cached::Unknown(why) => add("RAM", format!("unknown: {}", printable(why)), theme.unknown),
         Cached::Unread => add("RAM", "not read yet".to_owned(), theme.faint),

@@ -6,6 +6,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::welcome;
+use crate::residency::act::ActKind;
 use crate::residency::bytes::Bytes;
 use crate::residency::flow::FlowState;
 use crate::residency::snapshot::{Reach, State};
@@ -50,7 +51,8 @@ fn word(action: Action, app: &App) -> Cow<'_, str> {
         Action::Hold if app.model().and_then(|model| model.kept.as_ref()).is_some_and(|kept| kept.held) => {
             "release"
         }
-        Action::Pin if app.model().is_some_and(|model| model.pinned) => "unpin",
+        Action::HandsOff if app.snapshot.keeping.hands_off => "hands on",
+        Action::Pin if app.model().and_then(|model| app.pin_does(model)) == Some(ActKind::Unpin) => "unpin",
         Action::Choose if matches!(&app.layer, Layer::Setup(proposal, _) if proposal.exists) => {
             "(there already)"
         }
@@ -100,6 +102,7 @@ fn actions(app: &App) -> (Vec<Action>, Option<Action>) {
         }
         actions.push(Action::CancelFlow);
     }
+    let keeping = &app.snapshot.keeping;
     if app.panel == Panel::Models || app.panel == Panel::Details {
         actions.extend(for_model(app));
     }
@@ -111,8 +114,11 @@ fn actions(app: &App) -> (Vec<Action>, Option<Action>) {
         actions.push(Action::Flows);
     }
     actions.extend([Action::NextPanel, Action::Filter, Action::Quit]);
-    if app.live_acts().count() > 1 {
+    if app.live_acts().count() > 1 || app.live_startup().is_some() {
         actions.push(Action::CancelAll);
+    }
+    if !app.settings.read_only && (keeping.hands_off || !keeping.auto.is_empty()) {
+        actions.push(Action::HandsOff);
     }
     actions.push(Action::Sort);
     if !app.snapshot.past.swaps.is_empty() {
@@ -137,7 +143,7 @@ fn actions(app: &App) -> (Vec<Action>, Option<Action>) {
 fn for_model(app: &App) -> Vec<Action> {
     let mut actions = Vec::new();
     let Some(model) = app.model() else { return actions };
-    if app.live_act(&model.name).is_some() {
+    if app.live_act(&model.name).is_some() || app.is_in_startup(&model.name) {
         actions.push(Action::Cancel);
     }
     let answers =
@@ -150,7 +156,10 @@ fn for_model(app: &App) -> Vec<Action> {
             actions.extend([Action::Swap, Action::Load, Action::Unload]);
         }
         Some(_) => actions.extend([Action::Unload, Action::Pin, Action::Touch, Action::KeepAlive]),
-        None => actions.extend([Action::Swap, Action::Load]),
+        None => {
+            actions.extend([Action::Swap, Action::Load]);
+            actions.extend(app.pin_does(model).map(|_| Action::Pin));
+        }
     }
     if app.server().is_some_and(|server| server.local) && !model.blobs.is_empty() {
         let whole = model.cached.bytes().is_some_and(|bytes| bytes.percent_of(model.tiers.whole()) == 100);

@@ -1,19 +1,23 @@
-//! The first row: which server, whether it answers and how fast, whether what is shown is old, host and clock.
+//! The first row: which server, whether it answers and how fast, what acts by itself and who does it, host and clock.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use crate::residency::guard::Keeper;
 use crate::residency::snapshot::Reach;
 use crate::residency::text::printable;
 use crate::residency::timing::Moment;
+use crate::tui::action::Action;
 use crate::tui::app::App;
 use crate::tui::format;
 use crate::tui::widget::strip::Strip;
 
-/// One thing in the header; the highest `rank` goes first when there is no room.
+/// One thing in the header; the highest `rank` is shortened, then goes first when there is no room.
+#[derive(Default)]
 struct Piece {
     text: String,
+    short: Option<String>,
     style: Style,
     rank: u8,
 }
@@ -29,6 +33,11 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
         let highest = left.iter().chain(&right).map(|piece| piece.rank).max().unwrap_or(0);
         if highest == 0 {
             break;
+        }
+        let mut of_it = left.iter_mut().chain(&mut right).filter(|piece| piece.rank == highest);
+        if let Some((short, piece)) = of_it.find_map(|piece| Some((piece.short.take()?, piece))) {
+            piece.text = short;
+            continue;
         }
         left.retain(|piece| piece.rank != highest);
         right.retain(|piece| piece.rank != highest);
@@ -47,13 +56,14 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
 
 fn left(app: &App, now: Moment) -> Vec<Piece> {
     let theme = &app.settings.theme;
-    let mut pieces = vec![Piece { text: "resident".into(), style: theme.title, rank: 10 }];
+    let mut pieces =
+        vec![Piece { text: "resident".into(), style: theme.title, rank: 12, ..Piece::default() }];
     let Some(server) = app.server() else { return pieces };
     let url = format::address(&server.url).to_owned();
-    pieces.push(Piece { text: printable(&url).into_owned(), style: theme.text, rank: 4 });
+    pieces.push(Piece { text: printable(&url).into_owned(), style: theme.text, rank: 4, ..Piece::default() });
     if let Some(version) = &server.version {
         let text = format!("ollama {}", format::fit(version, 16));
-        pieces.push(Piece { text, style: theme.faint, rank: 8 });
+        pieces.push(Piece { text, style: theme.faint, rank: 10, ..Piece::default() });
     }
     let time = |moment: Moment| format::clock_seconds(moment.wall, &app.settings.zone);
     let (text, style) = match &server.reach {
@@ -65,14 +75,19 @@ fn left(app: &App, now: Moment) -> Vec<Piece> {
         Reach::Slow { since } => (format!("◐ busy since {}", time(*since)), theme.warn),
         Reach::Down { since, .. } => (format!("○ gone since {}", time(*since)), theme.bad),
     };
-    pieces.push(Piece { text, style, rank: 0 });
+    pieces.push(Piece { text, style, rank: 0, ..Piece::default() });
     let wrong = server.findings.as_ref().map_or(0, |findings| findings.len());
     if wrong > 0 {
         let text = if wrong == 1 { "! 1 finding".to_owned() } else { format!("! {wrong} findings") };
-        pieces.push(Piece { text, style: theme.warn, rank: 3 });
+        pieces.push(Piece { text, style: theme.warn, rank: 3, ..Piece::default() });
     }
     if let Some(age) = app.stale(now) {
-        pieces.push(Piece { text: format!("{} old", format::age(age)), style: theme.warn, rank: 1 });
+        pieces.push(Piece {
+            text: format!("{} old", format::age(age)),
+            style: theme.warn,
+            rank: 1,
+            ..Piece::default()
+        });
     }
     pieces
 }
@@ -90,31 +105,66 @@ fn right(app: &App, now: Moment) -> Vec<Piece> {
     let mut pieces = Vec::new();
     if let Some((there, all)) = preloaded(app) {
         let style = if there == all { theme.ram } else { theme.faint };
-        pieces.push(Piece { text: format!("preload {there}/{all} in RAM"), style, rank: 6 });
+        pieces.push(Piece {
+            text: format!("preload {there}/{all} in RAM"),
+            short: Some(format!("preload {there}/{all}")),
+            style,
+            rank: 8,
+        });
     }
     let holds = app.snapshot.host.holds;
     if holds.0 > 0 {
-        pieces.push(Piece { text: format!("holds {holds}"), style: theme.ram, rank: 7 });
+        pieces.push(Piece { text: format!("holds {holds}"), style: theme.ram, rank: 9, ..Piece::default() });
     }
-    let preload = &app.settings.preload;
-    if app.settings.may_act && preload.enabled && preload.auto_refresh {
-        pieces.push(Piece { text: "auto: refresh".into(), style: theme.faint, rank: 9 });
-    }
+    pieces.extend(by_itself(app));
     if let Some(path) = &app.settings.auto_off {
         let text = format!("auto off: {}", printable(&path.to_string_lossy()));
-        pieces.push(Piece { text, style: theme.faint, rank: 9 });
+        pieces.push(Piece { text, style: theme.faint, rank: 11, ..Piece::default() });
     }
     if app.settings.read_only {
-        pieces.push(Piece { text: "read-only".into(), style: theme.warn, rank: 2 });
+        pieces.push(Piece { text: "read-only".into(), style: theme.warn, rank: 2, ..Piece::default() });
     }
     if let Some(scale) = app.server().and_then(|server| server.demo_scale) {
-        pieces.push(Piece { text: format!("DEMO 1:{scale}"), style: theme.warn, rank: 0 });
+        pieces.push(Piece {
+            text: format!("DEMO 1:{scale}"),
+            style: theme.warn,
+            rank: 0,
+            ..Piece::default()
+        });
     }
     let host = &app.snapshot.host.name;
     if !host.is_empty() {
-        pieces.push(Piece { text: format::fit(host, 24).into_owned(), style: theme.faint, rank: 11 });
+        pieces.push(Piece {
+            text: format::fit(host, 24).into_owned(),
+            style: theme.faint,
+            rank: 13,
+            ..Piece::default()
+        });
     }
     let text = format::clock(now.wall, &app.settings.zone);
-    pieces.push(Piece { text, style: theme.text, rank: 5 });
+    pieces.push(Piece { text, style: theme.text, rank: 5, ..Piece::default() });
+    pieces
+}
+
+/// What acts by itself here, or that it was stopped, and who does it instead.
+fn by_itself(app: &App) -> Vec<Piece> {
+    let theme = &app.settings.theme;
+    let keeping = &app.snapshot.keeping;
+    let mut pieces = Vec::new();
+    if keeping.hands_off {
+        let key = app.keymap.first(Action::HandsOff).map_or_else(String::new, |key| format!(" ({key})"));
+        let text = format!("auto off{key}");
+        pieces.push(Piece { text, style: theme.warn, rank: 3, ..Piece::default() });
+    } else if let Some((first, rest)) = keeping.auto.split_first() {
+        let words: Vec<&str> = keeping.auto.iter().map(|auto| auto.word()).collect();
+        let short = format!("auto: {} +{}", first.word(), rest.len());
+        let short = Some(short).filter(|_| rest.len() > 1);
+        let text = format!("auto: {}", words.join(" "));
+        pieces.push(Piece { text, short, style: theme.faint, rank: 6 });
+    }
+    if let Some(Keeper::Other(pid)) = keeping.keeper {
+        let text = format!("keeper: pid {pid}");
+        pieces.push(Piece { text, style: theme.faint, rank: 7, ..Piece::default() });
+    }
     pieces
 }

@@ -13,6 +13,7 @@ use crate::tui::app::{App, Sort};
 use crate::tui::fits;
 use crate::tui::format;
 use crate::tui::layout::{Columns, table_columns};
+use crate::tui::pins;
 use crate::tui::theme::{self, Theme};
 use crate::tui::widget::bar::share_out;
 use crate::tui::widget::stages;
@@ -152,10 +153,7 @@ fn line(
     }
     strip.skip(columns.gap);
     stays(&mut strip, columns, model, app, now);
-    let (mut words, style) = state(model, app, now);
-    if format::columns(&words) > columns.state {
-        words = shorter(model, columns.state).unwrap_or(words);
-    }
+    let (words, style) = doing_or_being(model, columns.state, app, now);
     strip.skip(columns.gap).cell(&words, columns.state, style).skip(columns.gap);
     let loaded = model.loaded.as_ref().filter(|_| model.state != State::Ghost);
     let mut figure = |of: fn(&Loaded) -> String, width: u16| {
@@ -296,6 +294,17 @@ fn stays_in_ram(strip: &mut Strip, columns: &Columns, model: &Model, app: &App, 
         strip.cell("RAM", meter, theme.ram);
     }
     strip.cell_right(&format::countdown(left), columns.time, theme.ram);
+}
+
+/// What is being done to a model, how it is with its pin, or what it is doing, in so many columns.
+fn doing_or_being(model: &Model, columns: u16, app: &App, now: Moment) -> (String, Style) {
+    let pin = pins::words(model, app, columns).filter(|_| app.live_act(&model.name).is_none());
+    if let Some((words, style)) = pin {
+        return (words.to_owned(), style);
+    }
+    let (words, style) = state(model, app, now);
+    let short = if format::columns(&words) > columns { shorter(model, columns) } else { None };
+    (short.unwrap_or(words), style)
 }
 
 /// What a model is doing, or what is being done to it.

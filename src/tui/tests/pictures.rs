@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use ratatui::style::{Color, Modifier};
-
 use crate::config::Memory;
 use crate::residency::bytes::{Bytes, GIB};
 use crate::residency::host::Cards;
-use crate::residency::snapshot::{Reach, State};
+use crate::residency::snapshot::Reach;
 use crate::residency::timing::Reading;
 use crate::tui::app::App;
-use crate::tui::fixture::{app, drawn, now, picture, press, running, usual};
-use crate::tui::theme;
+use crate::tui::fixture::{app, now, picture, press, usual};
 
 #[test]
 fn at_80_by_24_everything_is_there() {
@@ -52,13 +49,13 @@ fn from_140_columns_the_details_are_at_the_right() {
      VRAM RTX 2070        ██████████████████████████ qwen 4.4+0.5 ███████████████████████████▓▓▓▓▓▓▓████▓▚other▚                                        5.7/8.0 GiB
      RAM                  ▓▓ system 4.4 ▓▓▓▚▚▒ openthinker ▒▒ ▒▒▒ qwen 4.4 ▒▒▒ ▒▒▒ deepseek 5.2 ▒▒▒ ▒···· cache 4.8 ····                              19.2/31.0 GiB
 
-       MODEL                 SIZE  █VRAM▒RAM░disk     KEEP-ALIVE  STATE         FITS                   TO VRAM   qwen2.5-coder:7b
-     * openthinker3-7b     4.7 GB  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒                 in RAM        ~evicts qwen2.5-code…   ~0.6 s   ██████████████████████████████████████████████████
-    ▸* qwen2.5-coder:7b    4.7 GB  ██████████████  ━━━━─   42:10  idle                                    here   size       4.7 GB   7.6B   Q4_K_M   qwen2   gguf
-     * deepseek-r1:14b     9.0 GB  ▒▒▒▒▒▒▒▒▒░░░░░                 in RAM 62%    ~too big: 6.7/8.8 GiB   ~2.3 s   can        completion, tools
-       llama3.1:8b         4.9 GB  ░░░░░░░░░░░░░░                 on disk       ~fits                   ~5.4 s   tiers      █ VRAM 4.4   ▒ RAM 0.0   ░ disk 0.0 GiB
-       mistral:7b          4.1 GB  ??????????????                 not loaded    ?                            ?   state      idle
-       nomic-embed-text    274 MB  ██████████████         pinned  idle                                    here   context    4096   trained for 32768
+       MODEL               SIZE  █VRAM▒RAM░disk          KEEP-ALIVE  STATE         FITS                TO VRAM   qwen2.5-coder:7b
+     * openthinker3-7b   4.7 GB  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒                      in RAM        ~evicts qwen2.5-c…   ~0.6 s   ██████████████████████████████████████████████████
+    ▸* qwen2.5-coder:7b  4.7 GB  ██████████████  ━━━━━━━───   42:10  idle                                 here   size       4.7 GB   7.6B   Q4_K_M   qwen2   gguf
+     * deepseek-r1:14b   9.0 GB  ▒▒▒▒▒▒▒▒▒░░░░░                      in RAM 62%    ~too big: 6.7/8.8    ~2.3 s   can        completion, tools
+       llama3.1:8b       4.9 GB  ░░░░░░░░░░░░░░                      on disk       ~fits                ~5.4 s   tiers      █ VRAM 4.4   ▒ RAM 0.0   ░ disk 0.0 GiB
+       mistral:7b        4.1 GB  ??????????????                      not loaded    ?                         ?   state      idle
+       nomic-embed-text  274 MB  ██████████████              pinned  idle                                 here   context    4096   trained for 32768
                                                                                                                  keep_alive 1h after its last use
                                                                                                                  on card    4.9 of 4.9 GiB   GPU/CPU 100/0 %
                                                                                                                  runner     pid 4711   port 40123   idle
@@ -286,98 +283,6 @@ fn a_server_elsewhere_has_an_unknown_ram() {
     assert!(
         picture(&app(remote), 80, 24).contains(" RAM            unknown: the server is on another machine")
     );
-}
-
-#[test]
-fn every_state_has_its_word() {
-    let at = |columns: u16, state: State| {
-        let mut snapshot = usual();
-        snapshot.servers[0].models[0].state = state;
-        let shown = picture(&app(snapshot), columns, 24);
-        let heading = shown.lines().nth(4).unwrap();
-        let column = |head: &str| heading[..heading.find(head).unwrap()].chars().count();
-        let (from, to) = (column("STATE"), column("FITS"));
-        let state: String = shown.lines().nth(5).unwrap().chars().skip(from).take(to - from).collect();
-        state.trim().to_owned()
-    };
-    let words = |state| at(90, state);
-    let ram = |percent, estimate| words(State::InRam { percent, estimate });
-    assert_eq!(at(80, State::InRam { percent: 100, estimate: true }), "RAM ~100%");
-    assert_eq!(
-        [ram(62, false), ram(62, true), ram(100, true)],
-        ["in RAM 62%", "in RAM ~62%", "in RAM ~100%"]
-    );
-    let states = [
-        State::OnDisk,
-        State::NotLoaded,
-        State::Loading { since: crate::tui::fixture::after(-7), ours: false },
-        State::Idle,
-        State::Busy,
-        State::BusyOrUnloading,
-        State::Unloading,
-        State::Overdue,
-        State::Ghost,
-        State::NotHere,
-        State::Cloud,
-    ];
-    assert_eq!(
-        states.map(words),
-        [
-            "on disk",
-            "not loaded",
-            "loading 5 s",
-            "idle",
-            "busy",
-            "busy/leaving",
-            "unloading",
-            "overdue",
-            "ghost",
-            "not here",
-            "cloud"
-        ]
-    );
-}
-
-#[test]
-fn tiers_differ_by_glyph_and_colour_and_the_selection_by_a_mark_and_weight() {
-    let buffer = drawn(&app(usual()), 80, 24, now());
-    let row =
-        |y: u16, glyph: &str| (0..80).map(|x| &buffer[(x, y)]).find(|cell| cell.symbol() == glyph).cloned();
-    let colour = |y, glyph| row(y, glyph).map(|cell| (cell.fg, cell.modifier));
-    assert_eq!(colour(5, "▒"), Some((Color::Cyan, Modifier::empty())));
-    assert_eq!(colour(6, "█"), Some((Color::Green, Modifier::empty())));
-    assert_eq!(colour(8, "░"), Some((Color::Reset, Modifier::DIM)));
-    assert_eq!(colour(5, "▸"), Some((Color::Magenta, Modifier::BOLD)));
-    assert_eq!(buffer[(3, 5)].modifier, Modifier::BOLD);
-    assert_eq!(buffer[(3, 6)].modifier, Modifier::empty());
-}
-
-#[test]
-fn without_colour_nothing_is_coloured() {
-    let mut app = app(usual());
-    app.settings.theme = theme::choose("dark", Some("1"));
-    assert!(
-        drawn(&app, 160, 50, now())
-            .content
-            .iter()
-            .all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset)
-    );
-}
-
-#[test]
-fn ascii_means_ascii() {
-    let mut snapshot = usual();
-    snapshot.acts = vec![running(crate::residency::act::ActKind::Swap, "llama3.1:8b", 1)];
-    snapshot.servers[0].reach = Reach::Slow { since: now() };
-    for keys in ["g", "tab", "?", "esc K"] {
-        let mut app = app(snapshot.clone());
-        app.settings.ascii = true;
-        press(&mut app, keys);
-        for (width, height) in [(30, 8), (80, 24), (160, 50)] {
-            let shown = picture(&app, width, height);
-            assert!(shown.is_ascii(), "{keys}\n{shown}");
-        }
-    }
 }
 
 #[test]

@@ -85,6 +85,17 @@ fn nothing_begins_before_it_is_known_where_things_are() {
 }
 
 #[test]
+fn what_has_begun_goes_on_though_it_is_not_known_where_the_next_one_is() {
+    let now = start();
+    let mut startup = startup(now);
+    let first = startup.items[0].model.clone();
+    let fact = |item: &Item| if item.model == first { away(None) } else { Fact::Unknown };
+    assert_eq!(startup.turn(fact, now), Some(0), "it is said which one to move");
+    assert_eq!(startup.items[0].state, ItemState::Working);
+    assert_eq!(startup.turn(fact, now), None, "once");
+}
+
+#[test]
 fn one_is_skipped_or_all_that_is_left() {
     let now = start();
     let mut startup = startup(now);
