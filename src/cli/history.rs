@@ -28,7 +28,7 @@ const LIMIT: usize = 100;
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Asked {
     /// Only these models
-    #[arg(value_name = "MODEL", value_parser = super::model)]
+    #[arg(value_name = "MODEL", value_parser = super::args::model)]
     pub models: Vec<ModelName>,
     /// Only what happened since then: 2h, 7d, 2026-11-24 or 2026-11-24T15:30
     #[arg(long, value_name = "WHEN", value_parser = since)]

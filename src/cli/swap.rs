@@ -12,9 +12,10 @@ use self::words::{json, line};
 use super::act::bar::Bar;
 use super::act::ending::Ending;
 use super::act::{self, FORESIGHT, GRACE, Limits, look_up};
+use super::args::{Models, Swap};
 use super::out::Out;
 use super::ready::{self, Ready};
-use super::{Exit, Flags, Swap, status};
+use super::{Exit, Flags, status};
 use crate::config::Confirm;
 use crate::engine::{Command, Handle};
 use crate::residency::act::{Act, ActId, ActKind, ActState};
@@ -47,7 +48,7 @@ impl Request {
     /// Joins what the command line and the config say.
     pub fn new(swap: &Swap, flags: &Flags, confirm: Confirm, read_only: bool) -> Request {
         let (num_ctx, way, first_token) = (swap.num_ctx, swap.warm, swap.first_token);
-        let models = super::Models { models: vec![swap.model.clone()], timeout: swap.timeout };
+        let models = Models { models: vec![swap.model.clone()], timeout: swap.timeout };
         Request {
             wish: Wish { num_ctx, way, first_token, spare: false },
             restore: swap.restore,
