@@ -128,7 +128,8 @@ impl Startup {
             item.state = match fact(item) {
                 Fact::Missing => ItemState::Missing,
                 Fact::There => ItemState::There,
-                Fact::Unknown => return None,
+                // What is behind it waits; what was begun before it is told all the same.
+                Fact::Unknown => break,
                 Fact::Away { .. } if is_working => continue,
                 Fact::Away { blocked: Some(why) } => ItemState::Waits(why),
                 Fact::Away { blocked: None } => {
