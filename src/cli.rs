@@ -15,6 +15,7 @@ pub mod history;
 pub mod hold;
 pub mod out;
 pub mod phase;
+pub mod preload;
 pub mod ready;
 pub mod screen;
 pub mod state;
@@ -67,6 +68,7 @@ Examples:
   resident load qwen2.5-coder:7b             load, and wait until it is in VRAM
   resident swap qwen2.5-coder:7b             make it the one that is ready, and say what took how long
   resident unload --yes qwen2.5-coder:7b     unload, even if it is pinned or busy
+  resident preload                           the primary model into VRAM, the preload list into RAM
   resident warm --all                        read the preload list into RAM, so that loads do not wait for the disk
   resident hold qwen2.5-coder:7b             the same, and keep it there until Ctrl-C
   resident drop --yes deepseek-r1:14b        take its files out of RAM
@@ -166,6 +168,9 @@ pub enum Sub {
     },
     /// Take models' files out of RAM; needs --yes
     Drop(Models),
+    /// Load the primary model, then read the preload list into RAM, as a dashboard may do at its start
+    #[command(after_long_help = preload::HELP)]
+    Preload(preload::Asked),
     /// Make the model of a phase of your agent's work ready in VRAM, and tell running dashboards
     Phase(phase::Phase),
     /// Print what happened: loads and swaps with their times, how models left VRAM, phases
@@ -216,6 +221,7 @@ impl Sub {
             Sub::Hold { listed, .. } => Some((ActKind::Hold, listed.resolved(preload))),
             Sub::Drop(models) => Some((ActKind::Drop, models.clone())),
             Sub::Swap(_)
+            | Sub::Preload(_)
             | Sub::Bench(_)
             | Sub::Flow(_)
             | Sub::Phase(_)
@@ -252,7 +258,7 @@ impl Cli {
             return Some("--demo-scale only means something with --demo or the subcommand demo");
         }
         let changes = |sub: &Sub| match sub {
-            Sub::Swap(_) | Sub::Bench(_) | Sub::Flow(Flow { name: Some(_), .. }) => true,
+            Sub::Swap(_) | Sub::Preload(_) | Sub::Bench(_) | Sub::Flow(Flow { name: Some(_), .. }) => true,
             other => other.act(&[]).is_some(),
         };
         if flags.read_only && self.command.as_ref().is_some_and(changes) {
@@ -396,6 +402,8 @@ mod tests {
             ("resident --read-only flow a", "changes nothing"),
             ("resident flow a --manner hot", "write cold, warm or lookahead"),
             ("resident flow a --runs 0", "0"),
+            ("resident --read-only preload", "changes nothing"),
+            ("resident preload --ready soon", "primary, all"),
             ("resident --read-only bench", "changes nothing"),
             ("resident bench --runs 0", "0"),
             ("resident bench --csv --markdown", "--markdown"),
@@ -430,6 +438,20 @@ mod tests {
     }
 
     #[test]
+    fn all_is_preloaded_unless_only_the_primary_model_is_asked_for() {
+        let preload = |line: &str| match read(line).unwrap().command {
+            Some(Sub::Preload(asked)) => (asked.ready, asked.timeout),
+            other => panic!("{other:?}"),
+        };
+        let minute = Some(Duration::from_secs(60));
+        assert_eq!(preload("resident preload"), (preload::Wanted::All, None));
+        assert_eq!(
+            preload("resident preload --ready primary --timeout 1m"),
+            (preload::Wanted::Primary, minute)
+        );
+    }
+
+    #[test]
     fn the_demo_is_asked_for_in_two_ways() {
         for line in
             ["resident --demo --demo-scale 64", "resident demo --demo-scale 64", "resident status --demo"]
@@ -455,7 +477,11 @@ mod tests {
 
     #[test]
     fn every_example_in_the_help_is_a_right_command_line() {
-        let lines: Vec<&str> = EXAMPLES.lines().filter(|line| line.starts_with("  resident")).collect();
+        let lines: Vec<&str> = EXAMPLES
+            .lines()
+            .chain(preload::HELP.lines())
+            .filter(|line| line.starts_with("  resident"))
+            .collect();
         assert!(lines.len() >= 5);
         for line in lines {
             let (command, _) = line.trim().split_once("   ").unwrap_or((line.trim(), ""));

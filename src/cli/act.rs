@@ -2,7 +2,7 @@
 
 pub(super) mod bar;
 pub(super) mod ending;
-mod moved;
+pub(super) mod moved;
 pub(super) mod refusal;
 
 use std::io;

@@ -8,7 +8,8 @@ use super::act::Request;
 use super::out::Out;
 use super::wire::World;
 use super::{
-    Cli, Exit, Sub, act, bench, demo, doctor, flow, history, hold, phase, screen, state, status, swap,
+    Cli, Exit, Sub, act, bench, demo, doctor, flow, history, hold, phase, preload, screen, state, status,
+    swap,
 };
 use crate::config::Strategy;
 use crate::engine::{Command, Handle, clock};
@@ -105,6 +106,10 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
                 columns: columns(),
             };
             status::run(handle, &request, &world.clock, interrupt, &mut out).await
+        }
+        Some(Sub::Preload(asked)) => {
+            let request = preload::Request::new(asked, &cli.flags, &world.config);
+            preload::run(handle, &request, interrupt, &mut out).await
         }
         Some(Sub::Bench(ask)) => {
             let mut consent = bench::at_the_terminal;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
+pub(super) use self::words::read_from;
 use self::words::{json, line};
 use super::act::bar::Bar;
 use super::act::ending::Ending;

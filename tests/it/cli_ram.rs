@@ -82,7 +82,7 @@ impl Home {
         json["models"].as_array().unwrap().iter().find(|model| model["name"] == name).unwrap().clone()
     }
 
-    fn config(&self, text: &str) -> PathBuf {
+    pub fn config(&self, text: &str) -> PathBuf {
         let path = self.dir.path().join("config/resident/config.yaml");
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();

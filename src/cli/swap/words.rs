@@ -23,13 +23,7 @@ pub(super) fn line(model: &ModelName, took: Duration, swap: Option<&Swapping>) -
         words.push(format!("unload {}", seconds(unload)));
         words.push(format!("card free {}", card_free.map_or_else(|| "?".to_owned(), seconds)));
     }
-    // What was not in RAM came from there during the load, our own reading included.
-    if let (Some(disk), Some(load)) =
-        (swap.plan.before.disk().filter(|disk| disk.0 > 0 && swap.plan.way != Way::First), load)
-    {
-        let rate = disk.gb() / load.as_secs_f64();
-        words.push(format!("from disk ~{disk} at ~{rate:.1} GB/s"));
-    }
+    words.extend(from_disk(swap));
     words.push(match (read, read_took) {
         (Some(read), Some(took)) if read.0 > 0 => format!("read ahead {read} in {}", seconds(took)),
         _ => "read ahead 0".to_owned(),
@@ -38,6 +32,30 @@ pub(super) fn line(model: &ModelName, took: Duration, swap: Option<&Swapping>) -
     words.extend(server_load.map(|load| format!("by the server's clock {}", seconds(load))));
     words.extend(first_token.map(|token| format!("first token {}", seconds(token))));
     words.join("   ")
+}
+
+/// What came from the disk during the load; nothing where all was in RAM, or that is not known.
+fn from_disk(swap: &Swapping) -> Option<String> {
+    // What was not in RAM came from there during the load, our own reading included.
+    let disk = swap.plan.before.disk().filter(|disk| disk.0 > 0 && swap.plan.way != Way::First)?;
+    let load = swap.stages.load?;
+    let rate = disk.gb() / load.as_secs_f64();
+    Some(format!("from disk ~{disk} at ~{rate:.1} GB/s"))
+}
+
+/// Where a load's bytes came from, with the rate; `None` where that is not known.
+pub(in crate::cli) fn read_from(swap: &Swapping) -> Option<String> {
+    let from_ram = || swap.plan.before.disk().filter(|disk| disk.0 == 0).map(|_| "from RAM".to_owned());
+    let Stages { read, read_took, .. } = swap.stages;
+    let ahead = || {
+        let (read, took) = read.filter(|read| read.0 > 0).zip(read_took)?;
+        Some(format!(
+            "read ahead {read} in {:.2} s, {:.1} GB/s",
+            took.as_secs_f64(),
+            read.gb() / took.as_secs_f64()
+        ))
+    };
+    ahead().or_else(|| from_disk(swap)).or_else(from_ram)
 }
 
 /// The object for a script.
