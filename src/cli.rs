@@ -15,6 +15,7 @@ pub mod history;
 pub mod hold;
 pub mod out;
 pub mod phase;
+pub mod pins;
 pub mod preload;
 pub mod ready;
 pub mod screen;
@@ -68,6 +69,8 @@ Examples:
   resident load qwen2.5-coder:7b             load, and wait until it is in VRAM
   resident swap qwen2.5-coder:7b             make it the one that is ready, and say what took how long
   resident unload --yes qwen2.5-coder:7b     unload, even if it is pinned or busy
+  resident pin qwen2.5-coder:7b              keep it in VRAM, also when others evict it: a dashboard brings it back
+  resident pins                              what is pinned, how it is with each, and who enforces it
   resident preload                           the primary model into VRAM, the preload list into RAM
   resident warm --all                        read the preload list into RAM, so that loads do not wait for the disk
   resident hold qwen2.5-coder:7b             the same, and keep it there until Ctrl-C
@@ -153,6 +156,8 @@ pub enum Sub {
     Pin(Models),
     /// Let pinned models expire again
     Unpin(Models),
+    /// List the pins: how it is with each, since when, and which dashboard enforces them
+    Pins,
     /// Restart the countdown of loaded models
     Touch(Models),
     /// Read models' files into RAM, so that their loads do not wait for the disk
@@ -222,6 +227,7 @@ impl Sub {
             Sub::Drop(models) => Some((ActKind::Drop, models.clone())),
             Sub::Swap(_)
             | Sub::Preload(_)
+            | Sub::Pins
             | Sub::Bench(_)
             | Sub::Flow(_)
             | Sub::Phase(_)

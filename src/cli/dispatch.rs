@@ -3,13 +3,14 @@
 use std::io::Write;
 
 use anyhow::Context;
+use jiff::tz::TimeZone;
 
 use super::act::Request;
 use super::out::Out;
 use super::wire::World;
 use super::{
-    Cli, Exit, Sub, act, bench, demo, doctor, flow, history, hold, phase, preload, screen, state, status,
-    swap,
+    Cli, Exit, Sub, act, bench, demo, doctor, flow, history, hold, phase, pins, preload, screen, state,
+    status, swap,
 };
 use crate::config::Strategy;
 use crate::engine::{Command, Handle, clock};
@@ -107,6 +108,13 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
             };
             status::run(handle, &request, &world.clock, interrupt, &mut out).await
         }
+        Some(Sub::Pins) => {
+            let keeper = state::keeper(&world.config.url, world.sim.as_ref().map(Sim::scale));
+            let recalls = recalls(world, &handle);
+            let request = pins::Request::new(cli.flags.json, recalls, keeper, &world.config);
+            let now = ((world.clock)().wall, &TimeZone::system());
+            pins::run(handle, &request, now, interrupt, &mut out).await
+        }
         Some(Sub::Preload(asked)) => {
             let request = preload::Request::new(asked, &cli.flags, &world.config);
             preload::run(handle, &request, interrupt, &mut out).await
@@ -117,7 +125,8 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
         }
         Some(Sub::Swap(asked)) => {
             let ui = &world.config.ui;
-            let request = swap::Request::new(asked, &cli.flags, ui.confirm, ui.read_only);
+            let mut request = swap::Request::new(asked, &cli.flags, ui.confirm, ui.read_only);
+            request.act.recalls = recalls(world, &handle);
             swap::run(handle, &request, interrupt, &mut out).await
         }
         Some(Sub::Flow(asked)) if asked.compare => {
@@ -147,7 +156,9 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
             Some((kind, models)) => {
                 let kind = if by_request && kind == ActKind::Warm { ActKind::Load } else { kind };
                 let ui = &world.config.ui;
-                let request = Request::new(kind, &models, &cli.flags, ui.confirm, ui.read_only);
+                let recalls = recalls(world, &handle);
+                let request =
+                    Request { recalls, ..Request::new(kind, &models, &cli.flags, ui.confirm, ui.read_only) };
                 match sub {
                     Sub::Hold { foreground, .. } => {
                         hold::run(handle, &request, &world.config, *foreground, interrupt, &mut out).await
@@ -163,7 +174,7 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
 
 /// Asks for the past where there is one: who only looks makes no journal. A full queue leaves what is told from it
 /// unknown, as without one.
-fn recalls(world: &World, handle: &Handle) -> bool {
+pub(super) fn recalls(world: &World, handle: &Handle) -> bool {
     state::journal_path(world.sim.is_some()).is_some_and(|path| path.exists())
         && handle.send(Command::Recall).is_ok()
 }

@@ -13,6 +13,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 pub use self::document::{SCHEMA_VERSION, csv, day_csv, day_json, json};
+pub(super) use self::sheet::when;
 pub use self::sheet::{day_line, nothing, table};
 use super::out::Out;
 use super::{Cli, Exit, Flags, demo, state};

@@ -75,6 +75,11 @@ impl Home {
         (status.code(), text(stdout), text(stderr))
     }
 
+    /// Ends the server; its address stays.
+    pub fn end_server(&mut self) {
+        end(&mut self.server);
+    }
+
     /// What `status --json` says of a model.
     pub fn model(&self, name: &str) -> Value {
         let (_, json, _) = self.run(&["status", "--json"]);

@@ -59,7 +59,12 @@ pub(in crate::cli) fn read_from(swap: &Swapping) -> Option<String> {
 }
 
 /// The object for a script.
-pub(super) fn json(ending: &Ending, model: &ModelName, swap: Option<&Swapping>) -> Value {
+pub(super) fn json(
+    ending: &Ending,
+    model: &ModelName,
+    swap: Option<&Swapping>,
+    rests: &[ModelName],
+) -> Value {
     let mut answer = ending.json(ActKind::Swap, model);
     let Some(Swapping { plan, stages, .. }) = swap else {
         answer["already"] = matches!(ending, Ending::Done { .. }).into();
@@ -68,6 +73,8 @@ pub(super) fn json(ending: &Ending, model: &ModelName, swap: Option<&Swapping>) 
     let names = |models: &[ModelName]| models.iter().map(script_name).map(Value::from).collect::<Vec<_>>();
     let time = |time: Option<Duration>| time.map_or(Value::Null, seconds);
     answer["already"] = false.into();
+    // Pinned models that went for it: they come back with the swap back.
+    answer["rests"] = names(rests).into();
     answer["plan"] = object!({
         "goes": names(&plan.goes),
         "server_chooses": plan.server_chooses,
@@ -151,14 +158,15 @@ mod tests {
     #[test]
     fn a_script_gets_the_plan_and_every_stage() {
         let done = Ending::Done { took: Duration::from_millis(820), note: None, facts: None };
-        let told = json(&done, &qwen(), Some(&swapping(Stages { load: Some(ms(380)), ..Stages::default() })));
+        let told =
+            json(&done, &qwen(), Some(&swapping(Stages { load: Some(ms(380)), ..Stages::default() })), &[]);
         assert_eq!(told["took_seconds"], 0.82);
         assert_eq!((&told["plan"]["goes"][0], &told["plan"]["warm"]), (&"old:7b".into(), &"off".into()));
         assert_eq!(
             (&told["stages"]["load_seconds"], &told["stages"]["gone_seconds"]),
             (&0.38.into(), &Value::Null)
         );
-        let touched = json(&done, &qwen(), None);
+        let touched = json(&done, &qwen(), None, &[]);
         assert_eq!((&touched["already"], touched.get("plan")), (&true.into(), None));
     }
 }
