@@ -3,15 +3,19 @@
 //! Called by `main`; may name every room. What was asked for goes to stdout, all else to stderr (see [`out`]).
 
 pub mod act;
+pub mod args;
 pub mod bench;
 pub mod config;
 pub mod demo;
+mod dispatch;
 pub mod doctor;
 pub mod flow;
 pub mod history;
 pub mod hold;
 pub mod out;
 pub mod phase;
+pub mod pins;
+pub mod preload;
 pub mod ready;
 pub mod screen;
 pub mod state;
@@ -28,11 +32,10 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use self::args::{Flow, Listed, Models, Swap};
 use crate::residency::act::ActKind;
-use crate::residency::flow::Manner;
 use crate::residency::keep_alive::parse_duration;
-use crate::residency::name::{ModelName, NameError};
-use crate::residency::swap::Way;
+use crate::residency::name::ModelName;
 
 /// How the program ends; the number is the process's exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +69,9 @@ Examples:
   resident load qwen2.5-coder:7b             load, and wait until it is in VRAM
   resident swap qwen2.5-coder:7b             make it the one that is ready, and say what took how long
   resident unload --yes qwen2.5-coder:7b     unload, even if it is pinned or busy
+  resident pin qwen2.5-coder:7b              keep it in VRAM, also when others evict it: a dashboard brings it back
+  resident pins                              what is pinned, how it is with each, and who enforces it
+  resident preload                           the primary model into VRAM, the preload list into RAM
   resident warm --all                        read the preload list into RAM, so that loads do not wait for the disk
   resident hold qwen2.5-coder:7b             the same, and keep it there until Ctrl-C
   resident drop --yes deepseek-r1:14b        take its files out of RAM
@@ -151,6 +157,8 @@ pub enum Sub {
     Pin(Models),
     /// Let pinned models expire again
     Unpin(Models),
+    /// List the pins: how it is with each, since when, and which dashboard enforces them
+    Pins,
     /// Restart the countdown of loaded models
     Touch(Models),
     /// Read models' files into RAM, so that their loads do not wait for the disk
@@ -166,6 +174,9 @@ pub enum Sub {
     },
     /// Take models' files out of RAM; needs --yes
     Drop(Models),
+    /// Load the primary model, then read the preload list into RAM, as a dashboard may do at its start
+    #[command(after_long_help = preload::HELP)]
+    Preload(preload::Asked),
     /// Make the model of a phase of your agent's work ready in VRAM, and tell running dashboards
     Phase(phase::Phase),
     /// Print what happened: loads and swaps with their times, how models left VRAM, phases
@@ -204,83 +215,6 @@ pub enum Sub {
     },
 }
 
-/// Which models, and how long to wait for them.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub struct Models {
-    /// Names as Ollama writes them, such as qwen2.5-coder:7b
-    #[arg(required = true, value_name = "MODEL", value_parser = model)]
-    pub models: Vec<ModelName>,
-    /// Give up after this long, such as 90s or 5m
-    #[arg(long, value_name = "DURATION", value_parser = timeout)]
-    pub timeout: Option<Duration>,
-}
-
-/// Which model, and how it is made ready.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub struct Swap {
-    /// Its name as Ollama writes it, such as qwen2.5-coder:7b
-    #[arg(value_name = "MODEL", value_parser = model)]
-    pub model: ModelName,
-    /// Read its files ahead of the server: off, first (before the unload) or beside (with the load); what was fastest
-    /// here unless said
-    #[arg(long, value_name = "WAY", value_parser = way)]
-    pub warm: Option<Way>,
-    /// Load it with this context, in tokens; loads it anew if it runs with another one
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub num_ctx: Option<u64>,
-    /// Ask for one token after the load, and time it too
-    #[arg(long)]
-    pub first_token: bool,
-    /// If it fails, load what it had unloaded again
-    #[arg(long)]
-    pub restore: bool,
-    /// Give up after this long, such as 90s or 5m
-    #[arg(long, value_name = "DURATION", value_parser = timeout)]
-    pub timeout: Option<Duration>,
-}
-
-/// Which workflow is run, and how.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub struct Flow {
-    /// The workflow's name in the config; without one they are listed
-    #[arg(value_name = "NAME")]
-    pub name: Option<String>,
-    /// How models come near: lookahead (the next ones are read while a step works), warm (all are read first) or cold
-    /// (each is dropped from RAM before its swap)
-    #[arg(long, value_name = "MANNER", default_value = "lookahead")]
-    pub manner: Manner,
-    /// How many times; a workflow that repeats goes on until Ctrl-C unless this is given
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub runs: Option<u32>,
-    /// Run it cold, warm and with lookahead, interleaved, and print them beside each other; asks first
-    #[arg(long, conflicts_with = "manner")]
-    pub compare: bool,
-    /// How a comparison is made and printed.
-    #[command(flatten)]
-    pub print: bench::Print,
-}
-
-/// Models by name, or those of the preload list.
-#[derive(Debug, Clone, PartialEq, Args)]
-pub struct Listed {
-    /// Names as Ollama writes them, such as qwen2.5-coder:7b
-    #[arg(required_unless_present = "all", value_name = "MODEL", value_parser = model)]
-    pub models: Vec<ModelName>,
-    /// All models of the config's preload list
-    #[arg(long, conflicts_with = "models")]
-    pub all: bool,
-    /// Give up after this long, such as 90s or 5m
-    #[arg(long, value_name = "DURATION", value_parser = timeout)]
-    pub timeout: Option<Duration>,
-}
-
-impl Listed {
-    fn resolved(&self, preload: &[ModelName]) -> Models {
-        let models = if self.all { preload } else { &self.models };
-        Models { models: models.to_vec(), timeout: self.timeout }
-    }
-}
-
 impl Sub {
     /// The act that this subcommand asks for, and its models, with `preload` as the config's list; `None` for the
     /// others.
@@ -295,6 +229,8 @@ impl Sub {
             Sub::Hold { listed, .. } => Some((ActKind::Hold, listed.resolved(preload))),
             Sub::Drop(models) => Some((ActKind::Drop, models.clone())),
             Sub::Swap(_)
+            | Sub::Preload(_)
+            | Sub::Pins
             | Sub::Bench(_)
             | Sub::Flow(_)
             | Sub::Phase(_)
@@ -332,7 +268,7 @@ impl Cli {
             return Some("--demo-scale only means something with --demo or the subcommand demo");
         }
         let changes = |sub: &Sub| match sub {
-            Sub::Swap(_) | Sub::Bench(_) | Sub::Flow(Flow { name: Some(_), .. }) => true,
+            Sub::Swap(_) | Sub::Preload(_) | Sub::Bench(_) | Sub::Flow(Flow { name: Some(_), .. }) => true,
             other => other.act(&[]).is_some(),
         };
         if flags.read_only && self.command.as_ref().is_some_and(changes) {
@@ -354,18 +290,6 @@ impl Cli {
     }
 }
 
-fn model(text: &str) -> Result<ModelName, NameError> {
-    ModelName::parse(text)
-}
-
-fn timeout(text: &str) -> Result<Duration, &'static str> {
-    parse_duration(text).filter(|d| !d.is_zero()).ok_or("not a duration; write 90s, 5m or 1h30m")
-}
-
-fn way(text: &str) -> Result<Way, &'static str> {
-    text.parse()
-}
-
 fn refresh(text: &str) -> Result<Duration, &'static str> {
     let refresh = parse_duration(text).ok_or("not a duration; write 1s, 2s or 1m")?;
     if refresh < Duration::from_secs(1) {
@@ -381,7 +305,7 @@ pub fn main() -> ExitCode {
         return crate::sim::runner::main();
     }
     let exit = match Cli::read(std::env::args_os()) {
-        Ok(cli) => wire::run(&cli),
+        Ok(cli) => dispatch::run(&cli),
         Err(error) => end_of(&error),
     };
     exit.into()
@@ -401,6 +325,8 @@ fn end_of(error: &clap::Error) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::residency::flow::Manner;
+    use crate::residency::swap::Way;
 
     fn read(line: &str) -> Result<Cli, clap::Error> {
         Cli::read(line.split_whitespace().map(OsString::from))
@@ -486,6 +412,8 @@ mod tests {
             ("resident --read-only flow a", "changes nothing"),
             ("resident flow a --manner hot", "write cold, warm or lookahead"),
             ("resident flow a --runs 0", "0"),
+            ("resident --read-only preload", "changes nothing"),
+            ("resident preload --ready soon", "primary, all"),
             ("resident --read-only bench", "changes nothing"),
             ("resident bench --runs 0", "0"),
             ("resident bench --csv --markdown", "--markdown"),
@@ -520,6 +448,20 @@ mod tests {
     }
 
     #[test]
+    fn all_is_preloaded_unless_only_the_primary_model_is_asked_for() {
+        let preload = |line: &str| match read(line).unwrap().command {
+            Some(Sub::Preload(asked)) => (asked.ready, asked.timeout),
+            other => panic!("{other:?}"),
+        };
+        let minute = Some(Duration::from_secs(60));
+        assert_eq!(preload("resident preload"), (preload::Wanted::All, None));
+        assert_eq!(
+            preload("resident preload --ready primary --timeout 1m"),
+            (preload::Wanted::Primary, minute)
+        );
+    }
+
+    #[test]
     fn the_demo_is_asked_for_in_two_ways() {
         for line in
             ["resident --demo --demo-scale 64", "resident demo --demo-scale 64", "resident status --demo"]
@@ -545,7 +487,11 @@ mod tests {
 
     #[test]
     fn every_example_in_the_help_is_a_right_command_line() {
-        let lines: Vec<&str> = EXAMPLES.lines().filter(|line| line.starts_with("  resident")).collect();
+        let lines: Vec<&str> = EXAMPLES
+            .lines()
+            .chain(preload::HELP.lines())
+            .filter(|line| line.starts_with("  resident"))
+            .collect();
         assert!(lines.len() >= 5);
         for line in lines {
             let (command, _) = line.trim().split_once("   ").unwrap_or((line.trim(), ""));

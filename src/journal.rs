@@ -97,6 +97,12 @@ pub enum NotTaken {
 /// The pids that were asked, once they are, or why they could not be.
 pub type Asked = oneshot::Receiver<Result<Vec<u32>, String>>;
 
+/// The pid of the process that keeps a server, if one does now; the journal is at `path`. Opens no journal, and makes no
+/// file.
+pub fn keeper(path: &Path, server: &str) -> Option<u32> {
+    keeper::Keeper::new(path, server).living()
+}
+
 /// A handle to the journal's thread. When the last one is dropped, and when the program stops, the thread gives up all
 /// that this process holds and ends; nobody waits for it, since the rows of a dead process do not count.
 #[derive(Debug, Clone)]

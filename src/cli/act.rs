@@ -2,7 +2,8 @@
 
 pub(super) mod bar;
 pub(super) mod ending;
-mod moved;
+pub(super) mod moved;
+pub(super) mod pins;
 pub(super) mod refusal;
 
 use std::io;
@@ -10,14 +11,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use self::bar::Bar;
 use self::ending::Ending;
 use self::refusal::{lacks_forecast, refusal};
+use super::args::Models;
 use super::out::Out;
 use super::ready::{self, Ready};
-use super::{Exit, Flags, Models};
+use super::{Exit, Flags};
 use crate::config::Confirm;
 use crate::engine::{Command, Handle};
 use crate::residency::act::{ActId, ActKind, ActState};
@@ -50,6 +53,8 @@ pub struct Request {
     pub json: bool,
     /// For all of it together; `None` waits as long as a load takes.
     pub timeout: Option<Duration>,
+    /// The journal is asked which models are meant to stay.
+    pub recalls: bool,
 }
 
 impl Request {
@@ -63,6 +68,7 @@ impl Request {
             read_only: read_only || flags.read_only,
             json: flags.json,
             timeout: models.timeout,
+            recalls: false,
         }
     }
 }
@@ -128,18 +134,24 @@ pub(super) async fn carry_out<F: Future<Output = ()>>(
         if holds && look_up(&snapshot, request, model).is_err() {
             continue;
         }
-        let was_away = is_away(&handle.snapshot(), model);
-        let seen = handle.snapshot().events.back().map_or(0, |event| event.number);
+        let before = handle.snapshot();
+        let seen = before.events.back().map_or(0, |event| event.number);
+        if let Some(doubt) = pins::doubt(&before, request, model) {
+            out.remark(&doubt);
+        }
         let mut ending = one(handle, request, model, limits).await;
-        if let Ending::Done { note, facts, .. } = &mut ending {
+        if let Ending::Done { took, note, facts } = &mut ending {
             let now = handle.snapshot();
             *note = match request.kind {
-                ActKind::Unload if was_away => Some("is not loaded".to_owned()),
+                ActKind::Unload => unloaded(&before, model, *took),
                 ActKind::Unpin => stays(&now, model),
                 kind if kind.is_of_ram() => moved::words(&now, kind, model, seen),
                 _ => None,
             };
-            *facts = moved::facts(&now, request.kind, model, seen);
+            *facts = match request.kind {
+                ActKind::Unload => pins::ends(&before, model).then(|| json!({"unpinned": true})),
+                kind => moved::facts(&now, kind, model, seen),
+            };
         }
         report(request, model, &ending, out)?;
         exit = first(exit, ending.exit());
@@ -173,11 +185,16 @@ pub(super) async fn known<F: Future<Output = ()>>(
         ready = ready::server(handle, patience) => ready,
         () = limits.interrupt.as_mut() => return Err(Ending::Interrupted),
     };
-    let snapshot = match ready {
-        Ready::Up(snapshot) => snapshot,
+    match ready {
+        Ready::Up(_) => {}
         Ready::Down(why) => return Err(Ending::NoServer { why }),
         Ready::Late(why) => return Err(Ending::TimedOut { why }),
         Ready::Ended => return Err(Ending::engine_ended()),
+    }
+    let read = patience.min(Instant::now() + pins::PATIENCE);
+    let snapshot = tokio::select! {
+        snapshot = ready::all(handle, read, |snapshot| pins::lacks(snapshot, request)) => snapshot,
+        () = limits.interrupt.as_mut() => return Err(Ending::Interrupted),
     };
     if request.yes || request.confirm != Confirm::Risky {
         return Ok(snapshot);
@@ -191,6 +208,17 @@ pub(super) async fn known<F: Future<Output = ()>>(
         snapshot = ready::forecasts(handle, foreseen, lacks) => Ok(snapshot),
         () = limits.interrupt.as_mut() => Err(Ending::Interrupted),
     }
+}
+
+/// What there is to say of an unload beside the time it took.
+fn unloaded(before: &Snapshot, model: &ModelName, took: Duration) -> Option<String> {
+    let was = if is_away(before, model) {
+        "is not loaded".to_owned()
+    } else {
+        format!("unloaded in {:.2} s", took.as_secs_f64())
+    };
+    let note = if pins::ends(before, model) { format!("{was}; its pin is over") } else { was };
+    Some(note)
 }
 
 /// Whether there is nothing to unload: neither loaded nor about to be.
@@ -236,13 +264,14 @@ fn report(request: &Request, model: &ModelName, ending: &Ending, out: &mut Out<'
 /// Whether the model is there and may be moved without asking.
 pub(super) fn look_up(snapshot: &Snapshot, request: &Request, model: &ModelName) -> Result<(), Ending> {
     let Some(server) = snapshot.servers.first() else { return Err(Ending::engine_ended()) };
-    if server.model(model).is_none() {
+    if server.model(model).is_none() && !pins::is_unpinned_unseen(snapshot, request.kind, model) {
         return Err(Ending::Unknown { nearest: nearest(server, model) });
     }
     if request.yes {
         return Ok(());
     }
-    match refusal(server, request.kind, model, request.confirm) {
+    let too_much = || pins::too_much(snapshot, request, model);
+    match too_much().or_else(|| refusal(server, request.kind, model, request.confirm)) {
         Some(why) => Err(Ending::Refused { why }),
         None => Ok(()),
     }

@@ -33,7 +33,7 @@ const READINGS: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Ask {
     /// Names as Ollama writes them; without any, the preload list, or all that are installed
-    #[arg(value_name = "MODEL", value_parser = super::model)]
+    #[arg(value_name = "MODEL", value_parser = super::args::model)]
     pub models: Vec<ModelName>,
     /// Also measure cold loads with our own reader before and beside the server's: that is how the best way is learned
     #[arg(long)]

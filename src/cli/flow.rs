@@ -53,7 +53,7 @@ pub struct Request {
 impl Request {
     /// Joins what the command line and the config say.
     pub fn new(
-        asked: &super::Flow,
+        asked: &super::args::Flow,
         flags: &Flags,
         config: &Arc<Config>,
         clock: &Clock,

@@ -13,6 +13,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 pub use self::document::{SCHEMA_VERSION, csv, day_csv, day_json, json};
+pub(super) use self::sheet::when;
 pub use self::sheet::{day_line, nothing, table};
 use super::out::Out;
 use super::{Cli, Exit, Flags, demo, state};
@@ -28,7 +29,7 @@ const LIMIT: usize = 100;
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Asked {
     /// Only these models
-    #[arg(value_name = "MODEL", value_parser = super::model)]
+    #[arg(value_name = "MODEL", value_parser = super::args::model)]
     pub models: Vec<ModelName>,
     /// Only what happened since then: 2h, 7d, 2026-11-24 or 2026-11-24T15:30
     #[arg(long, value_name = "WHEN", value_parser = since)]

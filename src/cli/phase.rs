@@ -18,9 +18,11 @@ use self::tell::Teller;
 use self::wanted::Wanted;
 use super::act::ending::Ending;
 use super::act::{Limits, Request};
+use super::args::{model, timeout};
+use super::dispatch::recalls;
 use super::out::Out;
 use super::wire::World;
-use super::{Exit, Flags, model, timeout};
+use super::{Exit, Flags};
 use crate::config::Confirm;
 use crate::probe::runner;
 use crate::residency::act::ActKind;
@@ -93,7 +95,7 @@ pub async fn run(
     if let Some(instead) = &wanted.instead {
         out.remark(instead);
     }
-    let request = Request {
+    let mut request = Request {
         kind: ActKind::Swap,
         models: vec![wanted.model.clone()],
         yes: flags.yes,
@@ -101,6 +103,7 @@ pub async fn run(
         read_only: false,
         json: flags.json,
         timeout: asked.timeout,
+        recalls: false,
     };
     let deadline = request.timeout.map(|timeout| Instant::now() + timeout);
     let mut limits = Limits { interrupt: std::pin::pin!(interrupt), deadline };
@@ -119,6 +122,7 @@ pub async fn run(
         ready
     } else {
         let mut handle = engine.start();
+        request.recalls = recalls(world, &handle);
         swap_in::make_ready(&mut handle, &wanted, &request, &mut limits, out).await
     };
     out_of(&ready, &wanted, flags.json, out)?;

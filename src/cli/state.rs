@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::{self, Journal};
+use crate::residency::record::server_name;
 use crate::residency::timing::Clock;
 
 /// Opens the journal through which instances know of each other; without a place for it each is alone. It ends when
@@ -22,6 +23,11 @@ pub fn journal(
         opened.send_replace(Some(journal.state.clone()));
         Some(journal)
     })
+}
+
+/// The pid of the instance that acts by itself on the server at `url`, if one does; `demo` is the scale of an embedded one.
+pub fn keeper(url: &str, demo: Option<u64>) -> Option<u32> {
+    journal::keeper(&journal_path(demo.is_some())?, &server_name(url, demo))
 }
 
 /// Where the instances of one user keep what happened and what they know of each other:

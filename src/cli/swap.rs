@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
+pub(super) use self::words::read_from;
 use self::words::{json, line};
 use super::act::bar::Bar;
 use super::act::ending::Ending;
 use super::act::{self, FORESIGHT, GRACE, Limits, look_up};
+use super::args::{Models, Swap};
 use super::out::Out;
 use super::ready::{self, Ready};
-use super::{Exit, Flags, Swap, status};
+use super::{Exit, Flags, status};
 use crate::config::Confirm;
 use crate::engine::{Command, Handle};
 use crate::residency::act::{Act, ActId, ActKind, ActState};
@@ -31,6 +33,9 @@ const RESIDENCY: Duration = Duration::from_millis(100);
 const RECORD: Duration = Duration::from_millis(500);
 /// How long the next look at the server is waited for: it shows that nobody is there.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long the look is waited for that shows whether pinned models went: where the server must not be asked often it
+/// comes a second after the one before.
+const SEEN: Duration = Duration::from_secs(2);
 
 /// What one call asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +52,7 @@ impl Request {
     /// Joins what the command line and the config say.
     pub fn new(swap: &Swap, flags: &Flags, confirm: Confirm, read_only: bool) -> Request {
         let (num_ctx, way, first_token) = (swap.num_ctx, swap.warm, swap.first_token);
-        let models = super::Models { models: vec![swap.model.clone()], timeout: swap.timeout };
+        let models = Models { models: vec![swap.model.clone()], timeout: swap.timeout };
         Request {
             wish: Wish { num_ctx, way, first_token, spare: false },
             restore: swap.restore,
@@ -76,14 +81,24 @@ pub async fn run(
         interrupt: std::pin::pin!(interrupt),
         deadline: request.act.timeout.map(|timeout| Instant::now() + timeout),
     };
-    let (ending, swap) = swap(&mut handle, request, &model, &mut limits, out).await;
-    let exit = match report(request, &model, &ending, swap.as_deref(), out) {
+    let mut pinned = Vec::new();
+    let (ending, swap) = swap(&mut handle, request, &model, &mut limits, &mut pinned, out).await;
+    let is_ready = matches!(ending, Ending::Done { .. });
+    // Who reads JSON gets one object.
+    let rests =
+        if request.act.json && is_ready { rest(&mut handle, &model, &pinned).await } else { Vec::new() };
+    let exit = match report(request, &model, &ending, (swap.as_deref(), &rests), out) {
         Ok(()) => ending.exit(),
         Err(error) => {
             out.remark(&format!("cannot write the result: {error}"));
             Exit::Failed
         }
     };
+    if is_ready && !request.act.json {
+        for model in rest(&mut handle, &model, &pinned).await {
+            out.remark(&format!("{model} stays pinned: it rests until the swap back"));
+        }
+    }
     for event in &handle.snapshot().events {
         if let What::Warned { why } = &event.what {
             out.remark(&printable(why));
@@ -105,6 +120,7 @@ async fn swap<F: Future<Output = ()>>(
     request: &Request,
     model: &ModelName,
     limits: &mut Limits<'_, F>,
+    pinned: &mut Vec<ModelName>,
     out: &mut Out<'_>,
 ) -> (Ending, Option<Arc<Swapping>>) {
     let asked = Instant::now();
@@ -125,7 +141,8 @@ async fn swap<F: Future<Output = ()>>(
         let foreseen = patience.min(asked + FORESIGHT);
         ready::forecasts(handle, foreseen, |snapshot| lacks_forecast_of(snapshot, model)).await;
         let read = patience.min(Instant::now() + RESIDENCY);
-        ready::all(handle, read, |snapshot| lacks_residency_of(snapshot, model)).await
+        let lacks_pins = |snapshot: &Snapshot| act::pins::lacks(snapshot, &request.act);
+        ready::all(handle, read, |s| lacks_residency_of(s, model) || lacks_pins(s)).await
     };
     let snapshot = tokio::select! {
         snapshot = planned => snapshot,
@@ -134,6 +151,9 @@ async fn swap<F: Future<Output = ()>>(
     if let Err(ending) = look_up(&snapshot, &request.act, model) {
         return (ending, None);
     }
+    let others = snapshot.servers.iter().flat_map(|server| &server.models);
+    pinned
+        .extend(others.filter(|other| other.pinned && other.name != *model).map(|other| other.name.clone()));
     let Ok(id) = handle.swap(model.clone(), request.wish.clone()) else {
         let why = "too many commands are waiting; try again".to_owned();
         return (Ending::Failed { why, cancelled: false }, None);
@@ -192,6 +212,21 @@ fn unloaded<'a>(snapshot: &'a Snapshot, name: &ModelName) -> Option<(&'a Server,
 
 fn found(snapshot: &Snapshot, id: ActId) -> Option<&Act> {
     snapshot.acts.iter().find(|act| act.id == id)
+}
+
+/// Which of the models that were pinned went for `model`. It waits for the look that shows that one: by then it is
+/// remembered too that their pins rest.
+async fn rest(handle: &mut Handle, model: &ModelName, pinned: &[ModelName]) -> Vec<ModelName> {
+    if pinned.is_empty() {
+        return Vec::new();
+    }
+    let is_loaded = |snapshot: &Snapshot, name: &ModelName| {
+        let model = snapshot.servers.first().and_then(|server| server.model(name));
+        model.is_some_and(|model| model.loaded.is_some())
+    };
+    let _ = timeout(SEEN, handle.snapshots.wait_for(|snapshot| is_loaded(snapshot, model))).await;
+    let snapshot = handle.snapshot();
+    pinned.iter().filter(|name| !is_loaded(&snapshot, name)).cloned().collect()
 }
 
 /// After a failure waits a little for what only the next look at the server shows: that it is gone. Whoever has its
@@ -256,11 +291,11 @@ fn report(
     request: &Request,
     model: &ModelName,
     ending: &Ending,
-    swap: Option<&Swapping>,
+    (swap, rests): (Option<&Swapping>, &[ModelName]),
     out: &mut Out<'_>,
 ) -> io::Result<()> {
     if request.act.json {
-        return out.result(&status::one_line(&json(ending, model, swap)));
+        return out.result(&status::one_line(&json(ending, model, swap, rests)));
     }
     match ending {
         Ending::Done { took, .. } => out.result(&line(model, *took, swap)),

@@ -26,7 +26,7 @@ use crate::residency::tune::trace::Trace;
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Asked {
     /// Only these models
-    #[arg(value_name = "MODEL", value_parser = super::model)]
+    #[arg(value_name = "MODEL", value_parser = super::args::model)]
     pub models: Vec<ModelName>,
     /// Of the returns that can be waited for (by default those within an hour) so many percent find the model in VRAM; 95
     /// unless the config says otherwise

@@ -121,6 +121,12 @@ impl Journals {
         }
     }
 
+    /// Whether the pins were asked for, and will come sooner or later.
+    pub(super) fn gives_pins(&self) -> bool {
+        let is_usable = |journal: &Journal| !matches!(journal.state.borrow().opened, Some(Err(_)));
+        self.recalled && self.journal.as_ref().is_some_and(is_usable)
+    }
+
     /// The journal, if it has been opened.
     pub(super) fn opened(&mut self) -> Option<&mut Journal> {
         self.journal.as_mut()

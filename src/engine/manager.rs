@@ -194,6 +194,8 @@ impl Manager {
         let models = shown.servers.first().map_or(&[][..], |server| &server.models);
         let jobs = self.acts.start(&mut self.known, models, now);
         self.carry_out(jobs);
+        // Some are done without a question to the server: what they say of pins is remembered before they are shown.
+        self.end_acts();
         true
     }
 

@@ -2,13 +2,14 @@
 //! which; it ends with its process.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use super::file::owner_only;
+use super::process::Process;
 
 /// One who would be the keeper of a server.
 #[derive(Debug)]
@@ -44,6 +45,14 @@ impl Keeper {
             let _ = file.set_len(0).and_then(|()| file.write_all(pid.to_string().as_bytes()));
         }
         self.keeps
+    }
+
+    /// The pid of the keeper, if there is one now. Who only asks takes no lock away from who would be it: that of a
+    /// living keeper cannot be had, and where the one who wrote its pid down is dead no lock is tried.
+    pub(super) fn living(&self) -> Option<u32> {
+        let pid = self.pid().filter(|pid| Process::of(*pid).is_ok())?;
+        let file = File::open(&self.path).ok()?;
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)).then_some(pid)
     }
 
     /// The pid of the keeper, as it wrote it down.

@@ -1,6 +1,7 @@
 //! `load`, `unload` and their like against a fake engine: what is asked of it, what is printed, how it ends.
 
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use resident::cli::Exit;
@@ -11,6 +12,8 @@ use resident::engine::{Command, Handle};
 use resident::residency::act::{ActKind, ActState};
 use resident::residency::expiry::Expiry;
 use resident::residency::forecast::Forecast;
+use resident::residency::guard::{PinState, Pinned};
+use resident::residency::host::Cards;
 use resident::residency::snapshot::{Model, Reach, Snapshot, State};
 use serde_json::{Value, json};
 
@@ -25,6 +28,7 @@ fn request(kind: ActKind, models: &[&str]) -> Request {
         read_only: false,
         json: false,
         timeout: None,
+        recalls: false,
     }
 }
 
@@ -254,6 +258,100 @@ async fn what_was_not_loaded_is_not_said_to_be_unloaded() {
     fake.await.unwrap();
     assert_eq!(ran.exit, Exit::Done);
     assert_eq!(ran.results, "qwen2.5-coder:7b unloaded in 0.01 s\ndeepseek-r1:14b is not loaded\n");
+}
+
+#[tokio::test]
+async fn an_unload_of_a_model_that_was_to_stay_says_that_its_pin_is_over() {
+    let mut wished = two_models();
+    wished.servers[0].models.iter_mut().for_each(|model| model.wished = true);
+    for (model, words) in [
+        ("qwen2.5-coder:7b", "unloaded in 0.01 s; its pin is over"),
+        ("deepseek-r1:14b", "is not loaded; its pin is over"),
+    ] {
+        let (handle, fake) = engine(wished.clone());
+        let fake = tokio::spawn(obliging(fake, 5));
+        let asked = Request { yes: true, ..request(ActKind::Unload, &[model]) };
+        let ran = ran(handle, &asked, pending()).await;
+        fake.await.unwrap();
+        assert_eq!((ran.exit, ran.results), (Exit::Done, format!("{model} {words}\n")));
+    }
+}
+
+/// One model is pinned and takes 5.5 of the card's 8 GB.
+fn one_pin() -> Snapshot {
+    let pinned = in_vram("pinned:7b", 5_000_000_000, Expiry::Never);
+    snapshot(
+        noon(),
+        vec![pinned, on_disk("small:1b", 1_000_000_000, 0), on_disk("large:7b", 5_000_000_000, 0)],
+    )
+}
+
+#[tokio::test]
+async fn a_pin_that_has_no_room_beside_the_others_is_refused_without_yes() {
+    let (handle, fake) = engine(one_pin());
+    let fake = tokio::spawn(obliging(fake, 5));
+    let evicts_nobody = |snapshot: &mut Snapshot| {
+        for model in &mut snapshot.servers[0].models {
+            model.forecast = Some(Forecast { evicts: vec![], why: String::new() });
+        }
+    };
+    let mut foreseen = one_pin();
+    evicts_nobody(&mut foreseen);
+    let (refused, other) = engine(foreseen.clone());
+    let refused = ran(refused, &request(ActKind::Pin, &["large:7b"]), pending()).await;
+    drop(other);
+    assert_eq!((refused.exit, refused.results.as_str()), (Exit::Refused, ""));
+    assert_eq!(
+        refused.remarks,
+        "large:7b not pinned: 5.0 GB and the pins there are (pinned:7b) take at least 10.5 GB together, the card has 8.6 GB; \
+         --yes does it all the same\n"
+    );
+    let asked = Request { yes: true, ..request(ActKind::Pin, &["large:7b"]) };
+    assert_eq!(ran(handle, &asked, pending()).await.exit, Exit::Done);
+    assert_eq!(fake.await.unwrap(), ["pin large:7b"]);
+    let (handle, fake) = engine(foreseen);
+    let fake = tokio::spawn(obliging(fake, 5));
+    let fits = ran(handle, &request(ActKind::Pin, &["small:1b"]), pending()).await;
+    assert_eq!((fits.exit, fits.remarks.as_str(), fake.await.unwrap().len()), (Exit::Done, "", 1));
+}
+
+#[tokio::test]
+async fn where_the_room_for_a_pin_cannot_be_told_it_says_so_and_goes_on() {
+    let mut hidden = one_pin();
+    let cards = hidden.host.cards.as_mut().unwrap();
+    cards.value = Cards::Unknown("no driver".to_owned());
+    hidden.servers[0].models[2].forecast = Some(Forecast { evicts: vec![], why: String::new() });
+    let (handle, fake) = engine(hidden);
+    let fake = tokio::spawn(obliging(fake, 5));
+    let ran = ran(handle, &request(ActKind::Pin, &["large:7b"]), pending()).await;
+    assert_eq!((ran.exit, fake.await.unwrap().len()), (Exit::Done, 1));
+    assert_eq!(
+        ran.remarks,
+        "large:7b: whether it fits beside the other pins cannot be told: the card's memory is not known\n"
+    );
+}
+
+#[tokio::test]
+async fn the_pin_of_a_model_that_was_removed_can_be_let_go() {
+    let mut removed = two_models();
+    let pin = Pinned {
+        model: name("gone:1b"),
+        since: None,
+        configured: false,
+        before: None,
+        state: PinState::Away,
+        tries: 0,
+    };
+    removed.keeping.pins = Some(Arc::new(vec![pin]));
+    let (handle, fake) = engine(removed);
+    let fake = tokio::spawn(obliging(fake, 5));
+    let ran = ran(handle, &request(ActKind::Unpin, &["gone:1b"]), pending()).await;
+    assert_eq!(
+        (ran.exit, fake.await.unwrap()),
+        (Exit::Done, vec!["unpin gone:1b".to_owned()]),
+        "{}",
+        ran.remarks
+    );
 }
 
 #[tokio::test]

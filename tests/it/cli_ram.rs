@@ -75,6 +75,11 @@ impl Home {
         (status.code(), text(stdout), text(stderr))
     }
 
+    /// Ends the server; its address stays.
+    pub fn end_server(&mut self) {
+        end(&mut self.server);
+    }
+
     /// What `status --json` says of a model.
     pub fn model(&self, name: &str) -> Value {
         let (_, json, _) = self.run(&["status", "--json"]);
@@ -82,7 +87,7 @@ impl Home {
         json["models"].as_array().unwrap().iter().find(|model| model["name"] == name).unwrap().clone()
     }
 
-    fn config(&self, text: &str) -> PathBuf {
+    pub fn config(&self, text: &str) -> PathBuf {
         let path = self.dir.path().join("config/resident/config.yaml");
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use resident::journal::history::{self, Kind, Query};
-use resident::journal::{Journal, Opened};
+use resident::journal::{self, Journal, Opened};
 use resident::residency::bytes::Bytes;
 use resident::residency::host::LoadMode;
 use resident::residency::name::ModelName;
@@ -273,14 +273,20 @@ async fn all_that_was_said_to_be_recorded_is_read_after_a_kill() {
 #[tokio::test]
 async fn the_keeper_that_is_killed_has_a_successor() {
     let place = Place::new();
+    assert_eq!(journal::keeper(&place.path(), SERVER), None);
     let mut other = place.start("keep");
     assert_eq!(other.says().unwrap(), "keeps");
+    assert_eq!(journal::keeper(&place.path(), SERVER), Some(other.child.id()));
+    assert_eq!(journal::keeper(&place.path(), "another server"), None);
     let journal = open(&place.path());
     journal.keep(SERVER).unwrap();
     opened(&journal).await.unwrap();
     assert!(!journal.state.borrow().keeps);
     other.child.kill().unwrap();
     journal.state.clone().wait_for(|state| state.keeps).await.unwrap();
+    assert_eq!(journal::keeper(&place.path(), SERVER), Some(std::process::id()));
+    journal.close().await;
+    assert_eq!(journal::keeper(&place.path(), SERVER), None, "it lives, and keeps nothing");
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ mod cli_act;
 mod cli_fake;
 mod cli_flow;
 mod cli_phase;
+mod cli_pins;
+mod cli_preload;
 mod cli_process;
 #[cfg(target_os = "linux")]
 mod cli_ram;

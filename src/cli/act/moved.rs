@@ -23,7 +23,12 @@ fn told<'a>(snapshot: &'a Snapshot, kind: ActKind, model: &ModelName, seen: u64)
 }
 
 /// In words behind the model's name; `None` leaves the usual ones.
-pub(super) fn words(snapshot: &Snapshot, kind: ActKind, model: &ModelName, seen: u64) -> Option<String> {
+pub(in crate::cli) fn words(
+    snapshot: &Snapshot,
+    kind: ActKind,
+    model: &ModelName,
+    seen: u64,
+) -> Option<String> {
     let held = if kind == ActKind::Hold { ", held" } else { "" };
     match told(snapshot, kind, model, seen)? {
         What::Warmed { took, read, percent, estimate } => {

@@ -87,7 +87,7 @@ fn layout(lines: &[Line], columns: Option<usize>) -> String {
 }
 
 /// The time of day; the date too, where it is not today's.
-fn when(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
+pub(in crate::cli) fn when(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
     let (then, today) = (zone.to_datetime(at), zone.to_datetime(now));
     match () {
         () if then.date() == today.date() => format::clock_seconds(at, zone),

@@ -23,13 +23,7 @@ pub(super) fn line(model: &ModelName, took: Duration, swap: Option<&Swapping>) -
         words.push(format!("unload {}", seconds(unload)));
         words.push(format!("card free {}", card_free.map_or_else(|| "?".to_owned(), seconds)));
     }
-    // What was not in RAM came from there during the load, our own reading included.
-    if let (Some(disk), Some(load)) =
-        (swap.plan.before.disk().filter(|disk| disk.0 > 0 && swap.plan.way != Way::First), load)
-    {
-        let rate = disk.gb() / load.as_secs_f64();
-        words.push(format!("from disk ~{disk} at ~{rate:.1} GB/s"));
-    }
+    words.extend(from_disk(swap));
     words.push(match (read, read_took) {
         (Some(read), Some(took)) if read.0 > 0 => format!("read ahead {read} in {}", seconds(took)),
         _ => "read ahead 0".to_owned(),
@@ -40,8 +34,37 @@ pub(super) fn line(model: &ModelName, took: Duration, swap: Option<&Swapping>) -
     words.join("   ")
 }
 
+/// What came from the disk during the load; nothing where all was in RAM, or that is not known.
+fn from_disk(swap: &Swapping) -> Option<String> {
+    // What was not in RAM came from there during the load, our own reading included.
+    let disk = swap.plan.before.disk().filter(|disk| disk.0 > 0 && swap.plan.way != Way::First)?;
+    let load = swap.stages.load?;
+    let rate = disk.gb() / load.as_secs_f64();
+    Some(format!("from disk ~{disk} at ~{rate:.1} GB/s"))
+}
+
+/// Where a load's bytes came from, with the rate; `None` where that is not known.
+pub(in crate::cli) fn read_from(swap: &Swapping) -> Option<String> {
+    let from_ram = || swap.plan.before.disk().filter(|disk| disk.0 == 0).map(|_| "from RAM".to_owned());
+    let Stages { read, read_took, .. } = swap.stages;
+    let ahead = || {
+        let (read, took) = read.filter(|read| read.0 > 0).zip(read_took)?;
+        Some(format!(
+            "read ahead {read} in {:.2} s, {:.1} GB/s",
+            took.as_secs_f64(),
+            read.gb() / took.as_secs_f64()
+        ))
+    };
+    ahead().or_else(|| from_disk(swap)).or_else(from_ram)
+}
+
 /// The object for a script.
-pub(super) fn json(ending: &Ending, model: &ModelName, swap: Option<&Swapping>) -> Value {
+pub(super) fn json(
+    ending: &Ending,
+    model: &ModelName,
+    swap: Option<&Swapping>,
+    rests: &[ModelName],
+) -> Value {
     let mut answer = ending.json(ActKind::Swap, model);
     let Some(Swapping { plan, stages, .. }) = swap else {
         answer["already"] = matches!(ending, Ending::Done { .. }).into();
@@ -50,6 +73,8 @@ pub(super) fn json(ending: &Ending, model: &ModelName, swap: Option<&Swapping>) 
     let names = |models: &[ModelName]| models.iter().map(script_name).map(Value::from).collect::<Vec<_>>();
     let time = |time: Option<Duration>| time.map_or(Value::Null, seconds);
     answer["already"] = false.into();
+    // Pinned models that went for it: they come back with the swap back.
+    answer["rests"] = names(rests).into();
     answer["plan"] = object!({
         "goes": names(&plan.goes),
         "server_chooses": plan.server_chooses,
@@ -133,14 +158,15 @@ mod tests {
     #[test]
     fn a_script_gets_the_plan_and_every_stage() {
         let done = Ending::Done { took: Duration::from_millis(820), note: None, facts: None };
-        let told = json(&done, &qwen(), Some(&swapping(Stages { load: Some(ms(380)), ..Stages::default() })));
+        let told =
+            json(&done, &qwen(), Some(&swapping(Stages { load: Some(ms(380)), ..Stages::default() })), &[]);
         assert_eq!(told["took_seconds"], 0.82);
         assert_eq!((&told["plan"]["goes"][0], &told["plan"]["warm"]), (&"old:7b".into(), &"off".into()));
         assert_eq!(
             (&told["stages"]["load_seconds"], &told["stages"]["gone_seconds"]),
             (&0.38.into(), &Value::Null)
         );
-        let touched = json(&done, &qwen(), None);
+        let touched = json(&done, &qwen(), None, &[]);
         assert_eq!((&touched["already"], touched.get("plan")), (&true.into(), None));
     }
 }

@@ -81,7 +81,9 @@ pub(super) fn first(act: &Act, wish: &Wish, known: &mut Known) -> Result<First, 
         return Err("it runs in the cloud: there is nothing to load or unload here".to_owned());
     }
     let running = known.running_as(&model);
-    if running.is_none() && !known.installed.contains_key(&model) && known.tags_at.is_some() {
+    let is_gone = running.is_none() && !known.installed.contains_key(&model) && known.tags_at.is_some();
+    // The pin of a model that was removed can be let go all the same.
+    if is_gone && !(kind == ActKind::Unpin && known.is_wished(&model)) {
         return Err(format!("not installed; get it with: ollama pull {model}"));
     }
     let is_loaded = running.is_some();

@@ -51,7 +51,8 @@ impl Manager {
     /// All pins, for the snapshot.
     pub(super) fn pins_shown(&self) -> Option<Arc<Vec<Pinned>>> {
         let known = &self.known;
-        if known.pins.is_none() && known.config.pins.models.is_empty() {
+        // The config alone does not tell: the user may have unpinned what it lists.
+        if known.pins.is_none() && (known.config.pins.models.is_empty() || self.journals.gives_pins()) {
             return None;
         }
         let shown = |model: &ModelName| {

@@ -77,6 +77,15 @@ fn what_is_there_is_not_moved_and_what_is_missing_keeps_nobody() {
 }
 
 #[test]
+fn what_begins_is_told_though_nothing_is_known_yet_of_what_comes_behind_it() {
+    let now = start();
+    let mut startup = startup(now);
+    let fact = |item: &Item| if item.goal == Goal::Vram { away(None) } else { Fact::Unknown };
+    assert_eq!(startup.turn(fact, now), Some(0));
+    assert_eq!(startup.items[0].state, ItemState::Working);
+}
+
+#[test]
 fn nothing_begins_before_it_is_known_where_things_are() {
     let now = start();
     let mut startup = startup(now);
