@@ -276,7 +276,7 @@ async fn what_was_foreseen_is_compared_with_what_happened() {
     let evicts = world.until_model("m2:1b", |model| model.hits.seen > 0).await;
     assert_eq!((evicts.hits.right, evicts.hits.seen), (1, 1));
     // It fits by what the driver says of the card, but the server takes it for a smaller one; what was said is wrong then.
-    let large = Cards::Known(vec![Card { total: Bytes(24 * GIB), free: Bytes(24 * GIB), ..Card::default() }]);
+    let large = Cards::Known(vec![Card { total: Bytes(20 * GIB), free: Bytes(20 * GIB), ..Card::default() }]);
     publish.send_replace(Some(Reading { value: large, at: clock() }));
     world.until_model("m3:1b", |model| model.forecast.as_ref().is_some_and(|f| f.evicts.is_empty())).await;
     world.done(ActKind::Load, "m3:1b").await;
