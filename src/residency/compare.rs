@@ -346,12 +346,22 @@ pub fn flows(runs: &[FlowRun]) -> FlowTimes {
         let first = run.steps.get(first?)?.swap.map(|(_, took)| took).unwrap_or_default();
         Some(run.swaps.saturating_sub(first))
     });
+    // The same of the steps before which the work is longer than the read.
+    let roomy: Vec<usize> = steps
+        .iter()
+        .filter(|step| step.has_room() == Some(true) && step.read.is_some())
+        .map(|step| step.at)
+        .collect();
+    let with_room = by(&|run| {
+        let took = |at: &usize| Some(run.steps.get(*at)?.swap?.1);
+        roomy.iter().map(took).sum::<Option<Duration>>().filter(|_| !roomy.is_empty())
+    });
     let ratio = |[over, under]: [Option<Spread>; 2]| over?.times(&under?);
     FlowTimes {
         times: ratio([totals[0], totals[2]]),
         swap_times: ratio([swaps[0], swaps[2]]),
         hidden: hidden(&later),
-        hidden_with_room: hidden_with_room(&steps),
+        hidden_with_room: hidden(&with_room),
         beside_warm: ratio([later[2], later[1]]),
         as_warm: later[2].zip(later[1]).and_then(|(ahead, warm)| ahead.is_within_noise_of(&warm)),
         again_beside_warm: ratio([again, swaps[1]]),
@@ -374,15 +384,6 @@ fn read(swap: &[Option<Spread>; 3]) -> Option<Duration> {
 fn hidden(swap: &[Option<Spread>; 3]) -> Option<f64> {
     let hid = swap[0]?.median.as_secs_f64() - swap[2]?.median.as_secs_f64();
     Some((hid / read(swap)?.as_secs_f64()).clamp(0.0, 1.0))
-}
-
-/// The same of the steps before which the work is longer than the read, each as long as its read counts.
-fn hidden_with_room(steps: &[StepTimes]) -> Option<f64> {
-    let of = |step: &StepTimes| Some((step.read?.as_secs_f64(), step.hidden?));
-    let all: Vec<(f64, f64)> =
-        steps.iter().filter(|step| step.has_room() == Some(true)).filter_map(of).collect();
-    let reads: f64 = all.iter().map(|(read, _)| read).sum();
-    (reads > 0.0).then(|| all.iter().map(|(read, hidden)| read * hidden).sum::<f64>() / reads)
 }
 
 #[cfg(test)]

@@ -197,6 +197,27 @@ fn steps_whose_work_before_them_is_longer_than_the_read_are_counted_apart() {
 }
 
 #[test]
+fn where_all_steps_have_room_both_shares_are_one_and_the_same_whatever_the_runs_scatter_like() {
+    let runs = |manner, all: [[u64; 2]; 3], ram: u64| {
+        all.map(|[one, two]| {
+            let first = if manner == Manner::Warm { 1000 } else { 0 };
+            let flow = flow(manner, &[(900, first), (one, ram), (two, ram)]);
+            FlowRun { thrown: why_thrown(&flow), flow: Arc::new(flow), again: false }
+        })
+    };
+    let mut all = runs(Manner::Cold, [[900, 300], [500, 800], [700, 400]], 0).to_vec();
+    all.extend(runs(Manner::Warm, [[100, 120], [120, 100], [90, 110]], 1000));
+    all.extend(runs(Manner::Lookahead, [[100, 200], [300, 100], [150, 240]], 1000));
+    let times = flows(&all);
+    assert_eq!(
+        times.steps.iter().map(StepTimes::has_room).collect::<Vec<_>>(),
+        [None, Some(true), Some(true)]
+    );
+    assert!(times.hidden.is_some_and(|hidden| hidden > 0.5 && hidden < 1.0), "{:?}", times.hidden);
+    assert_eq!(times.hidden, times.hidden_with_room);
+}
+
+#[test]
 fn the_second_time_round_stands_beside_warm_and_in_no_manner() {
     let run = |manner, waits: [(u64, u64); 2], again| {
         let flow = flow(manner, &waits);
