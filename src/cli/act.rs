@@ -155,6 +155,11 @@ pub(super) async fn carry_out<F: Future<Output = ()>>(
             };
         }
         report(request, model, &ending, out)?;
+        if request.kind == ActKind::Load && matches!(ending, Ending::Done { .. }) {
+            for pinned in pins::rest(handle, model, &pins::others(&before, model)).await {
+                out.remark(&format!("{pinned} stays pinned: it rests until it is loaded again"));
+            }
+        }
         exit = first(exit, ending.exit());
         if ending.is_final() {
             break;
