@@ -127,7 +127,7 @@ pub struct Flags {
     /// Time between two looks at the server, such as 2s; at least 1s
     #[arg(long, global = true, value_name = "DURATION", value_parser = refresh)]
     pub refresh: Option<Duration>,
-    /// Do nothing by itself, whatever the config says
+    /// Nothing acts by itself, neither what the config says nor pins; H on the screen lets it again
     #[arg(long, global = true)]
     pub no_auto: bool,
     /// Do not ask: also disturb pinned and busy models

@@ -38,6 +38,7 @@ pub(super) const OFFERS: u32 = 40;
 
 /// What one call of a subcommand asks for.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "one switch each")]
 pub struct Request {
     /// What to do.
     pub kind: ActKind,
@@ -143,7 +144,7 @@ pub(super) async fn carry_out<F: Future<Output = ()>>(
         if let Ending::Done { took, note, facts } = &mut ending {
             let now = handle.snapshot();
             *note = match request.kind {
-                ActKind::Unload => unloaded(&before, model, *took),
+                ActKind::Unload => Some(unloaded(&before, model, *took)),
                 ActKind::Unpin => stays(&now, model),
                 kind if kind.is_of_ram() => moved::words(&now, kind, model, seen),
                 _ => None,
@@ -154,6 +155,11 @@ pub(super) async fn carry_out<F: Future<Output = ()>>(
             };
         }
         report(request, model, &ending, out)?;
+        if request.kind == ActKind::Load && matches!(ending, Ending::Done { .. }) {
+            for pinned in pins::rest(handle, model, &pins::others(&before, model)).await {
+                out.remark(&format!("{pinned} stays pinned: it rests until it is loaded again"));
+            }
+        }
         exit = first(exit, ending.exit());
         if ending.is_final() {
             break;
@@ -211,14 +217,13 @@ pub(super) async fn known<F: Future<Output = ()>>(
 }
 
 /// What there is to say of an unload beside the time it took.
-fn unloaded(before: &Snapshot, model: &ModelName, took: Duration) -> Option<String> {
+fn unloaded(before: &Snapshot, model: &ModelName, took: Duration) -> String {
     let was = if is_away(before, model) {
         "is not loaded".to_owned()
     } else {
         format!("unloaded in {:.2} s", took.as_secs_f64())
     };
-    let note = if pins::ends(before, model) { format!("{was}; its pin is over") } else { was };
-    Some(note)
+    if pins::ends(before, model) { format!("{was}; its pin is over") } else { was }
 }
 
 /// Whether there is nothing to unload: neither loaded nor about to be.

@@ -15,6 +15,7 @@ use super::{
 use crate::config::Strategy;
 use crate::engine::{Command, Handle, clock};
 use crate::residency::act::ActKind;
+use crate::residency::guard::Keeping;
 use crate::sim::Sim;
 
 /// Reads command line and config, and does what they say.
@@ -109,7 +110,10 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
                 keep_alive: world.config.keep_alive,
                 columns: columns(),
             };
-            status::run(handle, &request, &world.clock, interrupt, &mut out).await
+            let scale = world.sim.as_ref().map(Sim::scale);
+            let keeping =
+                |own: &Keeping| status::keeping(&world.config, state::keeper(&world.config.url, scale), own);
+            status::run(handle, &request, &world.clock, keeping, interrupt, &mut out).await
         }
         Some(Sub::Pins) => {
             let keeper = state::keeper(&world.config.url, world.sim.as_ref().map(Sim::scale));

@@ -18,6 +18,7 @@ use super::ready::{self, Ready};
 use super::{Exit, Flags, status};
 use crate::config::Config;
 use crate::engine::{Command, Handle};
+use crate::residency::act::Act;
 use crate::residency::event::What;
 use crate::residency::guard::startup::Startup;
 use crate::residency::keep_alive::KeepAlive;
@@ -259,7 +260,7 @@ async fn until_over(handle: &mut Handle, teller: &mut Teller<'_>, out: &mut Out<
             }
         }
         // What is read goes on without the server; what is loaded fails then.
-        let is_moving = snapshot.acts.iter().any(|act| act.is_live());
+        let is_moving = snapshot.acts.iter().any(Act::is_live);
         if let Some(why) = ready::down(&snapshot).filter(|_| !is_moving) {
             return Ok(End::NoServer(why));
         }

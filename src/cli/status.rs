@@ -1,26 +1,29 @@
 //! `status`: where every model is, as one table or one JSON object, once or at every change.
 
 mod document;
+mod keeping;
 mod sheet;
 mod words;
 
 use std::fmt::Write as _;
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
 pub use self::document::json;
+pub use self::keeping::keeping;
 pub use self::sheet::table;
 use super::Exit;
 use super::out::Out;
 use super::ready::{self, Ready};
 use crate::engine::Handle;
+use crate::residency::guard::Keeping;
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
+use crate::residency::snapshot::Snapshot;
 use crate::residency::text::printable;
 use crate::residency::timing::{Clock, Moment};
 
@@ -49,11 +52,13 @@ pub struct Request {
     pub columns: Option<usize>,
 }
 
-/// Prints what the engine knows, once or until `interrupt` ends.
+/// Prints what the engine knows, once or until `interrupt` ends; `keeping` says who acts by itself, which the engine of one
+/// that only looks does not know.
 pub async fn run(
     mut handle: Handle,
     request: &Request,
     clock: &Clock,
+    keeping: impl Fn(&Keeping) -> Keeping,
     interrupt: impl Future<Output = ()>,
     out: &mut Out<'_>,
 ) -> Exit {
@@ -61,13 +66,13 @@ pub async fn run(
         tokio::select! {
             biased;
             () = interrupt => Ok(Exit::Done),
-            exit = watch(&mut handle, request, clock, out) => exit,
+            exit = watch(&mut handle, request, clock, &keeping, out) => exit,
         }
     } else {
         tokio::select! {
             biased;
             () = interrupt => Ok(Exit::Failed),
-            exit = once(&mut handle, request, clock, out) => exit,
+            exit = once(&mut handle, request, clock, &keeping, out) => exit,
         }
     };
     printed.unwrap_or_else(|error| {
@@ -76,7 +81,13 @@ pub async fn run(
     })
 }
 
-async fn once(handle: &mut Handle, request: &Request, clock: &Clock, out: &mut Out<'_>) -> io::Result<Exit> {
+async fn once(
+    handle: &mut Handle,
+    request: &Request,
+    clock: &Clock,
+    keeping: &impl Fn(&Keeping) -> Keeping,
+    out: &mut Out<'_>,
+) -> io::Result<Exit> {
     let (exit, why) = match ready::server(handle, Instant::now() + ready::PATIENCE).await {
         Ready::Up(_) => (Exit::Done, None),
         Ready::Down(why) => (Exit::NoServer, Some(why)),
@@ -88,6 +99,7 @@ async fn once(handle: &mut Handle, request: &Request, clock: &Clock, out: &mut O
     if request.recalls {
         snapshot = ready::all(handle, Instant::now() + PAST, |snapshot| snapshot.past.swaps.is_empty()).await;
     }
+    let snapshot = with(&snapshot, keeping);
     let now = clock();
     if request.json {
         out.result(&pretty(&json(&snapshot, request.keep_alive, now)))?;
@@ -100,13 +112,19 @@ async fn once(handle: &mut Handle, request: &Request, clock: &Clock, out: &mut O
     Ok(exit)
 }
 
-async fn watch(handle: &mut Handle, request: &Request, clock: &Clock, out: &mut Out<'_>) -> io::Result<Exit> {
+async fn watch(
+    handle: &mut Handle,
+    request: &Request,
+    clock: &Clock,
+    keeping: &impl Fn(&Keeping) -> Keeping,
+    out: &mut Out<'_>,
+) -> io::Result<Exit> {
     // The first line is a whole one where that is possible; a server that is down is a line like any other.
     if matches!(ready::server(handle, Instant::now() + ready::PATIENCE).await, Ready::Up(_)) {
         ready::readings(handle, Instant::now() + READINGS).await;
     }
     loop {
-        let snapshot = Arc::clone(&handle.snapshots.borrow_and_update());
+        let snapshot = with(&handle.snapshots.borrow_and_update().clone(), keeping);
         out.result(&one_line(&json(&snapshot, request.keep_alive, clock())))?;
         if out.is_closed() {
             return Ok(Exit::Done);
@@ -116,6 +134,10 @@ async fn watch(handle: &mut Handle, request: &Request, clock: &Clock, out: &mut 
             return Ok(Exit::Failed);
         }
     }
+}
+
+fn with(snapshot: &Snapshot, keeping: impl Fn(&Keeping) -> Keeping) -> Snapshot {
+    Snapshot { keeping: keeping(&snapshot.keeping), ..snapshot.clone() }
 }
 
 /// A model's name as scripts get it: without `:latest`, in the form that is also accepted everywhere.

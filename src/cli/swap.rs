@@ -12,7 +12,7 @@ pub(super) use self::words::read_from;
 use self::words::{json, line};
 use super::act::bar::Bar;
 use super::act::ending::Ending;
-use super::act::{self, FORESIGHT, GRACE, Limits, look_up};
+use super::act::{self, FORESIGHT, GRACE, Limits, look_up, pins};
 use super::args::{Models, Swap};
 use super::out::Out;
 use super::ready::{self, Ready};
@@ -33,9 +33,6 @@ const RESIDENCY: Duration = Duration::from_millis(100);
 const RECORD: Duration = Duration::from_millis(500);
 /// How long the next look at the server is waited for: it shows that nobody is there.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long the look is waited for that shows whether pinned models went: where the server must not be asked often it
-/// comes a second after the one before.
-const SEEN: Duration = Duration::from_secs(2);
 
 /// What one call asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,8 +82,11 @@ pub async fn run(
     let (ending, swap) = swap(&mut handle, request, &model, &mut limits, &mut pinned, out).await;
     let is_ready = matches!(ending, Ending::Done { .. });
     // Who reads JSON gets one object.
-    let rests =
-        if request.act.json && is_ready { rest(&mut handle, &model, &pinned).await } else { Vec::new() };
+    let rests = if request.act.json && is_ready {
+        pins::rest(&mut handle, &model, &pinned).await
+    } else {
+        Vec::new()
+    };
     let exit = match report(request, &model, &ending, (swap.as_deref(), &rests), out) {
         Ok(()) => ending.exit(),
         Err(error) => {
@@ -95,7 +95,7 @@ pub async fn run(
         }
     };
     if is_ready && !request.act.json {
-        for model in rest(&mut handle, &model, &pinned).await {
+        for model in pins::rest(&mut handle, &model, &pinned).await {
             out.remark(&format!("{model} stays pinned: it rests until the swap back"));
         }
     }
@@ -141,7 +141,7 @@ async fn swap<F: Future<Output = ()>>(
         let foreseen = patience.min(asked + FORESIGHT);
         ready::forecasts(handle, foreseen, |snapshot| lacks_forecast_of(snapshot, model)).await;
         let read = patience.min(Instant::now() + RESIDENCY);
-        let lacks_pins = |snapshot: &Snapshot| act::pins::lacks(snapshot, &request.act);
+        let lacks_pins = |snapshot: &Snapshot| pins::lacks(snapshot, &request.act);
         ready::all(handle, read, |s| lacks_residency_of(s, model) || lacks_pins(s)).await
     };
     let snapshot = tokio::select! {
@@ -151,9 +151,7 @@ async fn swap<F: Future<Output = ()>>(
     if let Err(ending) = look_up(&snapshot, &request.act, model) {
         return (ending, None);
     }
-    let others = snapshot.servers.iter().flat_map(|server| &server.models);
-    pinned
-        .extend(others.filter(|other| other.pinned && other.name != *model).map(|other| other.name.clone()));
+    *pinned = pins::others(&snapshot, model);
     let Ok(id) = handle.swap(model.clone(), request.wish.clone()) else {
         let why = "too many commands are waiting; try again".to_owned();
         return (Ending::Failed { why, cancelled: false }, None);
@@ -212,21 +210,6 @@ fn unloaded<'a>(snapshot: &'a Snapshot, name: &ModelName) -> Option<(&'a Server,
 
 fn found(snapshot: &Snapshot, id: ActId) -> Option<&Act> {
     snapshot.acts.iter().find(|act| act.id == id)
-}
-
-/// Which of the models that were pinned went for `model`. It waits for the look that shows that one: by then it is
-/// remembered too that their pins rest.
-async fn rest(handle: &mut Handle, model: &ModelName, pinned: &[ModelName]) -> Vec<ModelName> {
-    if pinned.is_empty() {
-        return Vec::new();
-    }
-    let is_loaded = |snapshot: &Snapshot, name: &ModelName| {
-        let model = snapshot.servers.first().and_then(|server| server.model(name));
-        model.is_some_and(|model| model.loaded.is_some())
-    };
-    let _ = timeout(SEEN, handle.snapshots.wait_for(|snapshot| is_loaded(snapshot, model))).await;
-    let snapshot = handle.snapshot();
-    pinned.iter().filter(|name| !is_loaded(&snapshot, name)).cloned().collect()
 }
 
 /// After a failure waits a little for what only the next look at the server shows: that it is gone. Whoever has its

@@ -170,6 +170,31 @@ mod on_a_server {
     }
 
     #[test]
+    fn a_load_does_not_lose_a_pin_either() {
+        let home = Home::new();
+        assert_eq!(home.run(&["pin", PIN]).0, Some(0));
+        let (exit, _, said) = home.run(&["load", "--yes", LARGE]);
+        assert_eq!(exit, Some(0), "{said}");
+        assert_eq!(said, "openthinker3-7b stays pinned: it rests until it is loaded again\n");
+        assert_eq!(pin(&home)["state"], "rests");
+        assert_eq!(home.run(&["load", PIN]).0, Some(0));
+        assert_eq!((&pin(&home)["state"], &home.model(PIN)["pinned"]), (&"held".into(), &true.into()));
+    }
+
+    #[test]
+    fn a_phase_of_an_agent_does_not_lose_a_pin_either() {
+        let home = Home::new();
+        home.config("phases:\n  think: openthinker3-7b\n  debug: deepseek-r1:14b\n");
+        assert_eq!(home.run(&["pin", PIN]).0, Some(0));
+        let (exit, _, said) = home.run(&["phase", "debug", "--yes"]);
+        assert_eq!(exit, Some(0), "{said}");
+        assert!(said.contains("openthinker3-7b stays pinned: it rests until the swap back\n"), "{said}");
+        assert_eq!(pin(&home)["state"], "rests");
+        assert_eq!(home.run(&["phase", "think"]).0, Some(0));
+        assert_eq!((&pin(&home)["state"], &home.model(PIN)["pinned"]), (&"held".into(), &true.into()));
+    }
+
+    #[test]
     fn an_unload_and_an_unpin_end_a_pin_also_of_a_model_that_is_away() {
         let home = Home::new();
         assert_eq!(home.run(&["pin", PIN]).0, Some(0));

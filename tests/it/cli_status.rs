@@ -2,14 +2,17 @@
 
 use std::future::pending;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use resident::cli::Exit;
 use resident::cli::out::Out;
-use resident::cli::status::{Request, json, run, table};
+use resident::cli::status::{Request, json, keeping, run, table};
+use resident::config::Config;
 use resident::residency::bytes::{Bytes, GIB};
 use resident::residency::expiry::Expiry;
 use resident::residency::forecast::Forecast;
+use resident::residency::guard::{Keeping, PinState, Pinned};
 use resident::residency::host::Cards;
 use resident::residency::keep_alive::KeepAlive;
 use resident::residency::map::Map;
@@ -323,6 +326,48 @@ fn no_line_is_wider_than_the_terminal_and_nothing_hostile_is_in_it() {
 }
 
 #[test]
+fn who_acts_by_itself_is_told_and_what_would_be_done() {
+    let at = noon();
+    let mut config = Config { may_act: true, ..Config::default() };
+    (config.preload.enabled, config.preload.auto_refresh) = (true, true);
+    let pin = Pinned {
+        model: name("a:1b"),
+        since: None,
+        configured: true,
+        before: None,
+        state: PinState::Held,
+        tries: 0,
+    };
+    let own = Keeping { pins: Some(Arc::new(vec![pin])), ..Keeping::default() };
+    let told = |config: &Config, keeper: Option<u32>, own: &Keeping| {
+        let mut all = snapshot(at, vec![]);
+        all.keeping = keeping(config, keeper, own);
+        let text = table(&all, at, None);
+        let all = json(&all, None, at);
+        let line = text.lines().find(|line| line.starts_with("KEEPER")).unwrap_or_default();
+        (line.to_owned(), json!([all["keeper_pid"], all["may_act"]]))
+    };
+    assert_eq!(
+        told(&config, Some(4242), &own),
+        ("KEEPER  pid 4242  may act by itself: refresh pins".to_owned(), json!([4242, ["refresh", "pins"]]))
+    );
+    assert_eq!(
+        told(&config, None, &own),
+        (
+            "KEEPER  none: nothing acts by itself; a dashboard would: refresh pins".to_owned(),
+            json!([null, ["refresh", "pins"]])
+        )
+    );
+    let found = Config { may_act: false, ..config };
+    let none = Keeping::default();
+    assert_eq!(
+        told(&found, Some(4242), &none),
+        ("KEEPER  pid 4242  nothing acts by itself".to_owned(), json!([4242, []]))
+    );
+    assert_eq!(told(&found, None, &none), (String::new(), json!([null, []])));
+}
+
+#[test]
 fn the_table_without_a_server_says_so() {
     let at = noon();
     let mut without = snapshot(at, vec![]);
@@ -343,7 +388,15 @@ async fn ran(first: Snapshot, request: &Request) -> (Exit, String, String) {
     let at = first.at;
     let (handle, _fake) = engine(first);
     let (mut results, mut remarks) = (Vec::new(), Vec::new());
-    let exit = run(handle, request, &stopped(at), pending(), &mut Out::new(&mut results, &mut remarks)).await;
+    let exit = run(
+        handle,
+        request,
+        &stopped(at),
+        Keeping::clone,
+        pending(),
+        &mut Out::new(&mut results, &mut remarks),
+    )
+    .await;
     (exit, String::from_utf8(results).unwrap(), String::from_utf8(remarks).unwrap())
 }
 
@@ -366,7 +419,7 @@ async fn it_waits_for_the_models_and_then_for_the_page_cache() {
             tokio::task::yield_now().await;
             fake.change(|snapshot| snapshot.servers[0].models[2] = on_disk("openthinker3-7b", 1000, 7));
         },
-        run(handle, &ONCE, &clock, pending(), &mut out),
+        run(handle, &ONCE, &clock, Keeping::clone, pending(), &mut out),
     );
     assert_eq!(exit, Exit::Done);
     let all: Value = serde_json::from_slice(&results).unwrap();
@@ -437,7 +490,7 @@ async fn watch_prints_a_line_for_each_change_until_its_reader_goes() {
                     Reach::Down { since: at, answers: false, why: "connection refused".into() };
             });
         },
-        run(handle, &request, &clock, pending(), &mut out),
+        run(handle, &request, &clock, Keeping::clone, pending(), &mut out),
     );
     assert_eq!((exit, remarks.len()), (Exit::Done, 0));
     let lines: Vec<Value> = head.taken.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -453,6 +506,6 @@ async fn watch_ends_well_when_it_is_interrupted() {
     let mut out = Out::new(&mut results, &mut remarks);
     let request = Request { watch: true, ..ONCE };
     let interrupt = tokio::time::sleep(Duration::from_secs(25));
-    let exit = run(handle, &request, &stopped(noon()), interrupt, &mut out).await;
+    let exit = run(handle, &request, &stopped(noon()), Keeping::clone, interrupt, &mut out).await;
     assert_eq!((exit, String::from_utf8(results).unwrap().lines().count()), (Exit::Done, 3));
 }

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::Request;
 use crate::config::Confirm;
+use crate::engine::Handle;
 use crate::residency::act::ActKind;
 use crate::residency::bytes::Bytes;
 use crate::residency::guard::room::{Room, room};
@@ -13,6 +16,10 @@ use crate::residency::snapshot::Snapshot;
 
 /// How long the journal and the cards are waited for.
 pub(super) const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long the look is waited for that shows whether pinned models went: where the server must not be asked often it
+/// comes a second after the one before.
+const SEEN: Duration = Duration::from_secs(2);
 
 /// Whether what is pinned is still to be read, or how much the cards have, where that matters.
 pub(in crate::cli) fn lacks(snapshot: &Snapshot, request: &Request) -> bool {
@@ -44,6 +51,32 @@ fn beside(snapshot: &Snapshot, kind: ActKind, model: &ModelName) -> Option<Room>
     let server = snapshot.servers.first().filter(|_| kind == ActKind::Pin)?;
     let cards: Vec<Bytes> = snapshot.host.card_list().iter().map(|card| card.total).collect();
     Some(room(server, &snapshot.keeping, &cards, model))
+}
+
+/// The models beside this one that are pinned in VRAM now.
+pub(in crate::cli) fn others(snapshot: &Snapshot, model: &ModelName) -> Vec<ModelName> {
+    let models = snapshot.servers.iter().flat_map(|server| &server.models);
+    models.filter(|other| other.pinned && other.name != *model).map(|other| other.name.clone()).collect()
+}
+
+/// Which of the models that were pinned went for `model`. It waits for the look that shows that one: by then it is
+/// remembered too that their pins rest.
+pub(in crate::cli) async fn rest(
+    handle: &mut Handle,
+    model: &ModelName,
+    pinned: &[ModelName],
+) -> Vec<ModelName> {
+    if pinned.is_empty() {
+        return Vec::new();
+    }
+    let is_loaded = |snapshot: &Snapshot, name: &ModelName| {
+        let model = snapshot.servers.first().and_then(|server| server.model(name));
+        model.is_some_and(|model| model.loaded.is_some())
+    };
+    // One that stays unseen says nothing of the others.
+    let _ = timeout(SEEN, handle.snapshots.wait_for(|snapshot| is_loaded(snapshot, model))).await;
+    let snapshot = handle.snapshot();
+    pinned.iter().filter(|name| !is_loaded(&snapshot, name)).cloned().collect()
 }
 
 /// Whether the model is meant to stay, so that an unload ends that.

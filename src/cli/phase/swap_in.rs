@@ -6,7 +6,7 @@ use super::report::Ready;
 use super::wanted::Wanted;
 use crate::cli::act::bar::Bar;
 use crate::cli::act::ending::Ending;
-use crate::cli::act::{self, AGAIN, Limits, OFFERS, Request};
+use crate::cli::act::{self, AGAIN, Limits, OFFERS, Request, pins};
 use crate::cli::out::Out;
 use crate::engine::{Busy, Handle};
 use crate::residency::act::{ActId, ActKind};
@@ -50,6 +50,11 @@ pub(super) async fn make_ready<F: Future<Output = ()>>(
     };
     let bar = Bar::new(&wanted.model, request.json);
     let ending = act::seen_through(handle, id, &wanted.model, bar, began, limits).await;
+    if kind == ActKind::Swap && matches!(ending, Ending::Done { .. }) {
+        for pinned in pins::rest(handle, &wanted.model, &pins::others(&snapshot, &wanted.model)).await {
+            out.remark(&format!("{pinned} stays pinned: it rests until the swap back"));
+        }
+    }
     let now = handle.snapshot();
     let swap = now.acts.iter().find(|act| act.id == id).and_then(|act| act.swap.clone());
     let displaced = swap.as_ref().map(|swap| swap.plan.goes.clone());

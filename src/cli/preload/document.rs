@@ -36,7 +36,8 @@ pub(super) fn json(
     let took =
         |startup: &Startup| seconds(startup.took.unwrap_or_else(|| snapshot.at.since(startup.began.mono)));
     let items = startup.map_or(&[][..], |startup| &startup.items);
-    let models = items.iter().enumerate().map(|(at, item)| model(item, teller.reason(snapshot, at, item)));
+    let models =
+        items.iter().enumerate().map(|(at, item)| model(item, teller.reason(snapshot, at, item).as_deref()));
     object!({
         "schema_version": SCHEMA_VERSION,
         "act": "preload",
@@ -51,7 +52,7 @@ pub(super) fn json(
     })
 }
 
-fn model(item: &Item, why: Option<String>) -> Value {
+fn model(item: &Item, why: Option<&str>) -> Value {
     let (took, read) = match &item.state {
         ItemState::Ready { took, read } => (Some(seconds(*took)), *read),
         _ => (None, None),

@@ -12,7 +12,7 @@ use crate::residency::act::{ActKind, ActState};
 use crate::residency::guard::startup::{Goal, Item, ItemState, Startup};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
-use crate::residency::snapshot::{Snapshot, State};
+use crate::residency::snapshot::{Model, Snapshot, State};
 use crate::residency::text::printable;
 
 /// What has been told so far.
@@ -68,7 +68,7 @@ impl<'a> Teller<'a> {
                 out.remark(&format!("{} is not installed: ollama pull {}", item.model, item.model));
             }
             ItemState::Failed(why) => {
-                out.remark(&format!("{} not {}: {}", item.model, done(item), printable(why)))
+                out.remark(&format!("{} not {}: {}", item.model, done(item), printable(why)));
             }
             // The last line says what was cancelled.
             ItemState::Queued | ItemState::Working | ItemState::Skipped => {}
@@ -88,7 +88,7 @@ impl<'a> Teller<'a> {
     fn ready(&self, snapshot: &Snapshot, item: &Item) -> String {
         let model = &item.model;
         let shown = snapshot.servers.first().and_then(|server| server.model(model));
-        let in_vram = item.goal == Goal::Vram || shown.is_some_and(|model| model.has_runner());
+        let in_vram = item.goal == Goal::Vram || shown.is_some_and(Model::has_runner);
         let ready = |how: &str| match (self.is_primary(item), in_vram) {
             (true, _) => format!("ready for {model} ({how})"),
             (false, true) => format!("{model} in VRAM ({how})"),

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json as object};
 
+use super::keeping;
 use super::words::{is_estimate, preloaded, processor, ram_unknown, state_key, vram_model};
 use super::{SCHEMA_VERSION, age, script_name, seconds, thousandths};
 use crate::residency::expiry::Expiry;
@@ -17,7 +18,7 @@ use crate::residency::timing::{Moment, Reading};
 
 /// The whole status at `now`. `keep_alive` is the config's.
 pub fn json(snapshot: &Snapshot, keep_alive: Option<KeepAlive>, now: Moment) -> Value {
-    object!({
+    let mut all = object!({
         "schema_version": SCHEMA_VERSION,
         "at": now.wall.to_string(),
         "age_seconds": age(now, snapshot.at),
@@ -31,7 +32,11 @@ pub fn json(snapshot: &Snapshot, keep_alive: Option<KeepAlive>, now: Moment) -> 
         "vram_model": vram_model(snapshot).map(|model| script_name(&model.name)),
         "ram_preloaded": preloaded(snapshot).map(|model| script_name(&model.name)).collect::<Vec<_>>(),
         "keep_alive": keep_alive.map(as_ollama_takes_it),
-    })
+    });
+    if let Some(all) = all.as_object_mut() {
+        keeping::put(&snapshot.keeping, all);
+    }
+    all
 }
 
 /// A `keep_alive` in a form that can be sent to the server: `forever` and `-1` cannot, as strings.

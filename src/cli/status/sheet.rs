@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthStr;
 
+use super::keeping;
 use super::words::{is_estimate, processor, ram_unknown, state_words};
 use crate::residency::bytes::Bytes;
 use crate::residency::expiry::Expiry;
@@ -55,6 +56,9 @@ pub fn table(snapshot: &Snapshot, now: Moment, columns: Option<usize>) -> String
     line(&mut text, &ram_line(snapshot), columns);
     for card in card_lines(snapshot) {
         line(&mut text, &card, columns);
+    }
+    if let Some(keeping) = keeping::line(&snapshot.keeping) {
+        line(&mut text, &keeping, columns);
     }
     for server in &snapshot.servers {
         text.push('\n');
