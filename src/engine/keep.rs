@@ -66,6 +66,10 @@ impl Manager {
     pub(super) fn hands_off(&mut self, off: bool) {
         if std::mem::replace(&mut self.keep.hands_off, off) != off {
             self.tell(None, What::HandsOff(off));
+            if off {
+                // What start-up has begun comes to its end, like every act; nothing new is begun.
+                self.skip_startup(None, self.now());
+            }
         }
     }
 

@@ -100,20 +100,16 @@ impl App {
 
     /// What stays as it is after we are gone.
     pub(super) fn what_stays(&self) -> Option<String> {
-        self.what_stays_but(self.pins_to_release().iter())
+        self.what_stays_but(&self.pins_to_release())
     }
 
     /// The same without these models, of which more is said.
-    pub(crate) fn what_stays_but<'a>(
-        &self,
-        but: impl Iterator<Item = &'a ModelName> + Clone,
-    ) -> Option<String> {
+    pub(crate) fn what_stays_but(&self, released: &[ModelName]) -> Option<String> {
         let pinned: Vec<String> = self
             .server()?
             .models
             .iter()
-            .filter(|model| model.pinned && model.loaded.is_some())
-            .filter(|model| !but.clone().any(|other| *other == model.name))
+            .filter(|model| model.pinned && model.loaded.is_some() && !released.contains(&model.name))
             .map(|model| model.name.to_string())
             .collect();
         match pinned.as_slice() {

@@ -49,8 +49,8 @@ impl Session {
             // It ends with us in any case, and an unpin would wait for a load.
             let _ = handle.send(Command::CancelAll);
         }
-        let asked: Asked =
-            models.into_iter().map(|model| (model.clone(), handle.act(ActKind::Unpin, model))).collect();
+        let asks = |model: &ModelName| (model.clone(), handle.act(ActKind::Unpin, model.clone()));
+        let asked: Asked = models.iter().map(asks).collect();
         if is_there {
             self.app.say_releasing(asked.len());
             let now = (self.clock)();
@@ -69,7 +69,7 @@ impl Session {
         let latest = Arc::clone(&snapshots.borrow());
         let released = told(&asked, &latest.acts);
         self.app.see(latest);
-        let stays = self.app.what_stays_but(asked.iter().map(|(model, _)| model));
+        let stays = self.app.what_stays_but(&models);
         let message = Some([Some(released), stays].into_iter().flatten().collect::<Vec<_>>().join("\n"));
         ended.map(|outcome| match outcome {
             Outcome::Quit { .. } => Outcome::Quit { message },

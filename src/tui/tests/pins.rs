@@ -34,7 +34,7 @@ fn keeps(snapshot: &mut Snapshot, pin: Pinned) {
 }
 
 /// The screen with that pin, and its model selected.
-fn with(model: &str, state: PinState) -> App {
+fn with(model: &str, state: &PinState) -> App {
     on(model, |snapshot| keeps(snapshot, pin(model, state.clone())))
 }
 
@@ -59,7 +59,7 @@ fn act(kind: ActKind, model: &str) -> Effect {
 #[test]
 fn each_state_of_a_pin_has_its_word_in_the_row() {
     let long = |model, state| {
-        let row = selected(&with(model, state), 139);
+        let row = selected(&with(model, &state), 139);
         row.split_once("pin").map_or_else(String::new, |(_, rest)| format!("pin{rest}"))
     };
     assert!(long(HELD, PinState::Held).starts_with("pinned  idle"), "{}", long(HELD, PinState::Held));
@@ -69,7 +69,7 @@ fn each_state_of_a_pin_has_its_word_in_the_row() {
         (AWAY, PinState::Away, "pin comes back", "comes back"),
         (AWAY, given_up(), "pinned, given up", "given up"),
     ] {
-        let app = with(model, state);
+        let app = with(model, &state);
         assert!(selected(&app, 139).contains(wide), "{}", selected(&app, 139));
         assert!(selected(&app, 80).contains(narrow), "{}", selected(&app, 80));
     }
@@ -121,11 +121,11 @@ fn details(app: &mut App) -> Vec<String> {
 #[test]
 fn the_details_say_since_when_whose_how_often_and_what_to_do() {
     assert_eq!(
-        details(&mut with(HELD, PinState::Held)),
+        details(&mut with(HELD, &PinState::Held)),
         ["held", "by you, since 12:03", "p lets it go, with keep_alive 1h as before"]
     );
     assert_eq!(
-        details(&mut with(EXPIRES, PinState::Overridden)),
+        details(&mut with(EXPIRES, &PinState::Overridden)),
         [
             "another client gave it another keep_alive; it is set again in a while",
             "by you, since 12:03",
@@ -133,7 +133,7 @@ fn the_details_say_since_when_whose_how_often_and_what_to_do() {
         ]
     );
     assert_eq!(
-        details(&mut with(AWAY, rests())),
+        details(&mut with(AWAY, &rests())),
         [
             "rests: a swap put qwen2.5-coder:7b in its place; a swap back pins it again",
             "by you, since 12:03",
@@ -154,7 +154,7 @@ fn the_details_say_since_when_whose_how_often_and_what_to_do() {
         ]
     );
     assert_eq!(
-        details(&mut with(AWAY, given_up())),
+        details(&mut with(AWAY, &given_up())),
         [
             "given up: qwen2.5-coder:7b was loaded in its place again and again",
             "by you, since 12:03",
@@ -177,7 +177,7 @@ fn the_key_pins_again_what_was_lost_and_lets_go_what_is_held_or_comes_back() {
         (AWAY, PinState::Away, ActKind::Unpin, "p unpin"),
         (AWAY, given_up(), ActKind::Load, "p pin "),
     ] {
-        let mut app = with(model, state.clone());
+        let mut app = with(model, &state);
         assert!(picture(&app, 120, 24).lines().last().unwrap().contains(word), "{state:?}");
         assert_eq!(press(&mut app, "p"), Some(act(kind, model)), "{state:?}");
     }
@@ -208,7 +208,7 @@ fn one_that_was_given_up_asks_like_a_load_before_it_is_pinned_again() {
 
 #[test]
 fn a_pin_that_was_let_go_away_from_vram_is_said_once_it_is_done() {
-    let mut app = with(AWAY, PinState::Away);
+    let mut app = with(AWAY, &PinState::Away);
     let Some(Effect::Act(kind, model)) = press(&mut app, "p") else { panic!("an act") };
     app.asked.push((ActId(1), kind, model));
     let mut done = usual();
@@ -259,7 +259,7 @@ fn where_the_card_is_not_known_a_model_is_pinned_and_that_is_said() {
 
 #[test]
 fn a_pin_that_is_lost_keeps_its_countdown_in_the_row() {
-    let app = with(EXPIRES, PinState::Overridden);
+    let app = with(EXPIRES, &PinState::Overridden);
     assert!(app.model().unwrap().loaded.as_ref().unwrap().expiry != Expiry::Never);
     for columns in [40, 80, 160] {
         assert!(selected(&app, columns).contains("42:10"), "{}", selected(&app, columns));
@@ -269,7 +269,7 @@ fn a_pin_that_is_lost_keeps_its_countdown_in_the_row() {
 #[test]
 fn only_the_keeper_whose_own_config_says_so_releases_pins_as_it_ends() {
     let app = |change: &dyn Fn(&mut App)| {
-        let mut app = with(HELD, PinState::Held);
+        let mut app = with(HELD, &PinState::Held);
         (app.settings.on_exit, app.settings.may_act) = (OnExit::Release, true);
         change(&mut app);
         app
