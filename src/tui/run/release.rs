@@ -14,6 +14,7 @@ use super::signals::Signals;
 use crate::engine::{Busy, Command, Handle};
 use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::name::ModelName;
+use crate::residency::text::printable;
 use crate::tui::Outcome;
 use crate::tui::action::{Action, Context};
 
@@ -112,14 +113,18 @@ fn told(asked: &Asked, acts: &[Act]) -> String {
         let state = id.as_ref().ok().and_then(|id| act(acts, *id)).map(|act| &act.state);
         match state {
             Some(ActState::Done { .. }) => released.push(model.to_string()),
-            Some(ActState::Failed { why, .. }) => lines.push(format!("{model} could not be released: {why}")),
-            _ => lines.push(format!("{model} could not be released in time")),
+            Some(ActState::Failed { why, .. }) => lines.push(not_released(model, why)),
+            _ => lines.push(not_released(model, "the server did not answer in time")),
         }
     }
     if !released.is_empty() {
         lines.insert(0, format!("released: {}", released.join(", ")));
     }
     lines.join("\n")
+}
+
+fn not_released(model: &ModelName, why: &str) -> String {
+    format!("{model} is not released: {}; resident unpin {model} lets it go", printable(why))
 }
 
 #[cfg(test)]
@@ -145,8 +150,10 @@ mod tests {
         assert!(!is_over(&asked, &acts));
         assert_eq!(
             told(&asked, &acts),
-            "released: a, b\nc could not be released: the server is gone\nd could not be released in time\n\
-             e could not be released in time"
+            "released: a, b\n\
+             c is not released: the server is gone; resident unpin c lets it go\n\
+             d is not released: the server did not answer in time; resident unpin d lets it go\n\
+             e is not released: the server did not answer in time; resident unpin e lets it go"
         );
         acts[3] = state(4, done);
         assert!(is_over(&asked, &acts));
