@@ -2,6 +2,7 @@
 //!
 //! Called by `main`; may name every room. What was asked for goes to stdout, all else to stderr (see [`out`]).
 
+mod access;
 pub mod act;
 pub mod args;
 pub mod bench;
@@ -112,6 +113,9 @@ pub struct Flags {
     /// The server: a host, host:port or URL, in any form that Ollama itself takes
     #[arg(long, global = true, value_name = "URL")]
     pub host: Option<String>,
+    /// Of the servers in the config the one with this name
+    #[arg(long, global = true, value_name = "NAME", conflicts_with_all = ["host", "demo"])]
+    pub server: Option<String>,
     /// Use an embedded server with real files instead of Ollama
     #[arg(long, global = true)]
     pub demo: bool,

@@ -9,6 +9,7 @@ mod proposal;
 mod reader;
 mod report;
 mod schema;
+mod server;
 mod show;
 mod tree;
 mod workflow;
@@ -23,6 +24,7 @@ pub use find::{Flags, Sources, user_path, write_new};
 pub use load::{Loaded, Origin, load, survey};
 pub use proposal::proposal;
 pub use report::render;
+pub use server::{Access, Server, Source};
 pub use show::show;
 pub use write_over::write_over;
 
@@ -65,6 +67,10 @@ pub struct Config {
     pub workflows: Vec<Workflow>,
     /// `pins`.
     pub pins: Pins,
+    /// `servers`, in the user's order.
+    pub servers: Vec<Server>,
+    /// What the server at `url` asks for before it answers.
+    pub access: Access,
     /// `models`: per-model settings.
     pub models: BTreeMap<ModelName, ModelSettings>,
     /// `ui`.
@@ -96,6 +102,8 @@ impl Default for Config {
             phases: Vec::new(),
             workflows: Vec::new(),
             pins: Pins::default(),
+            servers: Vec::new(),
+            access: Access::default(),
             models: BTreeMap::new(),
             ui: Ui::default(),
             keys: Vec::new(),

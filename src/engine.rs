@@ -116,12 +116,19 @@ pub struct Handle {
     commands: mpsc::Sender<Command>,
     next: Arc<AtomicU64>,
     lasts: flow::Lasts,
+    client: Option<Client>,
 }
 
 impl Handle {
     /// Joins the two ends; the engine and the tests of front ends call it.
     pub fn new(snapshots: watch::Receiver<Arc<Snapshot>>, commands: mpsc::Sender<Command>) -> Handle {
-        Handle { snapshots, commands, next: Arc::new(AtomicU64::new(1)), lasts: flow::Lasts::default() }
+        let next = Arc::new(AtomicU64::new(1));
+        Handle { snapshots, commands, next, lasts: flow::Lasts::default(), client: None }
+    }
+
+    /// The way to the server, for work that is none of the engine's acts; `None` where there is no engine.
+    pub(crate) fn client(&self) -> Option<&Client> {
+        self.client.as_ref()
     }
 
     /// The latest snapshot.
@@ -223,6 +230,7 @@ pub fn start(parts: Parts) -> Handle {
         flying: tokio::task::JoinSet::new(),
         sent: Vec::new(),
     };
+    let client = Some(manager.client.clone());
     tokio::spawn(manager.run());
-    Handle::new(snapshots, send)
+    Handle { client, ..Handle::new(snapshots, send) }
 }

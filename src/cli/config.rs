@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::ready::{self, PATIENCE, Ready};
 use super::wire::World;
-use super::{Cli, Exit};
-use crate::config::{self, Loaded, Sources};
+use super::{Cli, Exit, Sub};
+use crate::config::{self, Config, Loaded, Sources};
 use crate::residency::bytes::Bytes;
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::Snapshot;
@@ -23,6 +23,10 @@ use crate::tui::keymap::Keymap;
 pub struct Settings {
     /// What was found.
     pub loaded: Loaded,
+    /// All servers with their names, and the settings as they hold for each.
+    pub fleet: Vec<(String, Config)>,
+    /// Which of them is meant; `loaded` has its settings.
+    pub at: usize,
     /// All keys.
     pub keymap: Keymap,
     /// Where they were looked for.
@@ -47,12 +51,28 @@ pub fn load(cli: &Cli) -> Option<Settings> {
     let sources = sources(cli);
     let (mut loaded, mut problems) = config::survey(&sources);
     loaded.config.hands_off = cli.flags.no_auto;
+    let fleet = loaded.fleet();
+    let asked = cli.flags.server.as_ref();
+    let at = asked.map_or(Some(0), |name| fleet.iter().position(|(known, _)| known == name));
+    match (at.and_then(|at| fleet.get(at)), asked) {
+        // What is printed are the settings as they are written.
+        (Some(_), _) if matches!(cli.command, Some(Sub::Config { .. })) => {}
+        (Some((_, config)), _) => loaded.config = config.clone(),
+        (None, Some(name)) => problems.push(no_such_server(name, &fleet)),
+        (None, None) => {}
+    }
     let keymap = Keymap::new(&loaded.config.keys).map_err(|more| problems.extend(more)).ok();
     if !problems.is_empty() {
         let _ = write!(std::io::stderr(), "{}", config::render(&problems));
         return None;
     }
-    Some(Settings { loaded, keymap: keymap?, sources })
+    Some(Settings { loaded, fleet, at: at.unwrap_or(0), keymap: keymap?, sources })
+}
+
+fn no_such_server(name: &str, fleet: &[(String, Config)]) -> config::Problem {
+    let known: Vec<&str> = fleet.iter().map(|(name, _)| name.as_str()).collect();
+    let message = format!("there is no server {}; known: {}", printable(name), known.join(", "));
+    config::Problem { place: None, key: "--server".to_owned(), message }
 }
 
 /// `resident config`: prints the merged settings; `--check` only whether they hold; `--init` proposes a file.

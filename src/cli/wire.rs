@@ -8,7 +8,7 @@ use anyhow::Context;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{demo, state};
+use super::{access, demo, state};
 use crate::config::{Config, Memory};
 use crate::engine::{self, Handle, Journals, Parts, RamTier};
 use crate::journal;
@@ -72,7 +72,8 @@ impl World {
     /// What the engine is started with; nothing runs or is read before it starts.
     pub fn engine(&self) -> anyhow::Result<Engine> {
         let config = Arc::clone(&self.config);
-        let client = Client::new(&config.url, Options::default())
+        let access = access::fetch(&config).map_err(anyhow::Error::msg)?;
+        let client = Client::with(&config.url, Options::default(), &access)
             .with_context(|| format!("the address {}", config.url))?;
         let local = client.is_local();
         let card = self.sim.as_ref().map(Sim::card);

@@ -9,7 +9,7 @@ use super::layer::Below;
 use super::reader::Reader;
 use super::schema::{Beside, SECTIONS, apply};
 use super::tree::{self, Kind, Node};
-use super::{Config, Place, Problem};
+use super::{Config, Place, Problem, Server};
 use crate::residency::text::printable;
 
 /// What loading found.
@@ -43,6 +43,30 @@ impl fmt::Display for Origin {
             Origin::Env(name) => write!(f, "${name}"),
             Origin::Flag(name) => f.write_str(name),
         }
+    }
+}
+
+impl Loaded {
+    /// Whether a server was named by itself, beside `servers`: by `ollama.host`, `OLLAMA_HOST` or `--host`.
+    pub(super) fn names_host(&self) -> bool {
+        ["ollama.host", "ollama.port"].iter().any(|key| self.origins.contains_key(*key))
+    }
+
+    /// All servers with their names, each with the settings as they hold for it: the one that is named by itself first.
+    /// Without a list there is one, and its name is its address.
+    pub fn fleet(&self) -> Vec<(String, Config)> {
+        let config = &self.config;
+        let is_listed = config.servers.iter().any(|server| server.url == config.url);
+        let alone = config.servers.is_empty() || (self.names_host() && !is_listed);
+        let address = config.url.split_once("://").map_or(&*config.url, |(_, rest)| rest);
+        let own = alone.then(|| (address.to_owned(), config.clone()));
+        let of = |server: &Server| Config {
+            url: server.url.clone(),
+            access: server.access.clone(),
+            ..config.clone()
+        };
+        let listed = config.servers.iter().map(|server| (server.name.clone(), of(server)));
+        own.into_iter().chain(listed).collect()
     }
 }
 

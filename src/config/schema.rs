@@ -9,7 +9,8 @@ use super::reader::{Fields, Reader};
 use super::report::nearest;
 use super::tree::{At, Kind, Node};
 use super::{
-    Config, Confirm, Hold, KeySetting, Memory, ModelSettings, OnExit, Pins, Preload, Strategy, workflow,
+    Config, Confirm, Hold, KeySetting, Memory, ModelSettings, OnExit, Pins, Preload, Strategy, server,
+    workflow,
 };
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
@@ -48,13 +49,11 @@ pub(super) fn apply(
     if let Some(node) = top.get("ollama") {
         ollama(config, node, reader);
     }
-    if let Some(dir) = config.models_dir.take() {
-        let dir = match (dir.strip_prefix("~"), home) {
-            (Ok(rest), Some(home)) => home.join(rest),
-            _ => dir,
-        };
-        config.models_dir = Some(folder.join(dir));
-    }
+    let whole = |path: &Path| match (path.strip_prefix("~"), home) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => folder.join(path),
+    };
+    config.models_dir = config.models_dir.take().map(|dir| whole(&dir));
     reader.set(&mut config.memory, &top, "memory", memory);
     if let Some(node) = top.get("phases") {
         config.phases = workflow::phases(node, reader);
@@ -74,8 +73,8 @@ pub(super) fn apply(
     if let Some(node) = top.get("pins") {
         pins(&mut config.pins, node, reader);
     }
-    if top.get("servers").is_some() {
-        beside.notes.push("servers: reserved for a later version, not used yet".to_owned());
+    if let Some(node) = top.get("servers") {
+        config.servers = server::servers(node, reader, &whole);
     }
     beside
 }
@@ -105,7 +104,7 @@ fn strangers(top: &Fields<'_>, root: &Node, reader: &mut Reader, beside: &mut Be
 
 /// The section that a name is within two letters of. Of a short name two letters are most of it (`db` is no typo of
 /// `ui`), so one must do for four letters, and for two only a swap or one letter too many. An agent may well have a
-/// `server`, and `servers` does nothing yet.
+/// `server`.
 fn typo_of(key: &str) -> Option<&'static str> {
     let (distance, near) = nearest(key, &SECTIONS[..8])?;
     let near_enough = match near.len() {

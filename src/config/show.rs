@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
-use super::{Config, Confirm, Hold, Loaded, Memory, OnExit, Preload, Step, Strategy, Work};
+use super::{Config, Confirm, Hold, Loaded, Memory, OnExit, Preload, Source, Step, Strategy, Work};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
 use crate::residency::text::printable;
@@ -73,7 +73,12 @@ impl Page<'_> {
         let path =
             if self.loaded.origins.contains_key("ollama.host") { "ollama.host" } else { "ollama.port" };
         let line = format!("host: {}  # {}", quoted(&config.url), self.origin(path));
-        self.line(1, &line);
+        // Beside a list it would be one more server.
+        if config.servers.is_empty() || self.loaded.names_host() {
+            self.line(1, &line);
+        } else {
+            self.unset(1, "host");
+        }
         match &config.primary {
             Some(model) => self.value(1, "ollama.model", quoted(model.as_str())),
             None => self.unset(1, "model"),
@@ -181,6 +186,7 @@ impl Page<'_> {
             let origin = written.map_or_else(|| "default".to_owned(), |(_, origin)| origin.to_string());
             self.line(1, &format!("{}: {value}  # {origin}", quoted(name.as_str())));
         }
+        self.servers(config);
         self.line(0, "pins:");
         self.value(1, "pins.models", list(config.pins.models.iter().map(ModelName::as_str)));
         let on_exit = match config.pins.on_exit {
@@ -192,6 +198,39 @@ impl Page<'_> {
         for setting in &config.keys {
             self.named(1, "keys", &setting.action, list(setting.keys.iter().map(String::as_str)));
         }
+    }
+}
+
+impl Page<'_> {
+    fn servers(&mut self, config: &Config) {
+        self.line(0, if config.servers.is_empty() { "servers: []" } else { "servers:" });
+        for (index, server) in config.servers.iter().enumerate() {
+            let origin = self.origin(&format!("servers[{index}].name"));
+            self.line(1, &format!("- name: {}  # {origin}", quoted(&server.name)));
+            self.line(2, &format!("url: {}", quoted(&server.url)));
+            let access = &server.access;
+            if let Some(token) = &access.token {
+                self.line(2, &format!("token: {}", source(token)));
+            }
+            if let Some(ca) = &access.ca {
+                self.line(2, &format!("ca: {}", quoted(&ca.to_string_lossy())));
+            }
+            if !access.headers.is_empty() {
+                self.line(2, "headers:");
+            }
+            for (name, value) in &access.headers {
+                self.line(3, &format!("{}: {}", quoted(name), source(value)));
+            }
+        }
+    }
+}
+
+/// Where a text comes from; never the text itself.
+fn source(source: &Source) -> String {
+    match source {
+        Source::Env(name) => format!("{{env: {}}}", quoted(name)),
+        Source::File(path) => format!("{{file: {}}}", quoted(&path.to_string_lossy())),
+        Source::Here(_) => "\"(not shown)\"".to_owned(),
     }
 }
 

@@ -11,6 +11,7 @@ use reqwest::{Method, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::access::Access;
 use super::error::{Error, Kind, Operation, bounded, telling_line};
 use super::request::{Load, Named, Request};
 use super::wire::{self, Answer, ErrorBody, Installed, Ps, Running, Shown, Tags, Version};
@@ -58,10 +59,15 @@ pub struct Client {
 impl Client {
     /// A client of the server at `url`; sends nothing yet.
     pub fn new(url: &str, options: Options) -> Result<Client, Error> {
-        Self::build(url, options).map_err(|kind| kind.during(Operation::Connect))
+        Self::with(url, options, &Access::default())
     }
 
-    fn build(url: &str, options: Options) -> Result<Client, Kind> {
+    /// The same of one that asks for something before it answers.
+    pub fn with(url: &str, options: Options, access: &Access) -> Result<Client, Error> {
+        Self::build(url, options, access).map_err(|kind| kind.during(Operation::Connect))
+    }
+
+    fn build(url: &str, options: Options, access: &Access) -> Result<Client, Kind> {
         let bad = |why: &str| Kind::BadAddress(format!("{} is no server's address: {why}", bounded(url)));
         let mut base = Url::parse(url).map_err(|error| bad(&error.to_string()))?;
         match base.scheme() {
@@ -99,7 +105,8 @@ impl Client {
             // Reading the system's certificates takes 15 ms and is for nothing here; redirects are refused.
             http = http.tls_certs_only([]);
         }
-        let http = http.build().map_err(|error| bad(&bounded(&error.without_url().to_string())))?;
+        let http =
+            access.equip(http).build().map_err(|error| bad(&bounded(&error.without_url().to_string())))?;
         Ok(Client { http, base, options })
     }
 

@@ -503,6 +503,32 @@ const BAD: &[(&str, &str)] = &[
     ("pins: {a: b}", "c.yaml:1:8: pins.a: unknown key; valid here: models, on_exit"),
     ("pins: a", "c.yaml:1:7: pins: expected a list of models, or a map with models and on_exit"),
     ("pins: {models: [a, a]}", "c.yaml:1:20: pins.models[1]: a is in the list already"),
+    ("servers: {a: b}", "c.yaml:1:1: servers: expected a list of servers, each with name and url"),
+    ("servers: [{name: a}]", "c.yaml:1:12: servers[0].url: missing; a server needs it"),
+    (
+        "servers: [{name: a b, url: c}]",
+        "c.yaml:1:18: servers[0].name: must be 1 to 32 letters, digits, -, _ or .",
+    ),
+    (
+        "servers: [{name: a, url: ftp://b}]",
+        "c.yaml:1:26: servers[0].url: ftp:// is not served; write http:// or https://",
+    ),
+    (
+        "servers: [{name: a, url: b, token: s3cret}]",
+        "c.yaml:1:36: servers[0].token: a token does not stand in a config; write {env: NAME} or {file: PATH}",
+    ),
+    (
+        "servers: [{name: a, url: b, token: {env: X, file: y}}]",
+        "c.yaml:1:29: servers[0].token: either env or file, not both",
+    ),
+    (
+        "servers: [{name: a, url: b, headers: {\"a b\": c}}]",
+        "c.yaml:1:39: servers[0].headers.a b: a header's name may hold letters, digits, - and _ only",
+    ),
+    (
+        "servers:\n  - {name: a, url: b}\n  - {name: a, url: c}",
+        "c.yaml:3:6: servers[1].name: a is in the list already",
+    ),
     ("pins: {on_exit: drop}", "c.yaml:1:17: pins.on_exit: unknown value; valid here: keep, release"),
     ("ui: {}\nui: {}", "c.yaml:2:1: ui: written twice; the first is in line 1"),
     ("just text", "c.yaml:1:1: expected a map of keys and values, found the text \"just text\""),
@@ -567,12 +593,35 @@ fn a_bad_file_still_tells_its_keys_so_that_the_keymap_can_add_its_problems() {
 }
 
 #[test]
+fn several_servers_are_listed_behind_the_one_that_is_named_by_itself() {
+    let list = "servers:\n  - {name: box, url: \"https://box.example/ollama\", token: {env: BOX}, ca: ca.pem}\n  \
+                - {name: old, url: old, headers: {X-Team: s3cret, X-Key: {file: key}}}\n";
+    let urls = |text: &str| -> Vec<(String, String)> {
+        let fleet = self::text(text).fleet();
+        fleet.into_iter().map(|(name, config)| (name, config.url)).collect()
+    };
+    let pair = |name: &str, url: &str| (name.to_owned(), url.to_owned());
+    let (one, two) = (pair("box", "https://box.example:443/ollama"), pair("old", "http://old:11434"));
+    assert_eq!(urls(list), [one.clone(), two.clone()]);
+    let named = format!("ollama: {{host: gpu}}\n{list}");
+    assert_eq!(urls(&named), [pair("gpu:11434", "http://gpu:11434"), one.clone(), two.clone()]);
+    assert_eq!(urls(&format!("ollama: {{host: old}}\n{list}")), [one, two], "it is in the list");
+    assert_eq!(urls(""), [pair("127.0.0.1:11434", "http://127.0.0.1:11434")]);
+    // Nothing of what is secret is printed, and what is printed can be loaded again.
+    let loaded = text(list);
+    let shown = resident::config::show(&loaded);
+    assert!(!shown.contains("s3cret") && !format!("{loaded:?}").contains("s3cret"), "{shown}");
+    assert_eq!(text(&shown).config.servers.len(), 2, "{shown}");
+    assert!(loaded.config.servers[0].access.ca.as_ref().unwrap().ends_with("ca.pem"));
+}
+
+#[test]
 fn sections_of_the_agent_are_ignored_and_listed() {
     let loaded = text(
         "agent: {name: x, name: y}\nserver: {port: 1}\nollama: {model: m}\nlogging: !custom z\nservers: []\n",
     );
     assert_eq!(loaded.ignored, ["agent", "server", "logging"]);
-    assert_eq!(loaded.notes, ["servers: reserved for a later version, not used yet"]);
+    assert!(loaded.notes.is_empty() && loaded.config.servers.is_empty());
     assert_eq!(loaded.config.primary, Some(model("m")));
 }
 

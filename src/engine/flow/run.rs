@@ -268,7 +268,7 @@ impl Driver {
         let task = self.course.tasks()[step].clone();
         let loaded = snapshot.servers.first().and_then(|server| server.model(&task.model)?.loaded.as_ref());
         let around = Around {
-            url: self.config.url.clone(),
+            client: self.handle.client().cloned(),
             clock: Arc::clone(&self.clock),
             scale,
             context: loaded.and_then(|loaded| loaded.context).or(task.num_ctx),

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::command;
 use super::output::Output;
-use crate::ollama::{Client, Options, Prompt};
+use crate::ollama::{Client, Prompt};
 use crate::residency::timing::Clock;
 use crate::residency::workflow::{Task, Work, scaled};
 
@@ -18,7 +18,8 @@ pub(super) type Worked = Result<Option<(u64, Duration)>, String>;
 
 /// What work needs to know beside its step.
 pub(super) struct Around {
-    pub url: String,
+    /// The way to the server, for prompts.
+    pub client: Option<Client>,
     pub clock: Clock,
     /// Fixed times are divided by this.
     pub scale: u64,
@@ -79,7 +80,7 @@ async fn work(task: Task, around: Around, stop: CancellationToken) -> Worked {
 }
 
 async fn ask(prompt: &Prompt<'_>, around: &Around) -> Worked {
-    let client = Client::new(&around.url, Options::default()).map_err(|error| error.to_string())?;
+    let client = around.client.as_ref().ok_or("there is no server to ask")?;
     let asked = (around.clock)();
     let mut first = None;
     let token = || {
