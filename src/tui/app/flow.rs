@@ -68,19 +68,6 @@ impl App {
         self.go(ActKind::Swap, &model, effect)
     }
 
-    /// The question of a load while a workflow of ours is under way: the model that it works with may have to go.
-    pub(super) fn disturbs_flow(&self, kind: ActKind, model: &Model) -> Option<String> {
-        let loads = matches!(kind, ActKind::Swap | ActKind::Load) && !model.has_runner();
-        let flow = self.running_flow().filter(|_| loads)?;
-        let plan = match &model.forecast {
-            Some(forecast) if forecast.evicts.is_empty() => return None,
-            Some(_) => self.plan(model)?,
-            None => "what it evicts cannot be foreseen".to_owned(),
-        };
-        let (flow, verb) = (printable(&flow.name), kind.verb());
-        Some(format!("{flow} is under way; {verb} {}: {plan}   go on?", model.name))
-    }
-
     /// Shows the workflows to choose from.
     pub(super) fn open_flows(&mut self) {
         if self.settings.workflows.is_empty() {
