@@ -10,7 +10,6 @@ use crate::engine::flow::Control;
 use crate::residency::act::ActKind;
 use crate::residency::flow::{Flow, FlowState, StepState};
 use crate::residency::name::ModelName;
-use crate::residency::snapshot::Model;
 use crate::residency::swap::Wish;
 use crate::residency::text::printable;
 use crate::residency::timing::Moment;
@@ -93,14 +92,9 @@ impl App {
         let workflow = self.settings.workflows.get(selected)?.clone();
         self.may_run()?;
         let name = printable(&workflow.name).into_owned();
-        let models: Vec<Model> = self
-            .models_of(&workflow)
-            .into_iter()
-            .filter_map(|model| self.server()?.model(model))
-            .filter(|model| !model.has_runner())
-            .cloned()
-            .collect();
-        let risk = models.iter().find_map(|model| self.risky(ActKind::Swap, model));
+        let server = self.server();
+        let models = self.models_of(&workflow).into_iter().filter_map(|model| server?.model(model));
+        let risk = self.risk_of_loads(ActKind::Swap, models);
         let question = match self.settings.confirm {
             Confirm::Never => None,
             Confirm::Risky => risk.map(|risk| format!("{name}: {risk}")),

@@ -4,6 +4,7 @@ use super::App;
 use super::act::is_busy;
 use crate::config::Confirm;
 use crate::residency::act::ActKind;
+use crate::residency::flow::{Flow, FlowStep, StepState};
 use crate::residency::guard::room::Room;
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
@@ -53,10 +54,7 @@ impl App {
         let name = &model.name;
         let precious = |model: &Model| model.pin_word().is_some() || is_busy(model.state);
         match kind {
-            ActKind::Unload if is_busy(model.state) => {
-                Some(format!("unload {name}, which is busy? its answer under way is finished first"))
-            }
-            ActKind::Unload => model.pin_word().map(|word| format!("unload {name}, which is {word}?")),
+            ActKind::Unload => self.why_to_stay(model).map(|why| format!("unload {name}, which {why}")),
             ActKind::Swap | ActKind::Load if model.forecast.is_none() && model.loaded.is_none() => {
                 self.at_stake().map(|at_stake| {
                     let verb = kind.verb();
@@ -76,6 +74,35 @@ impl App {
             ActKind::Warm | ActKind::Hold => self.lock_question(&[model]),
             _ => None,
         }
+    }
+
+    /// Why a model is not to leave VRAM unasked, with the question mark.
+    fn why_to_stay(&self, model: &Model) -> Option<String> {
+        if let Some(flow) = self.at_work_with(model) {
+            return Some(format!("{} works with?", printable(&flow.name)));
+        }
+        if is_busy(model.state) {
+            return Some("is busy? its answer under way is finished first".to_owned());
+        }
+        model.pin_word().map(|word| format!("is {word}?"))
+    }
+
+    /// The workflow of ours whose step works with that model now, or makes it ready.
+    fn at_work_with(&self, model: &Model) -> Option<&Flow> {
+        let is_current = |step: &FlowStep| {
+            matches!(step.state, StepState::Swapping(_) | StepState::Working(_))
+                && (step.model == model.name || model.shared_with.contains(&step.model))
+        };
+        self.running_flow().filter(|flow| flow.steps.iter().any(is_current))
+    }
+
+    /// What the first risky one of several loads asks.
+    pub(super) fn risk_of_loads<'a>(
+        &self,
+        kind: ActKind,
+        models: impl IntoIterator<Item = &'a Model>,
+    ) -> Option<String> {
+        models.into_iter().filter(|model| !model.has_runner()).find_map(|model| self.risky(kind, model))
     }
 
     /// The loaded models that are pinned or busy, any of which a load that cannot be foreseen may evict.
