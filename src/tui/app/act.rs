@@ -156,15 +156,21 @@ impl App {
 
     fn cancel(&mut self) -> Option<Effect> {
         let name = self.selected.clone()?;
-        if self.live_act(&name).is_some() || self.is_in_startup(&name) {
+        let is_asked = self.asked.iter().any(|(.., asked)| *asked == name);
+        if is_asked || self.live_act(&name).is_some() || self.is_in_startup(&name) {
             return Some(Effect::Cancel(name));
         }
         self.say(format!("nothing of ours runs or waits for {name}"));
         None
     }
 
+    /// Cancels everything, a workflow too. A measurement cancels what it began by itself, and puts back what it found.
     fn cancel_all(&mut self) -> Option<Effect> {
-        if self.live_acts().next().is_some() || self.live_startup().is_some() {
+        if self.running_proof().is_some() {
+            return self.control_proof(Control::Cancel);
+        }
+        let is_idle = self.asked.is_empty() && self.running_flow().is_none() && !self.is_at_work();
+        if !is_idle {
             return Some(Effect::CancelAll);
         }
         self.say("nothing of ours runs or waits");

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::flows::flow;
 use super::phases::with_phases;
 use crate::config::Confirm;
-use crate::residency::act::ActKind;
+use crate::residency::act::{ActId, ActKind};
 use crate::residency::expiry::Expiry;
-use crate::residency::flow::StepState;
+use crate::residency::flow::{Flow, FlowState, StepState};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::snapshot::{Loaded, Snapshot, State};
 use crate::tui::action::Context;
@@ -90,4 +90,16 @@ fn a_load_in_the_place_of_a_warm_asks_as_any_load() {
     let shown = picture(&app, 160, 24);
     assert!(shown.contains("load deepseek-r1:14b: ~ evicts qwen2.5-coder:7b"), "{shown}");
     assert!(matches!(press(&mut app, "y"), Some(Effect::Acts(ActKind::Load, models)) if models.len() == 3));
+}
+
+#[test]
+fn what_cancels_everything_cancels_a_workflow_too() {
+    let mut app = working(|_| ());
+    assert_eq!(press(&mut app, "C"), Some(Effect::CancelAll));
+    app.see_flow(Arc::new(Flow { state: FlowState::Cancelled, ..flow() }));
+    assert_eq!(press(&mut app, "C"), None);
+    assert_eq!(app.notice.as_deref(), Some("nothing of ours runs or waits"));
+    app.asked.push((ActId(1), ActKind::Load, name("llama3.1:8b")));
+    assert_eq!(press(&mut app, "C"), Some(Effect::CancelAll), "what was only just asked for");
+    assert_eq!(press(&mut app, "j j j c"), Some(Effect::Cancel(name("llama3.1:8b"))));
 }
