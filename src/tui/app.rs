@@ -27,6 +27,7 @@ mod leave;
 mod pin;
 mod prompt;
 mod proof;
+mod question;
 mod ram;
 mod roam;
 mod settings;

@@ -18,3 +18,4 @@ mod sizes;
 mod startup;
 mod swaps;
 mod tuning;
+mod under_way;

@@ -51,6 +51,7 @@ mod sim_contract;
 mod sim_files;
 mod sim_http;
 mod terminal;
+mod terminal_flow;
 mod terminal_pins;
 mod terminal_pty;
 mod tune;

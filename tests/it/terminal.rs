@@ -199,7 +199,8 @@ fn without_a_server_the_demo_is_offered_with_its_place_and_its_size() {
 #[test]
 fn the_demo_says_that_it_is_one_and_leaves_like_all_else() {
     let (_held, nobody) = nobody();
-    let mut pty = Home::new(&nobody).resident(&["--demo", "--demo-scale", "1024"]);
+    let home = Home::new(&nobody);
+    let mut pty = home.resident(&["--demo", "--demo-scale", "1024"]);
     pty.shows("DEMO 1:1024");
     pty.shows(MODEL);
     pty.assert_taken();
@@ -211,7 +212,8 @@ fn the_demo_says_that_it_is_one_and_leaves_like_all_else() {
 #[test]
 fn a_workflow_of_the_demo_is_chosen_and_its_panel_opens_beside_the_table() {
     let (_held, nobody) = nobody();
-    let mut pty = Home::new(&nobody).resident(&["--demo", "--demo-scale", "1024"]);
+    let home = Home::new(&nobody);
+    let mut pty = home.resident(&["--demo", "--demo-scale", "1024"]);
     pty.shows(MODEL);
     pty.press("f");
     pty.shows("react-dashboard   2 models");

@@ -92,6 +92,11 @@ impl Driver {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.is_over() {
+            // What was told comes before what snapshots show: a run that is cancelled with all else has not failed.
+            if let Ok(control) = controls.try_recv() {
+                self.take(Input::Control(control)).await;
+                continue;
+            }
             self.turn().await;
             if self.is_over() {
                 break;

@@ -1,11 +1,8 @@
 //! What each action does: what is refused, what asks first, what runs and says its plan in a line.
 
 use super::{App, Ask, Effect, Layer, Prompt};
-use crate::config::Confirm;
 use crate::engine::flow::Control;
 use crate::residency::act::ActKind;
-use crate::residency::guard::room::Room;
-use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Model, Reach, State};
 use crate::residency::timing::Moment;
@@ -147,101 +144,6 @@ impl App {
         is_so
     }
 
-    /// The line that says what a load will displace: the server's own rules applied, so it is marked `~`.
-    pub(super) fn plan(&self, model: &Model) -> Option<String> {
-        let forecast = model.forecast.as_ref().filter(|forecast| !forecast.evicts.is_empty())?;
-        let victims: Vec<String> = forecast.evicts.iter().map(|name| self.described(name)).collect();
-        let why = crate::residency::text::printable(&forecast.why);
-        Some(format!("~ evicts {} ({why})", victims.join(", ")))
-    }
-
-    fn described(&self, name: &ModelName) -> String {
-        match self.server().and_then(|server| server.model(name)) {
-            Some(model) if is_busy(model.state) => format!("{name}, which is busy"),
-            found => match found.and_then(Model::pin_word) {
-                Some(word) => format!("{name}, which is {word}"),
-                None => name.to_string(),
-            },
-        }
-    }
-
-    /// The question an act asks first, if it asks.
-    pub(super) fn asks(&self, kind: ActKind, model: &Model) -> Option<String> {
-        let name = &model.name;
-        let risky = self.risky(kind, model);
-        match self.settings.confirm {
-            Confirm::Never => None,
-            Confirm::Risky => risky,
-            Confirm::Always => risky.or_else(|| {
-                let verb = kind.verb();
-                let plan = self.plan(model).map(|plan| format!("{verb} {name}: {plan}   go on?"));
-                plan.or_else(|| Some(format!("{verb} {name}?")))
-            }),
-        }
-    }
-
-    /// What an act asks for that cannot be undone cheaply.
-    pub(super) fn risky(&self, kind: ActKind, model: &Model) -> Option<String> {
-        self.disturbs_models(kind, model).or_else(|| self.disturbs_flow(kind, model))
-    }
-
-    fn disturbs_models(&self, kind: ActKind, model: &Model) -> Option<String> {
-        let name = &model.name;
-        let precious = |model: &Model| model.pin_word().is_some() || is_busy(model.state);
-        match kind {
-            ActKind::Unload if is_busy(model.state) => {
-                Some(format!("unload {name}, which is busy? its answer under way is finished first"))
-            }
-            ActKind::Unload => model.pin_word().map(|word| format!("unload {name}, which is {word}?")),
-            ActKind::Swap | ActKind::Load if model.forecast.is_none() && model.loaded.is_none() => {
-                self.at_stake().map(|at_stake| {
-                    let verb = kind.verb();
-                    format!("{verb} {name}? what it evicts cannot be foreseen; {at_stake}   go on?")
-                })
-            }
-            ActKind::Swap | ActKind::Load => model
-                .forecast
-                .iter()
-                .flat_map(|forecast| &forecast.evicts)
-                .filter_map(|victim| self.server()?.model(victim))
-                .any(precious)
-                .then(|| self.plan(model))
-                .flatten()
-                .map(|plan| format!("{} {name}: {plan}   go on?", kind.verb())),
-            ActKind::Drop => Some(App::drop_question(model)),
-            ActKind::Warm | ActKind::Hold => self.lock_question(&[model]),
-            _ => None,
-        }
-    }
-
-    /// The loaded models that are pinned or busy, any of which a load that cannot be foreseen may evict.
-    fn at_stake(&self) -> Option<String> {
-        let models = &self.server()?.models;
-        let at_stake: Vec<String> = models
-            .iter()
-            .filter(|model| model.loaded.is_some() && model.state != State::Ghost)
-            .filter_map(|model| match model.state {
-                state if is_busy(state) => Some(format!("{} is busy", model.name)),
-                _ => model.pin_word().map(|word| format!("{} is {word}", model.name)),
-            })
-            .collect();
-        (!at_stake.is_empty()).then(|| at_stake.join(", "))
-    }
-
-    /// A `keep_alive` of zero is an unload and one without an end is a pin; they ask like those.
-    pub(super) fn asks_keep_alive(&self, name: &ModelName, keep_alive: KeepAlive) -> Option<String> {
-        let model = self.server()?.model(name)?;
-        let unloads = keep_alive == KeepAlive::For(std::time::Duration::ZERO);
-        if keep_alive.is_forever()
-            && !model.pinned
-            && self.settings.confirm != Confirm::Never
-            && let Room::TooMuch(why) = self.room_for(model)
-        {
-            return Some(format!("pin {name} anyway? {why}"));
-        }
-        self.asks(if unloads { ActKind::Unload } else { ActKind::KeepAlive(keep_alive) }, model)
-    }
-
     fn ask_keep_alive(&mut self) {
         let Some(model) = self.movable() else { return };
         match &model.loaded {
@@ -254,15 +156,21 @@ impl App {
 
     fn cancel(&mut self) -> Option<Effect> {
         let name = self.selected.clone()?;
-        if self.live_act(&name).is_some() || self.is_in_startup(&name) {
+        let is_asked = self.asked.iter().any(|(.., asked)| *asked == name);
+        if is_asked || self.live_act(&name).is_some() || self.is_in_startup(&name) {
             return Some(Effect::Cancel(name));
         }
         self.say(format!("nothing of ours runs or waits for {name}"));
         None
     }
 
+    /// Cancels everything, a workflow too. A measurement cancels what it began by itself, and puts back what it found.
     fn cancel_all(&mut self) -> Option<Effect> {
-        if self.live_acts().next().is_some() || self.live_startup().is_some() {
+        if self.running_proof().is_some() {
+            return self.control_proof(Control::Cancel);
+        }
+        let is_idle = self.asked.is_empty() && self.running_flow().is_none() && !self.is_at_work();
+        if !is_idle {
             return Some(Effect::CancelAll);
         }
         self.say("nothing of ours runs or waits");

@@ -10,7 +10,6 @@ use crate::engine::flow::Control;
 use crate::residency::act::ActKind;
 use crate::residency::flow::{Flow, FlowState, StepState};
 use crate::residency::name::ModelName;
-use crate::residency::snapshot::Model;
 use crate::residency::swap::Wish;
 use crate::residency::text::printable;
 use crate::residency::timing::Moment;
@@ -68,19 +67,6 @@ impl App {
         self.go(ActKind::Swap, &model, effect)
     }
 
-    /// The question of a load while a workflow of ours is under way: the model that it works with may have to go.
-    pub(super) fn disturbs_flow(&self, kind: ActKind, model: &Model) -> Option<String> {
-        let loads = matches!(kind, ActKind::Swap | ActKind::Load) && !model.has_runner();
-        let flow = self.running_flow().filter(|_| loads)?;
-        let plan = match &model.forecast {
-            Some(forecast) if forecast.evicts.is_empty() => return None,
-            Some(_) => self.plan(model)?,
-            None => "what it evicts cannot be foreseen".to_owned(),
-        };
-        let (flow, verb) = (printable(&flow.name), kind.verb());
-        Some(format!("{flow} is under way; {verb} {}: {plan}   go on?", model.name))
-    }
-
     /// Shows the workflows to choose from.
     pub(super) fn open_flows(&mut self) {
         if self.settings.workflows.is_empty() {
@@ -106,14 +92,9 @@ impl App {
         let workflow = self.settings.workflows.get(selected)?.clone();
         self.may_run()?;
         let name = printable(&workflow.name).into_owned();
-        let models: Vec<Model> = self
-            .models_of(&workflow)
-            .into_iter()
-            .filter_map(|model| self.server()?.model(model))
-            .filter(|model| !model.has_runner())
-            .cloned()
-            .collect();
-        let risk = models.iter().find_map(|model| self.risky(ActKind::Swap, model));
+        let server = self.server();
+        let models = self.models_of(&workflow).into_iter().filter_map(|model| server?.model(model));
+        let risk = self.risk_of_loads(ActKind::Swap, models);
         let question = match self.settings.confirm {
             Confirm::Never => None,
             Confirm::Risky => risk.map(|risk| format!("{name}: {risk}")),

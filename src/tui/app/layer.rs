@@ -61,7 +61,7 @@ pub enum Effect {
     WriteListed(ModelName, bool),
     /// Cancel what runs or waits for a model.
     Cancel(ModelName),
-    /// Cancel everything.
+    /// Cancel everything, the workflow that runs too.
     CancelAll,
     /// Stop all that acts by itself here, or let it go on.
     HandsOff(bool),

@@ -44,7 +44,7 @@ impl App {
     fn elsewhere(&mut self, action: Action, model: &Model) -> Option<Effect> {
         let by_request = self.settings.preload.strategy == Strategy::Request;
         if action == Action::Warm && by_request {
-            return Some(Effect::Act(ActKind::Load, model.name.clone()));
+            return self.go(ActKind::Load, model, Effect::Act(ActKind::Load, model.name.clone()));
         }
         self.say(
             "the server is on another machine: its RAM cannot be read or filled from here. \
@@ -71,25 +71,22 @@ impl App {
             });
             return None;
         }
-        let is_local = self.server().is_some_and(|server| server.local);
-        match (is_local, self.settings.preload.strategy) {
-            (_, Strategy::Request) => Some(Effect::Acts(ActKind::Load, models)),
+        let server = self.server()?;
+        let listed: Vec<&Model> = server.models.iter().filter(|model| model.listed.is_some()).collect();
+        let (kind, question) = match (server.local, self.settings.preload.strategy) {
+            (_, Strategy::Request) => (ActKind::Load, self.risk_of_loads(ActKind::Load, listed)),
+            (true, Strategy::Warm) => (ActKind::Warm, self.lock_question(&listed)),
             (false, Strategy::Warm) => {
                 let model = self.model().cloned()?;
-                self.elsewhere(Action::WarmAll, &model)
+                return self.elsewhere(Action::WarmAll, &model);
             }
-            (true, Strategy::Warm) => {
-                let then = Effect::Acts(ActKind::Warm, models);
-                let server = self.server()?;
-                let listed: Vec<&Model> =
-                    server.models.iter().filter(|model| model.listed.is_some()).collect();
-                match self.lock_question(&listed).filter(|_| self.settings.confirm != Confirm::Never) {
-                    Some(question) => self.layer = Layer::Ask(Ask { question, then }),
-                    None => return Some(then),
-                }
-                None
-            }
-        }
+        };
+        let then = Effect::Acts(kind, models);
+        let Some(question) = question.filter(|_| self.settings.confirm != Confirm::Never) else {
+            return Some(then);
+        };
+        self.layer = Layer::Ask(Ask { question, then });
+        None
     }
 
     /// Whether anything may be moved, whatever is selected.

@@ -37,12 +37,7 @@ impl Session {
                 self.asked(handle.swap(model.clone(), wish), ActKind::Swap, model);
             }
             Effect::Flow(workflow) => self.start_flow(workflow, handle),
-            Effect::Control(control) => {
-                let told = self.job.as_ref().map(|job| job.control(control));
-                if let Some(Err(busy)) = told {
-                    self.app.notice = Some(busy.to_string());
-                }
-            }
+            Effect::Control(control) => self.control(control),
             Effect::Bench(model) => {
                 let request = bench::Request {
                     models: vec![model],
@@ -59,10 +54,22 @@ impl Session {
                 self.app.notice = Some(said.unwrap_or_else(|why| why));
             }
             Effect::Cancel(model) => self.send(handle, Command::Cancel { model }),
-            Effect::CancelAll => self.send(handle, Command::CancelAll),
+            Effect::CancelAll => {
+                // The workflow first: it is to be cancelled, not to fail with the act that it waits for.
+                self.control(Control::Cancel);
+                self.send(handle, Command::CancelAll);
+            }
             Effect::HandsOff(off) => self.send(handle, Command::HandsOff(off)),
         }
         Ok(None)
+    }
+
+    /// Tells what runs beside the keys what to do; nothing where nothing does.
+    fn control(&mut self, control: Control) {
+        let running = self.job.as_ref().filter(|job| job.is_running());
+        if let Some(Err(busy)) = running.map(|job| job.control(control)) {
+            self.app.notice = Some(busy.to_string());
+        }
     }
 
     /// Remembers an act that was asked for, until a snapshot shows it.
