@@ -89,6 +89,8 @@ pub enum Command {
     CancelAll,
     /// Nothing acts by itself here from now on, or what the config says does again.
     HandsOff(bool),
+    /// Nobody looks at this server now, or somebody does again: it is asked less often meanwhile.
+    Ease(bool),
     /// Load the primary model and read the preload list now, as start-up does.
     Preload,
     /// The preload list is these models from now on.

@@ -17,6 +17,7 @@
 //! door for text: what is hostile or too long stops there. Called by `cli`; names `engine`, `residency`, `config`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crossterm::event::EventStream;
 
@@ -32,6 +33,7 @@ pub mod app;
 pub(crate) mod fits;
 #[cfg(test)]
 mod fixture;
+pub(crate) mod fleet;
 pub(crate) mod format;
 pub mod key;
 pub mod keymap;
@@ -64,10 +66,10 @@ pub struct Keys(Option<EventStream>);
 
 /// What the screen is started with.
 pub struct Start<'a> {
-    /// Starts the engine; called once, right after the first frame.
-    pub engine: Box<dyn FnOnce() -> Handle + 'a>,
-    /// All settings.
-    pub config: &'a Config,
+    /// All servers; there is at least one.
+    pub fleet: Vec<Member<'a>>,
+    /// Which of them is looked at first.
+    pub at: usize,
     /// All keys.
     pub keymap: keymap::Keymap,
     /// Where they come from; the same for every screen of this process.
@@ -86,6 +88,16 @@ pub struct Start<'a> {
     pub list_place: Option<PathBuf>,
     /// Writes it there.
     pub write_list: WriteList,
+}
+
+/// One server that can be looked at.
+pub struct Member<'a> {
+    /// What it is called.
+    pub name: String,
+    /// The settings as they hold for it.
+    pub config: Arc<Config>,
+    /// Starts its engine; called once, right after the first frame.
+    pub engine: Box<dyn FnOnce() -> Handle + 'a>,
 }
 
 /// A config that could be written.

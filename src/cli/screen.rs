@@ -6,10 +6,10 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 
 use super::config::{Settings, proposal, write_new};
-use super::wire::World;
+use super::wire::{Engine, World};
 use super::{Cli, Exit, config, demo};
 use crate::residency::timing::Clock;
-use crate::tui::{self, Outcome, Start};
+use crate::tui::{self, Member, Outcome, Start};
 
 /// Shows the screen until the user leaves it, changing over to the demo or to a new config where asked.
 pub async fn run(cli: &Cli, mut settings: Settings, clock: Clock) -> anyhow::Result<Exit> {
@@ -19,25 +19,29 @@ pub async fn run(cli: &Cli, mut settings: Settings, clock: Clock) -> anyhow::Res
     }
     let place = demo::Place::new(cli.flags.demo_scale.unwrap_or(demo::SCALE));
     let place = || place.as_ref().map_err(|error| anyhow!("{error:#}"));
-    let config = settings.loaded.config.clone();
     let mut world = if cli.wants_demo() {
-        World::demo(config, place()?, Arc::clone(&clock)).await?
+        World::demo(settings.loaded.config.clone(), place()?, Arc::clone(&clock)).await?
     } else {
-        World::real(config, Arc::clone(&clock))
+        World::fleet(&settings.fleet, settings.at, Arc::clone(&clock))
     };
     let mut keys = tui::Keys::default();
     let mut notice = settings.loaded.notes.first().cloned();
     loop {
         // What can fail is made before the screen is taken; nothing is asked or read before the first frame.
-        let engine = world.engine()?.keeping();
+        let member = |(name, engine): (String, Engine)| Member {
+            name,
+            config: engine.config(),
+            engine: Box::new(|| engine.keeping().start()),
+        };
+        let fleet = world.engines()?.into_iter().map(member).collect();
         let offered = place().ok().filter(|_| world.sim.is_none());
         let sources = settings.sources.clone();
         // The demo keeps the settings it came with.
         let list_place = Some(&settings).filter(|_| world.sim.is_none()).and_then(config::list_place);
         let written = list_place.clone();
         let outcome = tui::run(Start {
-            engine: Box::new(|| engine.start()),
-            config: &world.config,
+            fleet,
+            at: world.at,
             keymap: settings.keymap.clone(),
             keys: &mut keys,
             clock: Arc::clone(&clock),
@@ -89,7 +93,7 @@ pub async fn run(cli: &Cli, mut settings: Settings, clock: Clock) -> anyhow::Res
                     world.end().await;
                     let Some(found) = config::load(cli) else { return Ok(Exit::Usage) };
                     settings = found;
-                    world = World::real(settings.loaded.config.clone(), Arc::clone(&clock));
+                    world = World::fleet(&settings.fleet, settings.at, Arc::clone(&clock));
                 }
             }
         }

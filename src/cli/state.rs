@@ -15,12 +15,12 @@ use crate::residency::timing::Clock;
 pub fn journal(
     clock: &Clock,
     demo: bool,
-    opened: watch::Sender<Option<watch::Receiver<journal::State>>>,
+    opened: watch::Sender<Vec<watch::Receiver<journal::State>>>,
 ) -> Box<dyn FnOnce() -> Option<Journal> + Send> {
     let clock = Arc::clone(clock);
     Box::new(move || {
         let journal = Journal::open(&journal_path(demo)?, clock, &CancellationToken::new()).ok()?;
-        opened.send_replace(Some(journal.state.clone()));
+        opened.send_modify(|all| all.push(journal.state.clone()));
         Some(journal)
     })
 }

@@ -45,14 +45,25 @@ pub struct World {
     pub sim: Option<Sim>,
     /// The one way to stop everything.
     pub stop: CancellationToken,
-    /// How the journal is, once the engine has opened it.
-    journal: watch::Sender<Option<watch::Receiver<journal::State>>>,
+    /// All servers with their names, and the settings as they hold for each.
+    fleet: Vec<(String, Arc<Config>)>,
+    /// Which of them `config` is for.
+    pub at: usize,
+    /// How the journals are that engines have opened, one each.
+    journals: watch::Sender<Vec<watch::Receiver<journal::State>>>,
 }
 
 impl World {
     /// A real server, as the config says.
     pub fn real(config: Config, clock: Clock) -> World {
         World::new(config, clock, None)
+    }
+
+    /// Several real servers, of which the one at `at` is looked at first.
+    pub fn fleet(fleet: &[(String, Config)], at: usize, clock: Clock) -> World {
+        let config = fleet.get(at).map(|(_, config)| config.clone()).unwrap_or_default();
+        let fleet = fleet.iter().map(|(name, config)| (name.clone(), Arc::new(config.clone()))).collect();
+        World { fleet, at, ..World::new(config, clock, None) }
     }
 
     /// The embedded server: the config's settings, with its address and its scale.
@@ -65,13 +76,25 @@ impl World {
     }
 
     fn new(config: Config, clock: Clock, sim: Option<Sim>) -> World {
-        let journal = watch::Sender::new(None);
-        World { config: Arc::new(config), clock, sim, stop: CancellationToken::new(), journal }
+        let journals = watch::Sender::new(Vec::new());
+        let (config, stop) = (Arc::new(config), CancellationToken::new());
+        let fleet = vec![(config.url.clone(), Arc::clone(&config))];
+        World { config, clock, sim, stop, fleet, at: 0, journals }
+    }
+
+    /// An engine for each server with its name, none of them started.
+    pub fn engines(&self) -> anyhow::Result<Vec<(String, Engine)>> {
+        let of =
+            |(name, config): &(String, Arc<Config>)| Ok((name.clone(), self.engine_for(Arc::clone(config))?));
+        self.fleet.iter().map(of).collect()
     }
 
     /// What the engine is started with; nothing runs or is read before it starts.
     pub fn engine(&self) -> anyhow::Result<Engine> {
-        let config = Arc::clone(&self.config);
+        self.engine_for(Arc::clone(&self.config))
+    }
+
+    fn engine_for(&self, config: Arc<Config>) -> anyhow::Result<Engine> {
         let access = access::fetch(&config).map_err(anyhow::Error::msg)?;
         let client = Client::with(&config.url, Options::default(), &access)
             .with_context(|| format!("the address {}", config.url))?;
@@ -79,7 +102,7 @@ impl World {
         let card = self.sim.as_ref().map(Sim::card);
         let clock = Arc::clone(&self.clock);
         let demo_scale = self.sim.as_ref().map(Sim::scale);
-        let journal = Journals::new(state::journal(&clock, demo_scale.is_some(), self.journal.clone()));
+        let journal = Journals::new(state::journal(&clock, demo_scale.is_some(), self.journals.clone()));
         Ok(Engine { config, client, clock, local, card, demo_scale, journal, stop: self.stop.clone() })
     }
 
@@ -89,12 +112,14 @@ impl World {
         if let Some(sim) = self.sim {
             sim.shutdown().await;
         }
-        let opened = self.journal.borrow().clone();
-        if let Some(mut state) = opened {
-            // The thread ends when it has closed the file.
-            let closed = async { while state.changed().await.is_ok() {} };
-            let _ = tokio::time::timeout(LAST_WRITE, closed).await;
-        }
+        let opened = self.journals.borrow().clone();
+        let closed = async {
+            for mut state in opened {
+                // The thread ends when it has closed the file.
+                while state.changed().await.is_ok() {}
+            }
+        };
+        let _ = tokio::time::timeout(LAST_WRITE, closed).await;
     }
 }
 
@@ -111,6 +136,11 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// The settings as they hold for its server.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config)
+    }
+
     /// The way to the server, for who needs no engine.
     pub fn client(&self) -> &Client {
         &self.client

@@ -10,6 +10,8 @@ pub(crate) struct Due {
     pub ps_sent: Option<Moment>,
     pub ps_ended: Option<Moment>,
     pub ps_late: bool,
+    /// Nobody looks at the server now.
+    pub eased: bool,
     pub tags: Moment,
     pub tags_sent: bool,
     pub version: Moment,
@@ -32,6 +34,7 @@ impl Due {
             ps_sent: None,
             ps_ended: None,
             ps_late: false,
+            eased: false,
             tags: now,
             tags_sent: false,
             version: now,

@@ -18,6 +18,8 @@ const ACT_PERIOD: Duration = Duration::from_millis(250);
 const TAGS_PERIOD: Duration = Duration::from_secs(20);
 /// The same after an answer that was none.
 const TAGS_RETRY: Duration = Duration::from_secs(5);
+/// Between two `/api/ps` of a server that nobody looks at.
+const EASED: Duration = Duration::from_secs(5);
 
 impl Manager {
     pub(super) fn reply(&mut self, reply: Reply) {
@@ -172,7 +174,10 @@ impl Manager {
 
     /// A period after the last poll ended; shorter while an act runs on a server that can bear it.
     pub(super) fn next_ps(&self, now: Moment) -> Moment {
-        let calm = self.known.config.ui.refresh.max(Duration::from_secs(1));
+        let mut calm = self.known.config.ui.refresh.max(Duration::from_secs(1));
+        if self.due.eased {
+            calm = calm.max(EASED);
+        }
         let busy = (self.acts.any_live() || self.acts.any_unseen()) && self.known.ps_is_safe();
         let ended = self.due.ps_ended.unwrap_or(now);
         let next = ended.mono + if busy { ACT_PERIOD.min(calm) } else { calm };

@@ -26,6 +26,8 @@ pub enum Action {
     Cancel,
     CancelAll,
     HandsOff,
+    PreviousServer,
+    NextServer,
     /// Of the config's phases the one with this number, from 1.
     Phase(u8),
     Flows,
@@ -138,6 +140,8 @@ pub const ACTIONS: &[Entry] = {
         entry(A::Cancel, Main, "cancel", "cancel", &["c"], "cancel what runs or waits for this model"),
         entry(A::CancelAll, Main, "cancel_all", "cancel all", &["C"], "cancel everything that runs or waits"),
         entry(A::HandsOff, Main, "hands_off", "hands off", &["H"], "stop what acts by itself here, or let it go on"),
+        entry(A::PreviousServer, Main, "previous_server", "server", &["["], "look at the server before it in the list"),
+        entry(A::NextServer, Main, "next_server", "server", &["]"], "look at the next server of the list"),
         entry(A::Phase(1), Main, "phase_1", "phase", &["1"], "make the model of the first phase ready"),
         entry(A::Phase(2), Main, "phase_2", "phase", &["2"], "make the model of the second phase ready"),
         entry(A::Phase(3), Main, "phase_3", "phase", &["3"], "make the model of the third phase ready"),

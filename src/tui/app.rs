@@ -7,6 +7,7 @@ use crossterm::event::KeyEvent;
 
 use super::Outcome;
 use super::action::{Action, Context};
+use super::fleet::Fleet;
 use super::keymap::Keymap;
 use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::bytes::Bytes;
@@ -77,6 +78,8 @@ pub struct App {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) settings: Settings,
     pub(crate) keymap: Keymap,
+    /// All servers; empty where there is only one.
+    pub(crate) fleet: Fleet,
     pub(crate) selected: Option<ModelName>,
     pub(crate) sort: Sort,
     pub(crate) filter: String,
@@ -137,6 +140,7 @@ impl App {
             snapshot: Arc::new(snapshot),
             settings,
             keymap,
+            fleet: Fleet::default(),
             selected: None,
             sort: Sort::List,
             filter: String::new(),

@@ -17,6 +17,8 @@ pub(crate) struct Wants {
     pub(crate) cards: u16,
     /// Rows of the table without its heading.
     pub(crate) models: u16,
+    /// Rows of the servers' names; 0 where there is only one.
+    pub(crate) servers: u16,
     /// Rows of a workflow's panel; 0 where there is none.
     pub(crate) flow: u16,
     /// Rows of start-up's panel; 0 where there is none.
@@ -33,6 +35,7 @@ pub(crate) struct Wants {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Areas {
     pub(crate) header: Rect,
+    pub(crate) servers: Rect,
     pub(crate) gauges: Rect,
     /// All between gauges and message, for pages.
     pub(crate) body: Rect,
@@ -52,6 +55,7 @@ pub(crate) fn areas(screen: Rect, wants: Wants) -> Areas {
     let mut areas = Areas::default();
     let mut rest = screen;
     areas.header = top(&mut rest, 1);
+    areas.servers = top(&mut rest, wants.servers);
     areas.footer = bottom(&mut rest, 1);
     areas.message = bottom(&mut rest, wants.message.min(screen.height / 4).max(1));
     let gauges = match screen.height {
@@ -265,7 +269,16 @@ mod tests {
             ] {
                 let screen = Rect::new(0, 0, width, height);
                 let startup = 7;
-                let wants = Wants { cards: 9, models: 200, flow, startup, events: 512, message: 4, panel };
+                let wants = Wants {
+                    cards: 9,
+                    models: 200,
+                    servers: 1,
+                    flow,
+                    startup,
+                    events: 512,
+                    message: 4,
+                    panel,
+                };
                 let a = areas(screen, wants);
                 let all = [
                     a.header, a.gauges, a.table, a.details, a.startup, a.flow, a.day, a.log, a.message,

@@ -12,6 +12,7 @@ pub(crate) mod history;
 pub(crate) mod log;
 pub(crate) mod message;
 pub(crate) mod proof;
+pub(crate) mod servers;
 pub(crate) mod setup;
 pub(crate) mod startup;
 pub(crate) mod table;

@@ -21,9 +21,11 @@ use crate::residency::timing::{Clock, Moment};
 mod effects;
 mod job;
 mod release;
+mod seats;
 mod signals;
 
 use job::Job;
+use seats::{Others, Seats};
 use signals::Signals;
 
 /// The shortest time between two frames: 30 a second.
@@ -35,8 +37,8 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Shows the screen until the user leaves it. The first frame is drawn before the engine is started.
 pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
     let Start {
-        engine,
-        config,
+        mut fleet,
+        at,
         keymap,
         keys,
         clock,
@@ -48,11 +50,14 @@ pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
         write_list,
     } = start;
     let no_color = std::env::var("NO_COLOR").ok();
+    let member = fleet.get(at).ok_or_else(|| io::Error::other("there is no server to look at"))?;
+    let config = Arc::clone(&member.config);
     let theme = theme::choose(&config.ui.theme, no_color.as_deref());
-    let mut settings = Settings::of(config, theme, jiff::tz::TimeZone::system(), propose);
+    let mut settings = Settings::of(&config, theme, jiff::tz::TimeZone::system(), propose);
     settings.read_only |= read_only;
     settings.demo_place = demo_place;
     settings.list_place = list_place;
+    let others = Others { keymap: keymap.clone(), theme, read_only, list_place: settings.list_place.clone() };
     let mut signals = Signals::new()?;
     let now = clock();
     let mut session = Session {
@@ -64,26 +69,27 @@ pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
         due: None,
         looked: None,
         write_list,
-        config: Arc::new(config.clone()),
+        config,
         job: None,
         leaving: None,
+        seats: Seats::default(),
     };
     if let Some(keys) = &mut keys.0 {
         forget(keys).await;
     }
     session.draw(now)?;
-    let handle = engine();
+    session.seat(&mut fleet, at, &others);
     // No thread for keys is started before the first frame.
     let keys = keys.0.get_or_insert_with(EventStream::new);
-    let ended = session.turn(handle.clone(), &mut signals, keys).await;
-    if let Some(job) = session.job.take() {
+    let ended = session.turn(&mut signals, keys).await;
+    for job in session.take_jobs() {
         tokio::select! { biased;
             () = job.end() => {}
             // Who asks twice does not want to wait.
-            () = signals.end_us() => {}
+            () = signals.end_us() => break,
         }
     }
-    session.release(ended, handle, &mut signals, keys).await
+    session.release_all(ended, &mut signals, keys).await
 }
 
 /// Drops what the reader of keys has taken since the screen before this one.
@@ -127,15 +133,13 @@ struct Session {
     job: Option<Job>,
     /// How the screen ends once what runs has ended, and what a measurement found is back.
     leaving: Option<Outcome>,
+    /// All servers, and what belongs to those that are not looked at.
+    seats: Seats,
 }
 
 impl Session {
-    async fn turn(
-        &mut self,
-        handle: Handle,
-        signals: &mut Signals,
-        input: &mut EventStream,
-    ) -> io::Result<Outcome> {
+    async fn turn(&mut self, signals: &mut Signals, input: &mut EventStream) -> io::Result<Outcome> {
+        let mut handle = self.seats.handle();
         let mut snapshots = handle.snapshots.clone();
         snapshots.mark_changed();
         loop {
@@ -197,7 +201,12 @@ impl Session {
                 }
                 Happened::EngineGone => return Err(io::Error::other("the engine ended by itself")),
             };
-            if let Some(effect) = effect
+            if let Some(Effect::Server(at)) = effect {
+                self.change_server(at);
+                handle = self.seats.handle();
+                snapshots = handle.snapshots.clone();
+                snapshots.mark_changed();
+            } else if let Some(effect) = effect
                 && let Some(outcome) = self.carry_out(effect, &handle)?
             {
                 return Ok(outcome);
@@ -234,6 +243,7 @@ impl Session {
     }
 
     fn draw(&mut self, now: Moment) -> io::Result<()> {
+        self.app.fleet = self.seats.fleet();
         let app = &self.app;
         self.screen.draw(|buffer| view(buffer, app, now))?;
         if now.since(self.alive.mono) >= HEARTBEAT {

@@ -5,6 +5,7 @@ mod agents;
 mod calm;
 mod figures;
 mod findings;
+mod fleet;
 mod flows;
 mod keeping;
 mod looks;

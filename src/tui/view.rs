@@ -5,8 +5,8 @@ use ratatui::buffer::Buffer;
 use super::app::{App, Layer};
 use super::layout::{self, SMALLEST, Wants};
 use super::panel::{
-    details, findings, flow, flows, footer, gauges, header, help, history, log, message, proof, setup,
-    startup, table, tuning, welcome,
+    details, findings, flow, flows, footer, gauges, header, help, history, log, message, proof, servers,
+    setup, startup, table, tuning, welcome,
 };
 use super::theme;
 use super::widget::strip::Strip;
@@ -26,6 +26,7 @@ pub fn view(buffer: &mut Buffer, app: &App, now: Moment) {
     let wants = Wants {
         cards: count(cards),
         models: count(app.models().len()),
+        servers: servers::rows(app),
         flow: flow::rows(app, screen.height, now).max(proof::rows(app, screen.width)),
         startup: startup::rows(app, now),
         events: count(app.snapshot.events.len()),
@@ -34,6 +35,7 @@ pub fn view(buffer: &mut Buffer, app: &App, now: Moment) {
     };
     let areas = layout::areas(screen, wants);
     header::render(buffer, areas.header, app, now);
+    servers::render(buffer, areas.servers, app);
     gauges::render(buffer, areas.gauges, app, now);
     match &app.layer {
         Layer::Help(down) => help::render(buffer, areas.body, app, *down),

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use resident::ollama::{Client, Error, Kind, Load, Operation, Options, Prompt, Unreachable};
+use resident::ollama::{Access, Client, Error, Kind, Load, Operation, Options, Prompt, Unreachable};
 use resident::residency::keep_alive::KeepAlive;
 use resident::residency::name::ModelName;
 use serde_json::{Value, json};
@@ -558,4 +558,19 @@ async fn a_prompt_whose_answer_breaks_off_or_fails_midway_is_an_error() {
     }
     let (answer, ..) = prompted("{\"response\":7}\n").await;
     assert!(matches!(answer.unwrap_err().kind, Kind::BadAnswer(_)));
+}
+
+#[tokio::test]
+async fn a_token_and_headers_go_with_each_request_and_in_no_errors_words() {
+    let socket = Socket::says("401 Unauthorized", "application/json", r#"{"error":"unauthorized"}"#).await;
+    let mut access = Access::default();
+    access.token("s3cret").unwrap();
+    access.header("X-Team", "blue").unwrap();
+    let client = Client::with(&socket.url, hasty(), &access).unwrap();
+    let error = client.version().await.unwrap_err();
+    let request = socket.requests.lock().unwrap()[0].to_ascii_lowercase();
+    assert!(request.contains("authorization: bearer s3cret") && request.contains("x-team: blue"), "{request}");
+    for text in [error.to_string(), format!("{error:?}"), format!("{client:?}")] {
+        assert!(!text.contains("s3cret"), "{text}");
+    }
 }

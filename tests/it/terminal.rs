@@ -371,3 +371,37 @@ fn a_terminal_without_a_screen_is_refused_with_the_headless_command() {
         assert!(!pty.raw().contains(&0x1b), "{term}: {}", pty.text());
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_key_changes_over_to_another_server_though_a_third_one_hangs() {
+    let (one, two) = (server(Duration::ZERO).await, server(Duration::ZERO).await);
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let home = Home::new(&one.url());
+    let listed = [("one", one.url()), ("two", two.url()), ("mute", silent.local_addr().unwrap().to_string())];
+    let servers = listed.map(|(name, url)| format!("  - {{name: {name}, url: \"{url}\"}}")).join("\n");
+    let config = home.config().with_file_name("servers.yaml");
+    std::fs::create_dir_all(config.parent().unwrap()).unwrap();
+    std::fs::write(&config, format!("servers:\n{servers}")).unwrap();
+    let mut pty = home.resident(&["--config", config.to_str().unwrap()]);
+    pty.shows(MODEL);
+    pty.press("l");
+    pty.shows("loaded in");
+    pty.shows("● one 1");
+    pty.press("]");
+    pty.shows_no("loaded in");
+    pty.shows("● two");
+    pty.press("]");
+    pty.shows("connecting");
+    pty.press("[");
+    pty.shows(MODEL);
+    pty.press("[");
+    pty.shows("loaded in");
+    pty.press("q");
+    pty.ends(0);
+    pty.assert_given_back();
+    let mut named = home.resident(&["--config", config.to_str().unwrap(), "--server", "two", "status"]);
+    named.shows(&two.url().replace("http://", ""));
+    named.ends(0);
+    one.shutdown().await;
+    two.shutdown().await;
+}

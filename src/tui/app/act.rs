@@ -39,6 +39,8 @@ impl App {
             Action::Cancel => return self.cancel(),
             Action::CancelAll => return self.cancel_all(),
             Action::HandsOff => return self.hands_off(),
+            Action::PreviousServer => return self.look_elsewhere(false),
+            Action::NextServer => return self.look_elsewhere(true),
             Action::Sort => self.turn_sort(),
             Action::Filter => self.layer = Layer::Prompt(Prompt::filter(&self.filter)),
             Action::NextPanel => self.turn_panel(true),

@@ -65,6 +65,8 @@ pub enum Effect {
     CancelAll,
     /// Stop all that acts by itself here, or let it go on.
     HandsOff(bool),
+    /// Look at the server at this place of the list.
+    Server(usize),
     /// Draw everything again.
     Redraw,
     /// Give the terminal back and stop.

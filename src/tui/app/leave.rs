@@ -81,7 +81,13 @@ impl App {
             self.layer = Layer::Ask(Ask { question, then: leave });
             return None;
         }
-        let Some(act) = self.live_acts().last() else { return Some(leave) };
+        let Some(act) = self.live_acts().last() else {
+            let Some(elsewhere) = self.fleet.busy_elsewhere() else { return Some(leave) };
+            let name = printable(&elsewhere.name);
+            let question = format!("something of ours runs at {name}; leaving cancels it. leave?");
+            self.layer = Layer::Ask(Ask { question, then: leave });
+            return None;
+        };
         let (verb, model) = (act.kind.verb(), &act.model);
         let question = match act.state {
             ActState::Running { since, .. } if matches!(act.kind, ActKind::Load | ActKind::Swap) => format!(
@@ -99,7 +105,7 @@ impl App {
     }
 
     /// What stays as it is after we are gone.
-    pub(super) fn what_stays(&self) -> Option<String> {
+    pub(crate) fn what_stays(&self) -> Option<String> {
         self.what_stays_but(&self.pins_to_release())
     }
 

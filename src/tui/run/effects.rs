@@ -59,6 +59,7 @@ impl Session {
                 self.control(Control::Cancel);
                 self.send(handle, Command::CancelAll);
             }
+            Effect::Server(at) => self.change_server(at),
             Effect::HandsOff(off) => self.send(handle, Command::HandsOff(off)),
         }
         Ok(None)

@@ -25,6 +25,35 @@ const MOST: Duration = Duration::from_secs(3);
 type Asked = Vec<(ModelName, Result<ActId, Busy>)>;
 
 impl Session {
+    /// The same at each server in turn, the one that is looked at first.
+    pub(super) async fn release_all(
+        &mut self,
+        ended: io::Result<Outcome>,
+        signals: &mut Signals,
+        keys: &mut EventStream,
+    ) -> io::Result<Outcome> {
+        let mut outcome = self.release(ended, self.seats.handle(), signals, keys).await?;
+        let first = self.seats.at();
+        for at in (0..self.servers()).filter(|at| *at != first) {
+            self.change_server(at);
+            let here = match &outcome {
+                Outcome::Quit { .. } => Outcome::Quit { message: self.app.what_stays() },
+                Outcome::Signal { number, .. } => Outcome::Signal { number: *number, message: None },
+                Outcome::Demo | Outcome::WriteConfig { .. } => return Ok(outcome),
+            };
+            let here = self.release(Ok(here), self.seats.handle(), signals, keys).await?;
+            let (Outcome::Quit { message: Some(more) } | Outcome::Signal { message: Some(more), .. }) = here
+            else {
+                continue;
+            };
+            let more = format!("{}: {more}", printable(self.server_name()));
+            if let Outcome::Quit { message } | Outcome::Signal { message, .. } = &mut outcome {
+                *message = Some(message.take().map_or(more.clone(), |message| format!("{message}\n{more}")));
+            }
+        }
+        Ok(outcome)
+    }
+
     /// Lets go of the pins that this dashboard enforces, if it leaves for good and they are not to stay; gives how the
     /// screen ended, with what came of it. Who asks twice does not wait.
     pub(super) async fn release(
