@@ -238,10 +238,7 @@ impl Manager {
         match command {
             Command::Recall => self.follow_journal(),
             Command::HandsOff(off) => self.hands_off(off),
-            Command::Ease(eased) => {
-                self.due.eased = eased;
-                self.due.ps = self.next_ps(self.now());
-            }
+            Command::Ease(eased) => self.ease(eased),
             Command::Preload => self.preload_now(),
             Command::Act { id, kind, model } if kind.is_of_ram() => self.take_ram_act(id, kind, model, ASKED),
             Command::Act { id, kind, model } => self.take_act(id, kind, model, Wish::default()),

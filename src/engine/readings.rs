@@ -17,6 +17,8 @@ use crate::residency::timing::{Moment, Reading};
 
 /// Between two rounds of page-cache questions; the probe has its own, slower pace where reading disturbs.
 const PAGES_PERIOD: Duration = Duration::from_secs(5);
+/// The same while nobody looks.
+const PAGES_EASED: Duration = Duration::from_secs(30);
 /// The same while a load is under way, whose reading shows in the page cache.
 const PAGES_BUSY: Duration = Duration::from_secs(2);
 /// Between two readings of main memory while nothing is under way.
@@ -28,12 +30,28 @@ impl Manager {
         self.acts.any_live() || self.moves_ram() || !self.known.loading.is_empty()
     }
 
+    /// Nobody looks at this server now, or somebody does again.
+    pub(super) fn ease(&mut self, eased: bool) {
+        self.due.eased = eased;
+        let now = self.now();
+        if !eased {
+            self.due.pages = now;
+        }
+        self.due.ps = self.next_ps(now);
+        self.runners.as_ref().inspect(|runners| runners.ease(eased));
+        self.cards.as_ref().inspect(|cards| cards.ease(eased));
+    }
+
     pub(super) fn ask_pages(&mut self, now: Moment) {
         let Some(pages) = &self.pages else { return };
         if now.mono < self.due.pages.mono {
             return;
         }
-        let period = if self.is_busy() { PAGES_BUSY } else { PAGES_PERIOD };
+        let period = match (self.is_busy(), self.due.eased) {
+            (true, _) => PAGES_BUSY,
+            (false, false) => PAGES_PERIOD,
+            (false, true) => PAGES_EASED,
+        };
         self.due.pages = Moment { mono: now.mono + period, ..now };
         let names: Vec<ModelName> = self.known.installed.keys().cloned().collect();
         pages.ask(ask::readable(&self.known, &names), false);

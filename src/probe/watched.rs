@@ -1,6 +1,8 @@
 //! A reader on a thread of its own: what it reads is on a `watch`, and what hangs in it hangs alone.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -17,7 +19,11 @@ pub struct Watched<T> {
     /// The latest value and when its reading began; `None` before the first.
     pub readings: watch::Receiver<Option<Reading<T>>>,
     wake: SyncSender<()>,
+    eased: Arc<AtomicBool>,
 }
+
+/// Of readings that nobody waits for the pause is this many times as long.
+const EASED: u32 = 5;
 
 impl<T: Send + Sync + 'static> Watched<T> {
     /// Starts a thread that calls `read` now, then a period after each call ended, or when woken.
@@ -33,6 +39,8 @@ impl<T: Send + Sync + 'static> Watched<T> {
         let (wake, woken) = sync_channel(1);
         // The thread holds a sender of its own, so that it can outlive this handle while somebody still reads.
         let open = wake.clone();
+        let eased = Arc::new(AtomicBool::new(false));
+        let takes_its_time = Arc::clone(&eased);
         let body = move || {
             let _open = open;
             while !stop.is_cancelled() && !publish.is_closed() {
@@ -40,18 +48,19 @@ impl<T: Send + Sync + 'static> Watched<T> {
                 let at = clock();
                 let value = read();
                 publish.send_replace(Some(Reading { value, at }));
-                if let Err(RecvTimeoutError::Disconnected) = woken.recv_timeout(period) {
+                let pause = if takes_its_time.load(Ordering::Relaxed) { period * EASED } else { period };
+                if let Err(RecvTimeoutError::Disconnected) = woken.recv_timeout(pause) {
                     return;
                 }
             }
         };
         thread::Builder::new().name(name.to_owned()).spawn(body)?;
-        Ok(Watched { readings, wake })
+        Ok(Watched { readings, wake, eased })
     }
 
     /// One without a thread: somebody else takes the readings.
     pub fn told(readings: watch::Receiver<Option<Reading<T>>>) -> Watched<T> {
-        Watched { readings, wake: sync_channel(1).0 }
+        Watched { readings, wake: sync_channel(1).0, eased: Arc::default() }
     }
 
     /// One that has nothing to say, for want of a thread.
@@ -65,11 +74,18 @@ impl<T> Watched<T> {
     pub fn wake(&self) {
         let _ = self.wake.try_send(());
     }
+
+    /// Nobody waits for readings now, so that they may come less often; or somebody does again, who gets one at once.
+    pub fn ease(&self, eased: bool) {
+        self.eased.store(eased, Ordering::Relaxed);
+        if !eased {
+            self.wake();
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::mpsc;
 
     use super::*;
@@ -92,6 +108,20 @@ mod tests {
         .unwrap();
         watched.readings.wait_for(|r| r.is_some_and(|r| r.value == 1)).await.unwrap();
         watched.wake();
+        watched.readings.wait_for(|r| r.is_some_and(|r| r.value == 2)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_waits_again_gets_a_reading_at_once() {
+        let mut count = 0;
+        let mut watched = Watched::spawn("t", clock(), LONG, CancellationToken::new(), move || {
+            count += 1;
+            count
+        })
+        .unwrap();
+        watched.readings.wait_for(|r| r.is_some_and(|r| r.value == 1)).await.unwrap();
+        watched.ease(true);
+        watched.ease(false);
         watched.readings.wait_for(|r| r.is_some_and(|r| r.value == 2)).await.unwrap();
     }
 

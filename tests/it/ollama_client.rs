@@ -569,7 +569,10 @@ async fn a_token_and_headers_go_with_each_request_and_in_no_errors_words() {
     let client = Client::with(&socket.url, hasty(), &access).unwrap();
     let error = client.version().await.unwrap_err();
     let request = socket.requests.lock().unwrap()[0].to_ascii_lowercase();
-    assert!(request.contains("authorization: bearer s3cret") && request.contains("x-team: blue"), "{request}");
+    assert!(
+        request.contains("authorization: bearer s3cret") && request.contains("x-team: blue"),
+        "{request}"
+    );
     for text in [error.to_string(), format!("{error:?}"), format!("{client:?}")] {
         assert!(!text.contains("s3cret"), "{text}");
     }
