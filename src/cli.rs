@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod flow;
 pub mod history;
 pub mod hold;
+pub mod looks;
 pub mod out;
 pub mod phase;
 pub mod pins;

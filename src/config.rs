@@ -11,7 +11,9 @@ mod report;
 mod schema;
 mod server;
 mod show;
+mod theme;
 mod tree;
+mod ui;
 mod workflow;
 mod write_over;
 
@@ -26,6 +28,8 @@ pub use proposal::proposal;
 pub use report::render;
 pub use server::{Access, Server, Source};
 pub use show::show;
+pub use theme::{Base, Hue, Role, Theme};
+pub use ui::{Confirm, Notify, Ui};
 pub use write_over::write_over;
 
 /// `memory`: the budget.
@@ -273,36 +277,6 @@ pub struct ModelSettings {
     pub num_ctx: Option<u64>,
 }
 
-/// `ui`: the screen.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ui {
-    /// Between polls; at least 1 s.
-    pub refresh: Duration,
-    /// Draw with ASCII only.
-    pub ascii: bool,
-    /// `dark`, `light` or `mono`.
-    pub theme: String,
-    /// When acts ask first.
-    pub confirm: Confirm,
-    /// No act changes anything.
-    pub read_only: bool,
-    /// Ask the card's driver; false leaves the card alone.
-    pub gpu: bool,
-}
-
-impl Default for Ui {
-    fn default() -> Ui {
-        Ui {
-            refresh: Duration::from_secs(1),
-            ascii: false,
-            theme: "dark".to_owned(),
-            confirm: Confirm::Risky,
-            read_only: false,
-            gpu: true,
-        }
-    }
-}
-
 /// `pins`: the models to keep in VRAM.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Pins {
@@ -320,18 +294,6 @@ pub enum OnExit {
     Keep,
     /// Each model gets the keep_alive back that it had before.
     Release,
-}
-
-/// When acts ask first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Confirm {
-    /// Where it cannot be undone cheaply.
-    #[default]
-    Risky,
-    /// Before every act that changes something.
-    Always,
-    /// Never.
-    Never,
 }
 
 /// One line of `keys`.

@@ -30,6 +30,7 @@ use crate::residency::timing::Clock;
 
 pub mod action;
 pub mod app;
+mod columns;
 pub(crate) mod fits;
 #[cfg(test)]
 mod fixture;
@@ -38,6 +39,7 @@ pub(crate) mod format;
 pub mod key;
 pub mod keymap;
 mod layout;
+pub mod looks;
 mod panel;
 pub(crate) mod pins;
 mod run;
@@ -56,6 +58,9 @@ pub type ProposeConfig = Box<dyn Fn(&Snapshot) -> Result<Proposal, String>>;
 
 /// Writes into the user's config that a model is on the preload list (true) or no longer; gives what to say of it.
 pub type WriteList = Box<dyn Fn(&ModelName, bool) -> Result<String, String>>;
+
+/// Writes down what was chosen about the screen; or says why it cannot.
+pub type SaveLooks = Box<dyn Fn(&looks::Looks) -> Result<(), String>>;
 
 /// The one reader of keys: screens come and go, it stays.
 ///
@@ -88,6 +93,10 @@ pub struct Start<'a> {
     pub list_place: Option<PathBuf>,
     /// Writes it there.
     pub write_list: WriteList,
+    /// What was chosen about the screen earlier.
+    pub looks: looks::Looks,
+    /// Writes it down.
+    pub save_looks: SaveLooks,
 }
 
 /// One server that can be looked at.

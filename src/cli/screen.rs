@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 
 use super::config::{Settings, proposal, write_new};
 use super::wire::{Engine, World};
-use super::{Cli, Exit, config, demo};
+use super::{Cli, Exit, config, demo, looks};
 use crate::residency::timing::Clock;
 use crate::tui::{self, Member, Outcome, Start};
 
@@ -39,6 +39,7 @@ pub async fn run(cli: &Cli, mut settings: Settings, clock: Clock) -> anyhow::Res
         // The demo keeps the settings it came with.
         let list_place = Some(&settings).filter(|_| world.sim.is_none()).and_then(config::list_place);
         let written = list_place.clone();
+        let remembered = looks::place();
         let outcome = tui::run(Start {
             fleet,
             at: world.at,
@@ -53,6 +54,12 @@ pub async fn run(cli: &Cli, mut settings: Settings, clock: Clock) -> anyhow::Res
             write_list: Box::new(move |model, is_on| match &written {
                 Some(path) => config::write_listed(path, model, is_on),
                 None => Err("there is no config to write the list into".to_owned()),
+            }),
+            looks: remembered.as_deref().map(looks::read).unwrap_or_default(),
+            save_looks: Box::new(move |chosen| match &remembered {
+                Some(path) => looks::write(path, chosen),
+                // Without a home nothing is remembered.
+                None => Ok(()),
             }),
         })
         .await

@@ -9,8 +9,7 @@ use super::reader::{Fields, Reader};
 use super::report::nearest;
 use super::tree::{At, Kind, Node};
 use super::{
-    Config, Confirm, Hold, KeySetting, Memory, ModelSettings, OnExit, Pins, Preload, Strategy, server,
-    workflow,
+    Config, Hold, KeySetting, Memory, ModelSettings, OnExit, Pins, Preload, Strategy, server, ui, workflow,
 };
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
@@ -65,7 +64,7 @@ pub(super) fn apply(
         models(config, node, reader);
     }
     if let Some(node) = top.get("ui") {
-        ui(config, node, reader);
+        ui::read(&mut config.ui, node, reader);
     }
     if let Some(node) = top.get("keys") {
         keys(config, node, reader);
@@ -338,22 +337,6 @@ fn models(config: &mut Config, node: &Node, reader: &mut Reader) {
             }
         }
     }
-}
-
-fn ui(config: &mut Config, node: &Node, reader: &mut Reader) {
-    let known = ["refresh", "ascii", "theme", "confirm", "read_only", "gpu"];
-    let Some(fields) = reader.fields("ui", node, &known) else { return };
-    let ui = &mut config.ui;
-    reader.set(&mut ui.refresh, &fields, "refresh", |r, key, node| r.duration(key, node, SECOND));
-    reader.set(&mut ui.ascii, &fields, "ascii", Reader::switch);
-    let themes = ["dark", "light", "mono"].map(|name| (name, name));
-    if let Some(theme) = reader.field(&fields, "theme", |r, key, node| r.one_of(key, node, &themes)) {
-        theme.clone_into(&mut ui.theme);
-    }
-    let words = [("risky", Confirm::Risky), ("always", Confirm::Always), ("never", Confirm::Never)];
-    reader.set(&mut ui.confirm, &fields, "confirm", |r, key, node| r.one_of(key, node, &words));
-    reader.set(&mut ui.read_only, &fields, "read_only", Reader::switch);
-    reader.set(&mut ui.gpu, &fields, "gpu", Reader::switch);
 }
 
 /// A list of models, or a map that says more.

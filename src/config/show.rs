@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
-use super::{Config, Confirm, Hold, Loaded, Memory, OnExit, Preload, Source, Step, Strategy, Work};
+use super::{Config, Confirm, Hold, Loaded, Memory, OnExit, Preload, Source, Step, Strategy, Theme, Work};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
 use crate::residency::text::printable;
@@ -169,10 +169,23 @@ impl Page<'_> {
         self.line(0, "ui:");
         self.value(1, "ui.refresh", seconds(config.ui.refresh));
         self.value(1, "ui.ascii", config.ui.ascii);
-        self.value(1, "ui.theme", &config.ui.theme);
+        self.theme(&config.ui.theme);
+        self.value(1, "ui.mouse", config.ui.mouse);
+        self.value(1, "ui.notify", config.ui.notify.word());
         self.value(1, "ui.confirm", confirm);
         self.value(1, "ui.read_only", config.ui.read_only);
         self.value(1, "ui.gpu", config.ui.gpu);
+    }
+
+    fn theme(&mut self, theme: &Theme) {
+        if theme.own.is_empty() {
+            return self.value(1, "ui.theme", theme.base.name());
+        }
+        self.line(1, "theme:");
+        self.value(2, "ui.theme.base", theme.base.name());
+        for (role, hue) in &theme.own {
+            self.value(2, &format!("ui.theme.{}", role.name()), quoted(&hue.to_string()));
+        }
     }
 
     fn rest(&mut self, config: &Config) {

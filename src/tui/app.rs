@@ -7,6 +7,7 @@ use crossterm::event::KeyEvent;
 
 use super::Outcome;
 use super::action::{Action, Context};
+use super::columns::Column;
 use super::fleet::Fleet;
 use super::keymap::Keymap;
 use crate::residency::act::{Act, ActId, ActKind, ActState};
@@ -21,10 +22,13 @@ use crate::residency::timing::Moment;
 
 mod act;
 mod agent;
+mod alert;
 mod flow;
+mod freeze;
 mod keeping;
 mod layer;
 mod leave;
+mod mouse;
 mod pin;
 mod prompt;
 mod proof;
@@ -34,6 +38,7 @@ mod roam;
 mod settings;
 
 pub(crate) use flow::Shown;
+use freeze::Frozen;
 pub use layer::Effect;
 pub(crate) use layer::{Ask, Layer};
 pub(crate) use prompt::{Asked, Prompt};
@@ -82,6 +87,8 @@ pub struct App {
     pub(crate) fleet: Fleet,
     pub(crate) selected: Option<ModelName>,
     pub(crate) sort: Sort,
+    /// Columns of the table that are not wanted.
+    pub(crate) hidden: Vec<Column>,
     pub(crate) filter: String,
     pub(crate) panel: Panel,
     pub(crate) layer: Layer,
@@ -101,6 +108,14 @@ pub struct App {
     pub(crate) put_away: Option<jiff::Timestamp>,
     /// The screen ends once what runs is over.
     pub(crate) leaving: bool,
+    /// The panel that has the keys has all of the room.
+    pub(crate) zoomed: bool,
+    /// The picture stands still.
+    pub(crate) frozen: Option<Frozen>,
+    /// The number of the last event that was listened to.
+    heard: u64,
+    /// The end of a long load, until it is told.
+    alert: Option<String>,
     /// Lines that the workflow's panel is scrolled down.
     pub(crate) flow_down: usize,
     /// Lines that the details are scrolled down.
@@ -143,6 +158,7 @@ impl App {
             fleet: Fleet::default(),
             selected: None,
             sort: Sort::List,
+            hidden: Vec::new(),
             filter: String::new(),
             panel: Panel::Models,
             layer: Layer::None,
@@ -154,6 +170,10 @@ impl App {
             proof: None,
             put_away: None,
             leaving: false,
+            zoomed: false,
+            frozen: None,
+            heard: 0,
+            alert: None,
             flow_down: 0,
             details_down: 0,
             events_back: 0,
@@ -162,6 +182,8 @@ impl App {
 
     /// Takes a newer snapshot; the selection stays with its model, or goes to the first one if that is gone.
     pub fn see(&mut self, snapshot: Arc<Snapshot>) {
+        self.listen(&snapshot);
+        let Some(snapshot) = self.keep_back(snapshot) else { return };
         if self.events_back > 0
             && let (Some(old), Some(new)) = (self.snapshot.events.back(), snapshot.events.back())
         {
@@ -246,7 +268,8 @@ impl App {
             | Layer::Flows(_)
             | Layer::History(_)
             | Layer::Findings(_)
-            | Layer::Tuning(_) => Context::Page,
+            | Layer::Tuning(_)
+            | Layer::Columns(_) => Context::Page,
             Layer::Ask(_) => Context::Confirm,
             Layer::Prompt(_) => Context::Prompt,
         }
@@ -311,6 +334,9 @@ impl App {
 
     /// How long the picture stays true; `None` where only a heartbeat is needed.
     pub fn next_tick(&self, now: Moment) -> Option<Duration> {
+        if self.frozen.is_some() {
+            return None;
+        }
         let is_young = |act: &Act| match act.state {
             ActState::Running { since, .. } => now.since(since.mono) < Duration::from_secs(10),
             _ => false,

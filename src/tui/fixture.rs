@@ -10,11 +10,12 @@ use jiff::tz::TimeZone;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use super::Proposal;
 use super::app::{App, Effect, Settings};
 use super::keymap::Keymap;
+use super::theme::{Depth, Wardrobe};
 use super::view::view;
-use super::{Proposal, theme};
-use crate::config::{Confirm, Memory, OnExit, Preload};
+use crate::config::{self, Confirm, Memory, OnExit, Preload};
 use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::bytes::{Bytes, GIB, MIB};
 use crate::residency::event::{Event, What};
@@ -291,10 +292,13 @@ pub(crate) fn app(snapshot: Snapshot) -> App {
         let text = "ollama:\n  # kept near\n  preload:\n    models: [qwen2.5-coder:7b]\n".to_owned();
         Ok(Proposal { path: "/home/me/.config/resident/config.yaml".into(), text, exists: false })
     };
+    let wardrobe = Wardrobe::new(config::Theme::default(), Depth::Sixteen);
     let settings = Settings {
         read_only: false,
         confirm: Confirm::Risky,
         ascii: false,
+        mouse: true,
+        notify: config::Notify::None,
         refresh: Duration::from_secs(1),
         url: "http://127.0.0.1:11434".into(),
         memory: Memory::Auto,
@@ -309,7 +313,8 @@ pub(crate) fn app(snapshot: Snapshot) -> App {
         auto_off: None,
         demo_place: None,
         zone: TimeZone::UTC,
-        theme: theme::choose("dark", None),
+        theme: wardrobe.theme(),
+        wardrobe,
         propose: Box::new(propose),
     };
     let mut app = App::new(settings, Keymap::default(), None, now());

@@ -27,6 +27,8 @@ pub(crate) struct Wants {
     pub(crate) events: u16,
     /// Rows of the message above the footer.
     pub(crate) message: u16,
+    /// All of the room is for the panel that has the keys.
+    pub(crate) zoomed: bool,
     /// Who has the keys.
     pub(crate) panel: Panel,
 }
@@ -69,6 +71,16 @@ pub(crate) fn areas(screen: Rect, wants: Wants) -> Areas {
         top(&mut rest, 1);
     }
     areas.body = rest;
+    if wants.zoomed {
+        let panel = match wants.panel {
+            Panel::Details => &mut areas.details,
+            Panel::Flow if wants.flow > 0 => &mut areas.flow,
+            Panel::Events => &mut areas.log,
+            Panel::Models | Panel::Flow => &mut areas.table,
+        };
+        *panel = rest;
+        return areas;
+    }
     if screen.width >= WIDE {
         let (left, right) = beside(rest, (screen.width * 13 / 40).min(72));
         rest = left;
@@ -142,119 +154,9 @@ fn beside(area: Rect, right: u16) -> (Rect, Rect) {
     (Rect { width: left.saturating_sub(2), ..area }, Rect { x: area.x + left, width: right, ..area })
 }
 
-/// Widths of the table's columns, from the left; 0 is a column that has no room.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Columns {
-    /// Pointer, preload mark and a blank.
-    pub(crate) mark: u16,
-    pub(crate) name: u16,
-    pub(crate) size: u16,
-    pub(crate) quant: u16,
-    pub(crate) tiers: u16,
-    pub(crate) percent: u16,
-    /// The bar of remaining of total.
-    pub(crate) meter: u16,
-    pub(crate) time: u16,
-    pub(crate) state: u16,
-    pub(crate) context: u16,
-    pub(crate) split: u16,
-    /// Whether it would fit, and whom it would evict.
-    pub(crate) fits: u16,
-    /// How long it would take to be in VRAM.
-    pub(crate) to_vram: u16,
-    /// Blanks between two columns that do not belong together.
-    pub(crate) gap: u16,
-}
-
-/// One step of the division: a column, the width it grows to, and whether less than that is of no use.
-type Step = (fn(&mut Columns) -> &mut u16, u16, bool);
-
-/// Name, tier bar, countdown and state come first; then what a load would do, and the bar of the countdown. The rest is
-/// in the details too: it is added where there is room for it, and what is left over makes names, bars and states longer.
-const STEPS: [Step; 25] = [
-    (|c| &mut c.state, 9, false),
-    (|c| &mut c.name, 16, false),
-    (|c| &mut c.tiers, 10, false),
-    (|c| &mut c.state, 10, false),
-    (|c| &mut c.size, 6, true),
-    (|c| &mut c.to_vram, 7, true),
-    (|c| &mut c.fits, 7, true),
-    (|c| &mut c.tiers, 12, false),
-    (|c| &mut c.meter, 5, true),
-    (|c| &mut c.state, 12, false),
-    (|c| &mut c.tiers, 14, false),
-    (|c| &mut c.meter, 10, false),
-    (|c| &mut c.fits, 18, false),
-    (|c| &mut c.name, 18, false),
-    (|c| &mut c.fits, 24, false),
-    (|c| &mut c.state, 16, false),
-    (|c| &mut c.split, 7, true),
-    (|c| &mut c.context, 7, true),
-    (|c| &mut c.percent, 4, true),
-    (|c| &mut c.quant, 7, true),
-    (|c| &mut c.fits, 36, false),
-    (|c| &mut c.name, 32, false),
-    (|c| &mut c.tiers, 24, false),
-    (|c| &mut c.meter, 16, false),
-    (|c| &mut c.name, 60, false),
-];
-
-/// Chooses columns for a table of that width.
-pub(crate) fn table_columns(width: u16) -> Columns {
-    let gap = if width < 60 { 1 } else { 2 };
-    let mut columns = Columns { mark: 3, name: 8, tiers: 4, time: 7, state: 5, gap, ..Columns::default() };
-    for (column, upto, whole) in STEPS {
-        let mut wider = columns;
-        let cell = column(&mut wider);
-        *cell = if whole { upto } else { upto.min(*cell + 1) };
-        let used = wider.used();
-        if used <= width {
-            let cell = column(&mut wider);
-            *cell = upto.min(*cell + (width - used));
-            columns = wider;
-        }
-    }
-    columns
-}
-
-impl Columns {
-    /// All columns with the blanks between them; the one after the last is not counted.
-    pub(crate) fn used(&self) -> u16 {
-        let apart =
-            [self.size, self.quant, self.tiers, self.time, self.context, self.split, self.fits, self.to_vram];
-        let joined = [self.percent, self.meter];
-        let with =
-            |cells: &[u16], blank: u16| -> u16 { cells.iter().filter(|&&c| c > 0).map(|c| c + blank).sum() };
-        self.mark + self.name + self.gap + self.state + with(&apart, self.gap) + with(&joined, 1)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_table_uses_no_more_than_its_width_and_always_has_name_tiers_countdown_and_state() {
-        for width in 30..=300 {
-            let columns = table_columns(width);
-            assert!(columns.used() <= width, "{width}: {columns:?}");
-            assert!(
-                columns.name >= 8 && columns.tiers >= 4 && columns.time == 7 && columns.state >= 4,
-                "{width}: {columns:?}"
-            );
-        }
-        let at_80 = table_columns(80);
-        assert!(at_80.name >= 16 && at_80.tiers >= 12 && at_80.state >= 10, "{at_80:?}");
-        assert_eq!((at_80.to_vram, at_80.fits), (7, 7));
-        // What is left of 160 columns beside the details.
-        let beside = table_columns(106);
-        assert_eq!((beside.tiers, beside.meter, beside.fits, beside.to_vram), (14, 10, 18, 7));
-        assert_eq!(
-            (table_columns(60).to_vram, table_columns(60).fits),
-            (0, 0),
-            "given up before the countdown"
-        );
-    }
 
     #[test]
     fn no_two_areas_overlap_and_none_leaves_the_screen() {
@@ -277,6 +179,7 @@ mod tests {
                     startup,
                     events: 512,
                     message: 4,
+                    zoomed: height % 2 == 1,
                     panel,
                 };
                 let a = areas(screen, wants);

@@ -1,5 +1,6 @@
 //! The panels: each file draws one part of the screen from the state, and changes nothing.
 
+pub(crate) mod columns;
 pub(crate) mod details;
 pub(crate) mod findings;
 pub(crate) mod flow;

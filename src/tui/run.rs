@@ -9,10 +9,13 @@ use futures::StreamExt;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep_until};
 
+use super::action::Context;
 use super::app::{App, Effect, Settings};
+use super::looks::Looks;
 use super::terminal::{Screen, give_back};
+use super::theme::Depth;
 use super::view::view;
-use super::{Outcome, Start, WriteList, theme};
+use super::{Outcome, SaveLooks, Start, WriteList};
 use crate::config::Config;
 use crate::engine::{Command, Handle};
 use crate::residency::name::ModelName;
@@ -48,21 +51,24 @@ pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
         propose,
         list_place,
         write_list,
+        looks,
+        save_looks,
     } = start;
-    let no_color = std::env::var("NO_COLOR").ok();
+    let env = |name: &str| std::env::var(name).ok();
     let member = fleet.get(at).ok_or_else(|| io::Error::other("there is no server to look at"))?;
     let config = Arc::clone(&member.config);
-    let theme = theme::choose(&config.ui.theme, no_color.as_deref());
-    let mut settings = Settings::of(&config, theme, jiff::tz::TimeZone::system(), propose);
+    let depth = Depth::of(env("NO_COLOR").as_deref(), env("COLORTERM").as_deref());
+    let mut settings = Settings::of(&config, depth, jiff::tz::TimeZone::system(), propose);
     settings.read_only |= read_only;
     settings.demo_place = demo_place;
     settings.list_place = list_place;
-    let others = Others { keymap: keymap.clone(), theme, read_only, list_place: settings.list_place.clone() };
+    let others = Others { keymap: keymap.clone(), depth, read_only, list_place: settings.list_place.clone() };
+    let mouse = settings.mouse;
     let mut signals = Signals::new()?;
     let now = clock();
     let mut session = Session {
         app: App::new(settings, keymap, notice, now),
-        screen: Screen::take()?,
+        screen: Screen::take(mouse)?,
         clock,
         drawn: now,
         alive: now,
@@ -73,7 +79,10 @@ pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
         job: None,
         leaving: None,
         seats: Seats::default(),
+        looks: looks.clone(),
+        save_looks,
     };
+    session.app.wear(&looks);
     if let Some(keys) = &mut keys.0 {
         forget(keys).await;
     }
@@ -82,6 +91,7 @@ pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
     // No thread for keys is started before the first frame.
     let keys = keys.0.get_or_insert_with(EventStream::new);
     let ended = session.turn(&mut signals, keys).await;
+    session.remember();
     for job in session.take_jobs() {
         tokio::select! { biased;
             () = job.end() => {}
@@ -135,6 +145,10 @@ struct Session {
     leaving: Option<Outcome>,
     /// All servers, and what belongs to those that are not looked at.
     seats: Seats,
+    /// The choices about the screen that are written down.
+    looks: Looks,
+    /// Writes them.
+    save_looks: SaveLooks,
 }
 
 impl Session {
@@ -175,6 +189,8 @@ impl Session {
                     // The latest snapshot, even one that woke nobody: its reading times are newer.
                     self.app.see(Arc::clone(&snapshots.borrow_and_update()));
                     self.look(&handle);
+                    self.remember();
+                    self.tell()?;
                     self.draw(now)?;
                     continue;
                 }
@@ -188,9 +204,7 @@ impl Session {
                     None
                 }
                 Happened::JobMoved => {
-                    if let Some(job) = self.job.as_mut().filter(|job| job.is_shown(&self.app)) {
-                        job.show(&mut self.app);
-                    }
+                    self.show_job();
                     if !self.is_running()
                         && let Some(outcome) = self.leaving.take()
                     {
@@ -215,9 +229,32 @@ impl Session {
         }
     }
 
+    /// Shows how far what runs beside the keys is, unless the picture stands still.
+    fn show_job(&mut self) {
+        let app = &mut self.app;
+        if let Some(job) = self.job.as_mut().filter(|job| app.frozen.is_none() && job.is_shown(app)) {
+            job.show(app);
+        }
+    }
+
     fn input(&mut self, event: Event, now: Moment) -> Option<Effect> {
         match event {
-            Event::Key(key) => return self.app.key(key, now),
+            Event::Key(key) => {
+                let was_frozen = self.app.frozen.is_some();
+                let effect = self.app.key(key, now);
+                if was_frozen {
+                    self.show_job();
+                }
+                return effect;
+            }
+            Event::Mouse(mouse) => {
+                let was_frozen = self.app.frozen.is_some();
+                let effect = self.app.mouse(mouse, self.screen.area(), now);
+                if was_frozen {
+                    self.show_job();
+                }
+                return effect;
+            }
             Event::Paste(text) => self.app.paste(&text),
             Event::Resize(..) => self.screen.redraw(),
             _ => {}
@@ -233,6 +270,26 @@ impl Session {
             if handle.send(Command::Look { model }).is_ok() {
                 self.looked = selected;
             }
+        }
+    }
+
+    /// Writes the choices about the screen down where they have changed; a filter only once it is typed.
+    fn remember(&mut self) {
+        let looks = self.app.looks();
+        if looks == self.looks || self.app.context() == Context::Prompt {
+            return;
+        }
+        if let Err(why) = (self.save_looks)(&looks) {
+            self.app.notice = Some(why);
+        }
+        self.looks = looks;
+    }
+
+    /// Tells the end of a long load, where the user wants that.
+    fn tell(&mut self) -> io::Result<()> {
+        match self.app.take_alert() {
+            Some(words) => self.screen.alert(self.app.settings.notify, &words),
+            None => Ok(()),
         }
     }
 

@@ -12,6 +12,7 @@ use crossterm::event::{
     DisableBracketedPaste, DisableFocusChange, DisableMouseCapture, EnableBracketedPaste,
 };
 use crossterm::queue;
+use crossterm::style::Print;
 use crossterm::terminal::{
     BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen,
     LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
@@ -20,8 +21,15 @@ use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use crate::config::Notify;
+use crate::residency::text::printable;
+
 /// Whether the terminal is ours now. The panic hook and the hang-up task must give it back from any thread.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Asks for clicks and the wheel, in the form that has no widest screen; not for each move of the mouse, as crossterm
+/// would.
+const CLICKS: &str = "\x1b[?1000h\x1b[?1006h";
 
 /// A change of more cells than this is wrapped, so that a terminal that knows how shows it at once.
 const ONE_GO: usize = 100;
@@ -48,12 +56,14 @@ pub(crate) struct Screen {
     next: Buffer,
     /// Nothing of what the terminal shows is known: draw all of it.
     afresh: bool,
+    /// Clicks and the wheel are told to us; else the terminal selects text with them.
+    mouse: bool,
 }
 
 impl Screen {
     /// Takes the terminal; on failure all is undone. What was typed before is forgotten: nobody saw what it would act
     /// on.
-    pub(crate) fn take() -> io::Result<Screen> {
+    pub(crate) fn take(mouse: bool) -> io::Result<Screen> {
         give_back_on_panic();
         // Whatever fails from here on, dropping `screen` undoes all.
         let mut screen = Screen {
@@ -61,6 +71,7 @@ impl Screen {
             shown: Buffer::default(),
             next: Buffer::default(),
             afresh: true,
+            mouse,
         };
         screen.take_again()?;
         rustix::termios::tcflush(rustix::stdio::stdin(), rustix::termios::QueueSelector::IFlush)?;
@@ -73,6 +84,9 @@ impl Screen {
         TAKEN.store(true, Ordering::SeqCst);
         self.afresh = true;
         queue!(self.backend, EnterAlternateScreen, EnableBracketedPaste, Hide)?;
+        if self.mouse {
+            queue!(self.backend, Print(CLICKS))?;
+        }
         Write::flush(&mut self.backend)
     }
 
@@ -114,9 +128,41 @@ impl Screen {
         Write::flush(&mut self.backend)
     }
 
+    /// Takes the mouse, or leaves it to the terminal.
+    pub(crate) fn mouse(&mut self, on: bool) -> io::Result<()> {
+        self.mouse = on;
+        if on {
+            queue!(self.backend, Print(CLICKS))?;
+        } else {
+            queue!(self.backend, DisableMouseCapture)?;
+        }
+        Write::flush(&mut self.backend)
+    }
+
+    /// Tells that something has ended, as the user wants it told; nothing on the screen changes.
+    pub(crate) fn alert(&mut self, how: Notify, words: &str) -> io::Result<()> {
+        queue!(self.backend, Print(told(how, words)))?;
+        Write::flush(&mut self.backend)
+    }
+
+    /// What the terminal shows now.
+    pub(crate) fn area(&self) -> Rect {
+        self.shown.area
+    }
+
     /// Draws everything at the next frame.
     pub(crate) fn redraw(&mut self) {
         self.afresh = true;
+    }
+}
+
+/// What tells those words.
+fn told(how: Notify, words: &str) -> String {
+    match how {
+        Notify::None => String::new(),
+        Notify::Bell => "\x07".to_owned(),
+        // What ends the sequence must not be in it.
+        Notify::Osc9 => format!("\x1b]9;{}\x1b\\", printable(words)),
     }
 }
 
@@ -210,4 +256,19 @@ fn write_out(mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_hostile_gets_into_a_notice() {
+        assert_eq!(told(Notify::None, "a"), "");
+        assert_eq!(told(Notify::Bell, "a"), "\x07");
+        assert_eq!(told(Notify::Osc9, "qwen is loaded"), "\x1b]9;qwen is loaded\x1b\\");
+        let hostile = told(Notify::Osc9, "a\x07\x1b[2J\n\u{9c}b");
+        let inside = hostile.strip_prefix("\x1b]9;").and_then(|rest| rest.strip_suffix("\x1b\\")).unwrap();
+        assert!(!inside.chars().any(char::is_control), "{inside:?}");
+    }
 }

@@ -2,13 +2,17 @@
 
 mod acts;
 mod agents;
+mod alerts;
 mod calm;
+mod columns;
 mod figures;
 mod findings;
 mod fleet;
 mod flows;
+mod freeze;
 mod keeping;
 mod looks;
+mod mouse;
 mod near;
 mod phases;
 mod pictures;
@@ -18,5 +22,6 @@ mod ram;
 mod sizes;
 mod startup;
 mod swaps;
+mod themes;
 mod tuning;
 mod under_way;

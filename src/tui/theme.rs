@@ -1,7 +1,14 @@
 //! Colours by role: views name what a thing is, this file says how it looks, in colour, on light ground or without.
 
 use ratatui::buffer::Buffer;
-use ratatui::style::{Color, Modifier, Style};
+use ratatui::style::{Modifier, Style};
+
+use crate::config::{self, Role};
+
+mod palette;
+mod wardrobe;
+
+pub use wardrobe::Wardrobe;
 
 /// How each role looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,67 +45,66 @@ pub struct Theme {
     pub(crate) work: Style,
 }
 
-/// Chooses the theme of that name; a non-empty `NO_COLOR` (the variable's value, if it is set) means `mono`.
-pub fn choose(name: &str, no_color: Option<&str>) -> Theme {
-    if no_color.is_some_and(|value| !value.is_empty()) {
-        return MONO;
-    }
-    match name {
-        "mono" => MONO,
-        "light" => LIGHT,
-        _ => DARK,
+/// How many colours the terminal shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// None are wanted.
+    None,
+    /// Those sixteen that every terminal has.
+    Sixteen,
+    /// All of them.
+    All,
+}
+
+impl Depth {
+    /// By the values of `NO_COLOR` and `COLORTERM`; an empty one is not set.
+    pub fn of(no_color: Option<&str>, colorterm: Option<&str>) -> Depth {
+        if no_color.is_some_and(|value| !value.is_empty()) {
+            return Depth::None;
+        }
+        match colorterm {
+            Some("truecolor" | "24bit") => Depth::All,
+            _ => Depth::Sixteen,
+        }
     }
 }
 
-const PLAIN: Style = Style::new();
-const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
-const DIM: Style = Style::new().add_modifier(Modifier::DIM);
+/// How a theme looks on such a terminal.
+pub fn choose(theme: &config::Theme, depth: Depth) -> Theme {
+    if depth == Depth::None {
+        return palette::MONO;
+    }
+    let mut looks = palette::of(theme.base, depth);
+    for (role, hue) in &theme.own {
+        let style = looks.role(*role);
+        // Who chose a colour wants it as it is.
+        style.add_modifier -= Modifier::DIM;
+        style.fg = palette::colour(*hue, depth);
+    }
+    looks
+}
 
-const MONO: Theme = Theme {
-    title: BOLD,
-    text: PLAIN,
-    faint: DIM,
-    selected: BOLD,
-    vram: BOLD,
-    ram: PLAIN,
-    disk: DIM,
-    unknown: DIM,
-    context: PLAIN,
-    other: DIM,
-    good: PLAIN,
-    warn: BOLD,
-    bad: BOLD.add_modifier(Modifier::UNDERLINED),
-    key: BOLD,
-    work: BOLD,
-};
-
-const DARK: Theme = Theme {
-    title: BOLD.fg(Color::Magenta),
-    text: PLAIN,
-    faint: DIM,
-    selected: BOLD,
-    vram: PLAIN.fg(Color::Green),
-    ram: PLAIN.fg(Color::Cyan),
-    disk: DIM,
-    unknown: PLAIN.fg(Color::Yellow),
-    context: PLAIN.fg(Color::LightGreen),
-    other: PLAIN.fg(Color::Yellow),
-    good: PLAIN.fg(Color::Green),
-    warn: BOLD.fg(Color::Yellow),
-    bad: BOLD.fg(Color::Red),
-    key: BOLD.fg(Color::Cyan),
-    work: BOLD.fg(Color::Magenta),
-};
-
-const LIGHT: Theme = Theme {
-    ram: PLAIN.fg(Color::Blue),
-    unknown: PLAIN.fg(Color::Magenta),
-    context: PLAIN.fg(Color::Green),
-    other: PLAIN.fg(Color::Magenta),
-    warn: BOLD.fg(Color::Magenta),
-    key: BOLD.fg(Color::Blue),
-    ..DARK
-};
+impl Theme {
+    fn role(&mut self, role: Role) -> &mut Style {
+        match role {
+            Role::Title => &mut self.title,
+            Role::Text => &mut self.text,
+            Role::Faint => &mut self.faint,
+            Role::Selected => &mut self.selected,
+            Role::Vram => &mut self.vram,
+            Role::Ram => &mut self.ram,
+            Role::Disk => &mut self.disk,
+            Role::Unknown => &mut self.unknown,
+            Role::Context => &mut self.context,
+            Role::Other => &mut self.other,
+            Role::Good => &mut self.good,
+            Role::Warn => &mut self.warn,
+            Role::Bad => &mut self.bad,
+            Role::Key => &mut self.key,
+            Role::Work => &mut self.work,
+        }
+    }
+}
 
 /// One glyph density per tier, the same in gauge and bar.
 pub(crate) const VRAM: &str = "█";
@@ -157,35 +163,76 @@ pub(crate) fn to_ascii(buffer: &mut Buffer) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use ratatui::style::Color;
 
-    #[test]
-    fn no_color_wins_over_every_theme_and_empty_means_unset() {
-        assert_eq!(choose("dark", Some("1")), MONO);
-        assert_eq!(choose("light", Some("1")), MONO);
-        assert_eq!(choose("dark", Some("")), DARK);
-        assert_eq!(choose("light", None), LIGHT);
-        assert_eq!(choose("mono", None), MONO);
+    use super::*;
+    use crate::config::{Base, Hue};
+
+    fn plain(base: Base) -> config::Theme {
+        config::Theme { base, ..config::Theme::default() }
     }
 
     #[test]
-    fn no_role_is_black_white_or_outside_the_sixteen_colours() {
-        for theme in [DARK, LIGHT, MONO] {
-            let Theme { title, text, faint, selected, vram, ram, disk, unknown, context, other, .. } = theme;
-            let Theme { good, warn, bad, key, work, .. } = theme;
-            for style in [
-                title, text, faint, selected, vram, ram, disk, unknown, context, other, good, warn, bad, key,
-                work,
-            ] {
+    fn no_color_wins_over_every_theme_and_empty_means_unset() {
+        assert_eq!(Depth::of(Some("1"), Some("truecolor")), Depth::None);
+        assert_eq!(Depth::of(Some(""), Some("24bit")), Depth::All);
+        assert_eq!(Depth::of(None, Some("")), Depth::Sixteen);
+        for base in Base::ALL {
+            let own = [(Role::Vram, Hue::Ansi(1))].into();
+            assert_eq!(choose(&config::Theme { base, own }, Depth::None), palette::MONO);
+        }
+    }
+
+    #[test]
+    fn every_theme_has_a_look_of_its_own_on_every_terminal_with_colours() {
+        for depth in [Depth::Sixteen, Depth::All] {
+            let looks = Base::ALL.map(|base| choose(&plain(base), depth));
+            for (i, one) in looks.iter().enumerate() {
+                assert!(looks[i + 1..].iter().all(|other| other != one), "{:?}", Base::ALL[i]);
+            }
+        }
+    }
+
+    #[test]
+    fn no_role_is_black_white_or_outside_the_sixteen_colours_where_there_are_no_more() {
+        for base in Base::ALL {
+            let mut theme = choose(&plain(base), Depth::Sixteen);
+            for role in Role::ALL {
+                let style = *theme.role(role);
                 assert_eq!(style.bg, None);
                 assert!(
                     !matches!(
                         style.fg,
                         Some(Color::Black | Color::White | Color::Gray | Color::Rgb(..) | Color::Indexed(_))
                     ),
-                    "{style:?}"
+                    "{base:?} {role:?} {style:?}"
                 );
             }
         }
+    }
+
+    #[test]
+    fn the_tiers_differ_in_every_theme() {
+        for base in Base::ALL {
+            for depth in [Depth::None, Depth::Sixteen, Depth::All] {
+                let theme = choose(&plain(base), depth);
+                assert!(
+                    theme.vram != theme.ram && theme.ram != theme.disk && theme.vram != theme.disk,
+                    "{base:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_colour_of_the_users_own_is_shown_as_it_is_or_as_the_nearest_of_sixteen() {
+        let own =
+            [(Role::Disk, Hue::Rgb(0xf0, 0x30, 0x20)), (Role::Vram, Hue::Plain), (Role::Ram, Hue::Ansi(12))];
+        let theme = config::Theme { base: Base::Dark, own: own.into() };
+        let all = choose(&theme, Depth::All);
+        assert_eq!(all.disk, Style::new().fg(Color::Rgb(0xf0, 0x30, 0x20)));
+        assert_eq!((all.vram.fg, all.ram.fg), (None, Some(Color::LightBlue)));
+        assert_eq!(choose(&theme, Depth::Sixteen).disk.fg, Some(Color::LightRed));
+        assert_eq!(all.good, choose(&plain(Base::Dark), Depth::All).good);
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use proptest::strategy::Strategy as _;
 use proptest::{prop_assert, prop_oneof, proptest};
 use resident::config::{
-    Config, DEMO, Hold, KeySetting, Loaded, Memory, Phase, Place, Preload, Sources, Step, Strategy, Work,
-    Workflow, load, render, show, survey,
+    Base, Config, DEMO, Hold, Hue, KeySetting, Loaded, Memory, Notify, Phase, Place, Preload, Role, Sources,
+    Step, Strategy, Theme, Work, Workflow, load, render, show, survey,
 };
 use resident::residency::bytes::{Bytes, GB};
 use resident::residency::keep_alive::KeepAlive;
@@ -495,6 +495,18 @@ const BAD: &[(&str, &str)] = &[
     ),
     ("ui: {refresh: 0.5}", "c.yaml:1:15: ui.refresh: too short; the least is 1s"),
     ("ui: {theme: drak}", "c.yaml:1:13: ui.theme: unknown value; did you mean dark?"),
+    (
+        "ui:\n  theme: {base: dark, vram: greenish}",
+        "c.yaml:2:29: ui.theme.vram: no colour; write \"#rrggbb\", default, or one such as red or bright-cyan",
+    ),
+    (
+        "ui:\n  theme:\n    vram: #00ff00\n",
+        "c.yaml:3:5: ui.theme.vram: empty; a colour such as \"#56b4e9\" stands in quotes, else YAML takes it for a \
+         comment",
+    ),
+    ("ui: {theme: {base: drak}}", "c.yaml:1:20: ui.theme.base: unknown value; did you mean dark?"),
+    ("ui: {theme: {vran: red}}", "c.yaml:1:14: ui.theme.vran: unknown key; did you mean vram?"),
+    ("ui: {notify: loud}", "c.yaml:1:14: ui.notify: unknown value; valid here: none, bell, osc9"),
     ("ui: {confirm: sometimes}", "c.yaml:1:15: ui.confirm: unknown value; valid here: risky, always, never"),
     ("ui: {gpu: 1}", "c.yaml:1:11: ui.gpu: expected true or false, found the number 1"),
     ("keys: {load: {a: b}}", "c.yaml:1:8: keys.load: expected a text, found a map"),
@@ -693,6 +705,22 @@ fn keep_alive_is_the_countdown_in_ram_too_and_an_hour_where_there_is_none() {
     ] {
         assert_eq!(text(yaml).config.ram_keep_alive(), expected, "{yaml}");
     }
+}
+
+#[test]
+fn a_theme_of_the_users_own_is_shown_and_loads_again() {
+    let loaded =
+        text("ui: {theme: {base: safe, vram: \"#56B4E9\", ram: bright-yellow, text: default}, notify: osc9}");
+    let own =
+        [(Role::Vram, Hue::Rgb(0x56, 0xb4, 0xe9)), (Role::Ram, Hue::Ansi(11)), (Role::Text, Hue::Plain)];
+    assert_eq!(loaded.config.ui.theme, Theme { base: Base::Safe, own: own.into() });
+    let shown = show(&loaded);
+    assert!(shown.contains("    vram: \"#56b4e9\"  # ") && shown.contains("  notify: osc9  # "), "{shown}");
+    assert_eq!(text(&shown).config.ui, loaded.config.ui);
+    assert_eq!(loaded.config.ui.notify, Notify::Osc9);
+    let plain = text("ui: {theme: high-contrast, mouse: false}");
+    assert_eq!(text(&show(&plain)).config.ui, plain.config.ui);
+    assert_eq!((plain.config.ui.theme.base, plain.config.ui.mouse), (Base::HighContrast, false));
 }
 
 const STEPS: &str = r#"phases: {plan: {model: m, num_ctx: 8192}, fix: n}

@@ -405,3 +405,72 @@ async fn a_key_changes_over_to_another_server_though_a_third_one_hangs() {
     one.shutdown().await;
     two.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_mouse_is_given_back_by_a_key_by_a_stop_and_at_the_end_and_is_never_taken_where_the_config_says_so()
+ {
+    let sim = server(Duration::ZERO).await;
+    let home = Home::new(&sim.url());
+    let mut pty = home.resident(&[]);
+    pty.shows(MODEL);
+    assert!(pty.has_mouse());
+    // A click on the row of the header selects nothing; a key still answers.
+    pty.press("\u{1b}[<0;5;1M\u{1b}[<0;5;1m");
+    pty.press("m");
+    pty.shows("the mouse is the terminal's");
+    assert!(!pty.has_mouse());
+    pty.press(CTRL_Z);
+    pty.stops();
+    pty.assert_given_back();
+    pty.signal(Signal::CONT);
+    pty.shows(MODEL);
+    assert!(!pty.has_mouse(), "what was switched off stays off");
+    pty.press("m");
+    pty.shows("the mouse selects");
+    assert!(pty.has_mouse());
+    pty.press(CTRL_Z);
+    pty.stops();
+    pty.assert_given_back();
+    pty.signal(Signal::CONT);
+    pty.shows(MODEL);
+    assert!(pty.has_mouse());
+    pty.press("q");
+    pty.ends(0);
+    pty.assert_given_back();
+    home.write(&home.config(), "ui: {mouse: false}\n");
+    let mut pty = home.resident(&["--host", &sim.url()]);
+    pty.shows(MODEL);
+    pty.press("q");
+    pty.ends(0);
+    assert_eq!(position(pty.raw(), b"\x1b[?1000h"), None);
+    sim.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn how_the_table_was_sorted_and_filtered_is_remembered() {
+    let sim = server(Duration::ZERO).await;
+    let home = Home::new(&sim.url());
+    let mut pty = home.resident(&[]);
+    pty.shows(MODEL);
+    pty.press("o");
+    pty.shows("MODEL by name");
+    pty.press("T");
+    pty.shows("theme light");
+    pty.press("q");
+    pty.ends(0);
+    let mut pty = home.resident(&[]);
+    pty.shows("MODEL by name");
+    pty.press("T");
+    pty.shows("theme high-contrast");
+    pty.press("/qwen\r");
+    pty.shows("MODEL /qwen");
+    // Left at once, before a frame is drawn.
+    pty.press("q");
+    pty.ends(0);
+    let mut pty = home.resident(&[]);
+    pty.shows("MODEL /qwen");
+    pty.press("q");
+    pty.ends(0);
+    pty.assert_given_back();
+    sim.shutdown().await;
+}

@@ -223,6 +223,11 @@ impl Pty {
         assert_eq!(found, (false, true, true), "(cooked, alternate screen, cursor hidden)");
     }
 
+    /// Whether clicks are told to the program.
+    pub fn has_mouse(&self) -> bool {
+        self.screen.screen().mouse_protocol_mode() != vt100::MouseProtocolMode::None
+    }
+
     /// The shell has it back: cooked, on the normal screen, with a cursor, and nothing reported that nobody asked for.
     pub fn assert_given_back(&self) {
         let screen = self.screen.screen();

@@ -17,6 +17,25 @@ impl App {
             Action::Down | Action::Up | Action::Top | Action::Bottom | Action::PageDown | Action::PageUp => {
                 self.roam(action);
             }
+            Action::Sort => self.turn_sort(),
+            Action::Filter => self.layer = Layer::Prompt(Prompt::filter(&self.filter)),
+            Action::NextPanel => self.turn_panel(true),
+            Action::PreviousPanel => self.turn_panel(false),
+            Action::Zoom => self.zoomed = !self.zoomed,
+            Action::Freeze => self.freeze(now),
+            Action::Columns => self.layer = Layer::Columns(0),
+            Action::Toggle => self.toggle_column(),
+            Action::Theme => self.change_theme(),
+            Action::Mouse => return Some(self.turn_mouse()),
+            Action::Back => self.back(),
+            _ => return self.act_behind(action, now),
+        }
+        None
+    }
+
+    /// Carries out an action that is about models and servers, or opens and closes what lies over the screen.
+    pub(super) fn carry_out(&mut self, action: Action, now: Moment) -> Option<Effect> {
+        match action {
             Action::Swap | Action::Load | Action::Unload | Action::Touch => {
                 return self.move_model(action);
             }
@@ -41,15 +60,10 @@ impl App {
             Action::HandsOff => return self.hands_off(),
             Action::PreviousServer => return self.look_elsewhere(false),
             Action::NextServer => return self.look_elsewhere(true),
-            Action::Sort => self.turn_sort(),
-            Action::Filter => self.layer = Layer::Prompt(Prompt::filter(&self.filter)),
-            Action::NextPanel => self.turn_panel(true),
-            Action::PreviousPanel => self.turn_panel(false),
             Action::Setup => self.open_setup(),
             Action::Demo => self.ask_demo(),
             Action::Redraw => return Some(Effect::Redraw),
             Action::Help => self.layer = Layer::Help(0),
-            Action::Back => self.back(),
             Action::Quit => return self.quit(now),
             Action::Suspend => return Some(Effect::Suspend),
             Action::Yes => return self.answer(),
@@ -61,6 +75,8 @@ impl App {
                 self.scroll(action);
             }
             Action::Choose => return self.choose(),
+            // The others are about the picture.
+            _ => {}
         }
         None
     }
@@ -183,6 +199,10 @@ impl App {
     fn choose(&mut self) -> Option<Effect> {
         match self.layer {
             Layer::Flows(selected) => self.choose_flow(selected),
+            Layer::Columns(_) => {
+                self.toggle_column();
+                None
+            }
             _ => self.write_config(),
         }
     }

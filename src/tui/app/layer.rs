@@ -25,6 +25,8 @@ pub(crate) enum Layer {
     Findings(usize),
     /// How long models are idle and what follows, scrolled down so far.
     Tuning(usize),
+    /// The columns to choose from; the one with this number is selected.
+    Columns(usize),
     /// A question.
     Ask(Ask),
     /// A line of text.
@@ -36,6 +38,21 @@ pub(crate) enum Layer {
 pub(crate) struct Ask {
     pub(crate) question: String,
     pub(crate) then: Effect,
+}
+
+impl Effect {
+    /// Whether the engine, or what runs beside the keys, is asked for something.
+    pub(super) fn is_for_the_engine(&self) -> bool {
+        !matches!(
+            self,
+            Effect::Server(_)
+                | Effect::Mouse(_)
+                | Effect::Redraw
+                | Effect::Suspend
+                | Effect::Leave(_)
+                | Effect::WriteListed(..)
+        )
+    }
 }
 
 /// What the loop is to do outside of the screen.
@@ -67,6 +84,8 @@ pub enum Effect {
     HandsOff(bool),
     /// Look at the server at this place of the list.
     Server(usize),
+    /// Take the mouse, or leave it to the terminal.
+    Mouse(bool),
     /// Draw everything again.
     Redraw,
     /// Give the terminal back and stop.

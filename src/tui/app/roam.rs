@@ -2,6 +2,7 @@
 
 use super::{App, Layer, Panel, Sort};
 use crate::tui::action::Action;
+use crate::tui::columns::CHOICES;
 
 /// Rows of a page: a screen's height is not known here, and ten is what people expect to keep in sight.
 const PAGE: usize = 10;
@@ -26,7 +27,7 @@ impl App {
         self.selected = name;
     }
 
-    fn select(&mut self, row: usize) {
+    pub(super) fn select(&mut self, row: usize) {
         let models = self.models();
         let name = models.get(row.min(models.len().saturating_sub(1))).map(|model| model.name.clone());
         if name != self.selected {
@@ -69,6 +70,7 @@ impl App {
             | Layer::History(down)
             | Layer::Findings(down)
             | Layer::Tuning(down) => (down, 1000),
+            Layer::Columns(selected) => (selected, CHOICES.len() - 1),
             Layer::Flows(selected) => (selected, flows.saturating_sub(1)),
             _ => return,
         };
@@ -87,22 +89,51 @@ impl App {
         let at = panels.iter().position(|panel| *panel == self.panel).unwrap_or(0);
         let by = if forward { 1 } else { panels.len() - 1 };
         self.panel = panels[(at + by) % panels.len()];
+        self.flow_down = 0;
     }
 
     pub(super) fn turn_sort(&mut self) {
-        let (sort, said) = match self.sort {
-            Sort::List => (Sort::Name, "sorted by name"),
-            Sort::Name => (Sort::Size, "sorted by size, the largest first"),
-            Sort::Size => (Sort::List, "sorted as the preload list, then by name"),
-        };
-        self.sort = sort;
-        self.notice = Some(said.to_owned());
+        self.sort_by(match self.sort {
+            Sort::List => Sort::Name,
+            Sort::Name => Sort::Size,
+            Sort::Size => Sort::List,
+        });
     }
 
-    /// Back out of one thing: the panel first, then the filter, then a workflow or a measurement that has ended.
+    pub(super) fn sort_by(&mut self, sort: Sort) {
+        self.sort = sort;
+        self.say(match sort {
+            Sort::List => "sorted as the preload list, then by name",
+            Sort::Name => "sorted by name",
+            Sort::Size => "sorted by size, the largest first",
+        });
+    }
+
+    /// Shows or hides the column that is selected on their page.
+    pub(super) fn toggle_column(&mut self) {
+        let Layer::Columns(selected) = self.layer else { return };
+        let Some((column, ..)) = CHOICES.get(selected) else { return };
+        let before = self.hidden.len();
+        self.hidden.retain(|hidden| hidden != column);
+        if self.hidden.len() == before {
+            self.hidden.push(*column);
+        }
+    }
+
+    pub(super) fn change_theme(&mut self) {
+        self.notice = Some(self.settings.wardrobe.change());
+        self.settings.theme = self.settings.wardrobe.theme();
+    }
+
+    /// Back out of one thing: the zoom first, the panel, then the filter, then a workflow or a measurement that has ended.
     pub(super) fn back(&mut self) {
-        if self.panel != Panel::Models {
+        if self.zoomed {
+            self.zoomed = false;
+        } else if self.panel != Panel::Models {
             self.panel = Panel::Models;
+            self.events_back = 0;
+            self.flow_down = 0;
+        } else if self.events_back > 0 {
             self.events_back = 0;
         } else if !self.filter.is_empty() {
             self.filter.clear();

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use crate::config::{Config, Confirm, Memory, OnExit, Phase, Preload, Workflow};
+use crate::config::{Config, Confirm, Memory, Notify, OnExit, Phase, Preload, Workflow};
 use crate::residency::bytes::Bytes;
 use crate::tui::ProposeConfig;
-use crate::tui::theme::Theme;
+use crate::tui::theme::{Depth, Theme, Wardrobe};
 
 /// What the screen is told once, at the start.
 #[expect(clippy::struct_excessive_bools, reason = "one switch of the user's each")]
@@ -19,6 +19,10 @@ pub struct Settings {
     pub confirm: Confirm,
     /// Draw with ASCII only.
     pub ascii: bool,
+    /// The mouse is ours.
+    pub mouse: bool,
+    /// How the end of a long load is told.
+    pub notify: Notify,
     /// Between polls; older readings are shown with their age.
     pub refresh: Duration,
     /// Where the server listens, until a snapshot says so.
@@ -49,17 +53,22 @@ pub struct Settings {
     pub zone: TimeZone,
     /// How things look.
     pub theme: Theme,
+    /// The themes to choose from.
+    pub wardrobe: Wardrobe,
     /// Makes the config that `I` proposes.
     pub propose: ProposeConfig,
 }
 
 impl Settings {
     /// Takes what the screen needs from the merged config.
-    pub fn of(config: &Config, theme: Theme, zone: TimeZone, propose: ProposeConfig) -> Settings {
+    pub fn of(config: &Config, depth: Depth, zone: TimeZone, propose: ProposeConfig) -> Settings {
+        let wardrobe = Wardrobe::new(config.ui.theme.clone(), depth);
         Settings {
             read_only: config.ui.read_only,
             confirm: config.ui.confirm,
             ascii: config.ui.ascii,
+            mouse: config.ui.mouse,
+            notify: config.ui.notify,
             refresh: config.ui.refresh,
             url: config.url.clone(),
             memory: config.memory,
@@ -75,7 +84,8 @@ impl Settings {
             auto_off: config.file.clone().filter(|_| !config.may_act),
             demo_place: None,
             zone,
-            theme,
+            theme: wardrobe.theme(),
+            wardrobe,
             propose,
         }
     }

@@ -15,6 +15,7 @@ use crate::tui::app::{App, Panel};
 use crate::tui::fits;
 use crate::tui::format::{self, Unit};
 use crate::tui::pins;
+use crate::tui::theme;
 use crate::tui::widget::near;
 use crate::tui::widget::page;
 use crate::tui::widget::strip::{Strip, row};
@@ -84,12 +85,20 @@ fn lines(model: &Model, app: &App, now: Moment, width: u16) -> Vec<Line> {
         let unit = Unit::of(tiers.whole());
         let [vram, ram, disk, unknown] =
             [tiers.vram, tiers.ram, tiers.disk, tiers.unknown].map(|part| unit.figure(part));
-        let mut places = format!("█ VRAM {vram}   ▒ RAM {ram}   ░ disk {disk} {}", unit.name());
-        if tiers.unknown.0 > 0 {
-            places = format!("{places}   ? {unknown}");
+        let mut parts = Vec::new();
+        for (glyph, style, words) in [
+            (theme::VRAM, theme.vram, format!(" VRAM {vram}   ")),
+            (theme::RAM, theme.ram, format!(" RAM {ram}   ")),
+            (theme::DISK, theme.disk, format!(" disk {disk} {}", unit.name())),
+        ] {
+            parts.extend([(glyph.to_owned(), style), (words, theme.text)]);
         }
-        add("tiers", places, theme.text);
+        if tiers.unknown.0 > 0 {
+            parts.push((format!("   ? {unknown}"), theme.unknown));
+        }
+        lines.push(Line { word: "tiers", parts });
     }
+    let mut add = |word, text, style| lines.extend(line(word, text, style));
     let (words, style) = table::state(model, app, now);
     add("state", words, style);
     if let Some(why) = state_in_words(model.state) {

@@ -51,7 +51,7 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
     // The step that is under way is in sight unless the user looks elsewhere.
     let active = flow.steps.iter().rposition(|step| step.state != StepState::Waiting).unwrap_or(0);
     let follow = (active + 1).saturating_sub(rest);
-    let down = if has_keys && app.flow_down > 0 { app.flow_down } else { follow };
+    let down = if app.flow_down > 0 { app.flow_down } else { follow };
     let down = down.min(lines.len().saturating_sub(rest));
     for (i, line) in lines.iter().skip(down).take(rest).enumerate() {
         let mut strip = Strip::new(buffer, row(area, 1 + i));

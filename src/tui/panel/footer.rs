@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 
 use super::welcome;
 use crate::residency::act::ActKind;
@@ -18,25 +18,61 @@ use crate::tui::widget::strip::Strip;
 /// Draws as many as fit whole; help is always among them.
 pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App) {
     let theme = &app.settings.theme;
+    let mut strip = Strip::new(buffer, area);
+    strip.skip(BEFORE);
+    for Hint { key, word, .. } in hints(area.width, app) {
+        strip.put(&key, theme.key).skip(1).put(&word, theme.text).skip(GAP);
+    }
+}
+
+/// The action whose key stands at that place.
+pub(crate) fn at(area: Rect, app: &App, place: Position) -> Option<Action> {
+    if !area.contains(place) {
+        return None;
+    }
+    let mut from = area.x + BEFORE;
+    hints(area.width, app).into_iter().find_map(|hint| {
+        let is_it = (from..from + hint.columns()).contains(&place.x);
+        from += hint.columns() + GAP;
+        is_it.then_some(hint.action)
+    })
+}
+
+/// Blanks before the first key.
+const BEFORE: u16 = 1;
+/// Blanks between two keys.
+const GAP: u16 = 3;
+
+/// A key and what it does.
+struct Hint<'a> {
+    action: Action,
+    key: String,
+    word: Cow<'a, str>,
+}
+
+impl Hint<'_> {
+    fn columns(&self) -> u16 {
+        format::columns(&self.key) + format::columns(&self.word) + 1
+    }
+}
+
+fn hints(width: u16, app: &App) -> Vec<Hint<'_>> {
     let (actions, last) = actions(app);
-    let hint = |action: Action| Some((app.keymap.first(action)?, word(action, app)));
-    let wide = |(key, word): &(String, Cow<'_, str>)| format::columns(key) + format::columns(word) + 1;
+    let hint =
+        |action: Action| Some(Hint { action, key: app.keymap.first(action)?, word: word(action, app) });
     let last = last.and_then(hint);
-    let mut left = area.width.saturating_sub(1 + last.as_ref().map_or(0, wide));
+    let mut left = width.saturating_sub(BEFORE + last.as_ref().map_or(0, Hint::columns));
     let mut shown = Vec::new();
     for hint in actions.into_iter().filter_map(hint) {
-        let wide = wide(&hint) + 3;
+        let wide = hint.columns() + GAP;
         if wide > left {
             break;
         }
         left -= wide;
         shown.push(hint);
     }
-    let mut strip = Strip::new(buffer, area);
-    strip.skip(1);
-    for (key, word) in shown.iter().chain(&last) {
-        strip.put(key, theme.key).skip(1).put(word, theme.text).skip(3);
-    }
+    shown.extend(last);
+    shown
 }
 
 fn word(action: Action, app: &App) -> Cow<'_, str> {
@@ -51,6 +87,8 @@ fn word(action: Action, app: &App) -> Cow<'_, str> {
         Action::Hold if app.model().and_then(|model| model.kept.as_ref()).is_some_and(|kept| kept.held) => {
             "release"
         }
+        Action::Zoom if app.zoomed => "all panels",
+        Action::Freeze if app.frozen.is_some() => "go on",
         Action::HandsOff if app.snapshot.keeping.hands_off => "hands on",
         Action::Pin if app.model().and_then(|model| app.pin_does(model)) == Some(ActKind::Unpin) => "unpin",
         Action::Choose if matches!(&app.layer, Layer::Setup(proposal, _) if proposal.exists) => {
@@ -74,6 +112,9 @@ fn actions(app: &App) -> (Vec<Action>, Option<Action>) {
             if matches!(app.layer, Layer::Setup(..)) {
                 actions.insert(0, Action::Choose);
             }
+            if matches!(app.layer, Layer::Columns(_)) {
+                actions.insert(0, Action::Toggle);
+            }
             if matches!(app.layer, Layer::Flows(_)) {
                 actions = vec![
                     Action::Choose,
@@ -88,6 +129,12 @@ fn actions(app: &App) -> (Vec<Action>, Option<Action>) {
         Context::Main | Context::Flow => {}
     }
     let mut actions = Vec::new();
+    if app.frozen.is_some() && app.context() == Context::Main {
+        actions.push(Action::Freeze);
+    }
+    if app.zoomed {
+        actions.push(Action::Zoom);
+    }
     if app.offers_demo() {
         actions.push(Action::Demo);
     }
@@ -137,6 +184,9 @@ fn actions(app: &App) -> (Vec<Action>, Option<Action>) {
     if !app.settings.has_config {
         actions.push(Action::Setup);
     }
+    // Once more where they are first does no good.
+    let looks = [Action::Zoom, Action::Freeze, Action::Columns, Action::Theme, Action::Mouse].into_iter();
+    actions.extend(looks.filter(|action| !actions.contains(action)).collect::<Vec<_>>());
     (actions, Some(Action::Help))
 }
 

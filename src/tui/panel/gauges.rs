@@ -13,7 +13,7 @@ use crate::residency::text::printable;
 use crate::residency::timing::Moment;
 use crate::tui::app::{App, counted_once};
 use crate::tui::format::{self, Unit};
-use crate::tui::theme;
+use crate::tui::theme::{self, Theme};
 use crate::tui::widget::bar::share_out;
 use crate::tui::widget::strip::{Strip, row};
 
@@ -142,7 +142,7 @@ fn draw(buffer: &mut Buffer, area: Rect, gauge: &Gauge, app: &App) {
         // Two neighbours with one glyph are told apart by a blank.
         let joins = gauge.segments.get(i + 1).is_some_and(|next| next.glyph == segment.glyph);
         let blank = u16::from(joins && columns > 2);
-        fill(&mut strip, segment, unit, columns - blank);
+        fill(&mut strip, segment, unit, columns - blank, theme);
         strip.skip(blank);
     }
     strip.skip(free).skip(1).cell_right(&figures, reserved - 2, theme.text);
@@ -160,7 +160,7 @@ fn draw(buffer: &mut Buffer, area: Rect, gauge: &Gauge, app: &App) {
 }
 
 /// A segment's columns with its words in the middle: in air if there is room for it, else close.
-fn fill(strip: &mut Strip, segment: &Segment, unit: Unit, columns: u16) {
+fn fill(strip: &mut Strip, segment: &Segment, unit: Unit, columns: u16, theme: &Theme) {
     // Below three columns there is no room for a word: most segments of a long list end here.
     let wordings = if columns > 2 { segment.label.wordings(unit) } else { Vec::new() };
     let fitting = |around: u16| {
@@ -173,7 +173,9 @@ fn fill(strip: &mut Strip, segment: &Segment, unit: Unit, columns: u16) {
     };
     let text = format::columns(words) + 2 * air;
     let before = (columns - text) / 2;
-    strip.fill(segment.glyph, before, segment.style).skip(air).put(words, segment.style).skip(air);
+    // A tier has one colour; what is on its way says so in its words.
+    let said = if matches!(segment.label, Label::Arriving(..)) { theme.work } else { segment.style };
+    strip.fill(segment.glyph, before, segment.style).skip(air).put(words, said).skip(air);
     strip.fill(segment.glyph, columns - text - before, segment.style);
 }
 
@@ -255,7 +257,7 @@ fn gauge_of<'a>(
         if bytes > Bytes::ZERO {
             mine += bytes;
             let label = Label::Arriving(&model.name, bytes);
-            segments.push(Segment { bytes, glyph: theme::VRAM, style: theme.work, label });
+            segments.push(Segment { bytes, glyph: theme::VRAM, style: theme.vram, label });
         }
     }
     let other = card.used.minus(mine);

@@ -81,6 +81,9 @@ fn left(app: &App, now: Moment) -> Vec<Piece> {
         let text = if wrong == 1 { "! 1 finding".to_owned() } else { format!("! {wrong} findings") };
         pieces.push(Piece { text, style: theme.warn, rank: 3, ..Piece::default() });
     }
+    if app.frozen.is_some() {
+        pieces.push(Piece { text: "frozen".into(), style: theme.warn, rank: 0, ..Piece::default() });
+    }
     if let Some(age) = app.stale(now) {
         pieces.push(Piece {
             text: format!("{} old", format::age(age)),

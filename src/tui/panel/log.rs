@@ -26,7 +26,7 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, above: Rect, app: &App) {
     }
     let events = &app.snapshot.events;
     let has_keys = app.panel == Panel::Events;
-    let title = usize::from(has_keys && area.height > 2);
+    let title = usize::from((has_keys || app.events_back > 0) && area.height > 2);
     let rows = usize::from(area.height) - title;
     let theme = &app.settings.theme;
     if title == 1 {
@@ -35,7 +35,7 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, above: Rect, app: &App) {
         } else {
             "EVENTS".into()
         };
-        Strip::new(buffer, area).skip(1).put(&back, theme.title);
+        Strip::new(buffer, area).skip(1).put(&back, if has_keys { theme.title } else { theme.faint });
     }
     if events.is_empty() && has_keys {
         Strip::new(buffer, row(area, title)).skip(1).put("nothing has happened yet", theme.faint);

@@ -78,6 +78,9 @@ fn words(app: &App, now: Moment) -> Option<(String, Style)> {
     if let Some(notice) = &app.notice {
         return Some((printable(notice).into_owned(), theme.warn));
     }
+    if let Some(frozen) = app.frozen_words() {
+        return Some((frozen, theme.warn));
+    }
     // What moves says more than what waits.
     let act = app.live_acts().filter(|act| act.is_running()).last().or_else(|| app.live_acts().last());
     if let Some(act) = act {

@@ -51,7 +51,7 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
     // Steps and models are names, all else is figures.
     let lefts = if matches!(proof, Proof::Comparison(_)) && area.width >= MODELS { 2 } else { 1 };
     let rest = Rect { y: area.y + 1, height: area.height - 1, ..area };
-    let down = if has_keys { app.flow_down } else { 0 };
+    let down = app.flow_down;
     page::lines(buffer, rest, lines.len(), down, theme.faint, |buffer, area, i| match &lines[i] {
         Line::Cells(cells, style) => {
             let mut strip = Strip::new(buffer, area);

@@ -1,7 +1,7 @@
 //! The row of servers, where there are several: each with its name, whether it answers and how many models are loaded.
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 
 use crate::residency::text::printable;
 use crate::tui::app::App;
@@ -23,16 +23,15 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App) {
         return;
     }
     let (theme, fleet) = (&app.settings.theme, &app.fleet);
-    let keys = format!("{} server", app.server_keys());
-    let room = area.width.saturating_sub(format::columns(&keys) + GAP + 1);
-    let from = first(&fleet.servers, fleet.at, room);
+    let keys = keys(app);
+    let from = first(&fleet.servers, fleet.at, room(area, &keys));
     let mut strip = Strip::new(buffer, area);
     strip.skip(1);
     if from > 0 {
         strip.put("‹ ", theme.faint);
     }
     for (at, tab) in fleet.servers.iter().enumerate().skip(from) {
-        if strip.left() < width(tab) + format::columns(&keys) + GAP {
+        if strip.left() < needs(tab, &keys) {
             strip.put("› ", theme.faint);
             break;
         }
@@ -47,6 +46,41 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App) {
     }
     let blank = strip.left().saturating_sub(format::columns(&keys) + 1);
     strip.skip(blank).put(&keys, theme.faint);
+}
+
+/// The server whose name stands at that place.
+pub(crate) fn at(area: Rect, app: &App, place: Position) -> Option<usize> {
+    if !area.contains(place) {
+        return None;
+    }
+    let keys = keys(app);
+    let from = first(&app.fleet.servers, app.fleet.at, room(area, &keys));
+    let mut x = area.x + 1 + if from > 0 { 2 } else { 0 };
+    for (at, tab) in app.fleet.servers.iter().enumerate().skip(from) {
+        if area.right().saturating_sub(x) < needs(tab, &keys) {
+            break;
+        }
+        if (x..x + width(tab) - GAP).contains(&place.x) {
+            return Some(at);
+        }
+        x += width(tab);
+    }
+    None
+}
+
+/// The keys that change over, at the end of the row.
+fn keys(app: &App) -> String {
+    format!("{} server", app.server_keys())
+}
+
+/// Columns for the names.
+fn room(area: Rect, keys: &str) -> u16 {
+    area.width.saturating_sub(format::columns(keys) + GAP + 1)
+}
+
+/// Columns that must be left for a name to be shown.
+fn needs(tab: &Tab, keys: &str) -> u16 {
+    width(tab) + format::columns(keys) + GAP
 }
 
 /// How many are loaded, and whether something of ours runs there.

@@ -1,7 +1,7 @@
 //! The one table of all models: where each is, how long it stays, what it is doing.
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 
 use crate::residency::act::{Act, ActKind, ActState};
@@ -10,28 +10,30 @@ use crate::residency::keep_alive::KeepAlive;
 use crate::residency::snapshot::{Loaded, Model, State};
 use crate::residency::timing::Moment;
 use crate::tui::app::{App, Sort};
+use crate::tui::columns::{Columns, table_columns};
 use crate::tui::fits;
 use crate::tui::format;
-use crate::tui::layout::{Columns, table_columns};
+
 use crate::tui::pins;
 use crate::tui::theme::{self, Theme};
 use crate::tui::widget::bar::share_out;
 use crate::tui::widget::stages;
 use crate::tui::widget::strip::{Strip, row};
 
+mod head;
+
 /// Draws the heading and as many models as fit, the selected one among them.
 pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
     if area.is_empty() {
         return;
     }
-    let columns = table_columns(area.width);
+    let columns = table_columns(area.width, &app.hidden);
     let models = app.models();
-    // A few models on a large screen have little area, and a heading all the same.
-    let heading = usize::from(area.height > 5 || usize::from(area.height) > models.len());
-    if heading == 1 {
-        head(buffer, area, &columns, app);
+    let window = Window::new(area, &columns, models.len(), app.row());
+    if window.heading == 1 {
+        head::render(buffer, area, &columns, app);
     }
-    let mut rows = usize::from(area.height) - heading;
+    let heading = window.heading;
     if models.is_empty() {
         let words = if app.filter.is_empty() {
             "   no models are installed; `ollama pull qwen2.5-coder:7b` gets one".to_owned()
@@ -41,24 +43,72 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
         Strip::new(buffer, row(area, heading)).put(&words, app.settings.theme.faint);
         return;
     }
-    let is_cut = models.len() > rows;
-    // The mark stands in the heading where that has room for the longest one, else it takes the last row.
-    let in_heading = heading == 1 && columns.used() + MARK < area.width;
-    if is_cut && !in_heading && rows > 1 {
-        rows -= 1;
-    }
-    // The selection is kept in the middle where the list is longer than the table; the state has no offset to keep.
-    let selected = app.row();
-    let first = selected.saturating_sub(rows / 2).min(models.len().saturating_sub(rows));
+    let Window { rows, first, .. } = window;
     for (i, model) in models.iter().enumerate().skip(first).take(rows) {
-        line(buffer, row(area, heading + i - first), &columns, model, i == selected, app, now);
+        line(buffer, row(area, heading + i - first), &columns, model, i == app.row(), app, now);
     }
-    if is_cut {
+    if window.is_cut {
         let words = more(first, models.len().saturating_sub(first + rows));
-        let at = if in_heading { area } else { row(area, heading + rows) };
+        let at = if window.in_heading { area } else { row(area, heading + rows) };
         let wide = format::columns(&words) + 1;
-        let skip = if in_heading { area.width - wide } else { columns.mark };
+        let skip = if window.in_heading { area.width - wide } else { columns.mark };
         Strip::new(buffer, at).skip(skip).put(&words, app.settings.theme.faint);
+    }
+}
+
+/// What of the table lies at that place.
+pub(crate) fn at(area: Rect, app: &App, place: Position) -> Option<Hit> {
+    if !area.contains(place) {
+        return None;
+    }
+    let columns = table_columns(area.width, &app.hidden);
+    let count = app.models().len();
+    let window = Window::new(area, &columns, count, app.row());
+    let down = usize::from(place.y - area.y);
+    if down < window.heading {
+        return Some(Hit::Heading(head::sort_at(&columns, place.x - area.x)));
+    }
+    let shown = down - window.heading;
+    let model = window.first + shown;
+    (shown < window.rows && model < count).then_some(Hit::Row(model))
+}
+
+/// What of the table can be meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hit {
+    /// The model with this number.
+    Row(usize),
+    /// A heading, and what it sorts by, if it does.
+    Heading(Option<Sort>),
+}
+
+/// Which rows of the table are seen, and where.
+struct Window {
+    /// Rows of the heading.
+    heading: usize,
+    /// Rows for models.
+    rows: usize,
+    /// The first model that is seen.
+    first: usize,
+    is_cut: bool,
+    /// The mark that it is cut stands in the heading.
+    in_heading: bool,
+}
+
+impl Window {
+    fn new(area: Rect, columns: &Columns, models: usize, selected: usize) -> Window {
+        // A few models on a large screen have little area, and a heading all the same.
+        let heading = usize::from(area.height > 5 || usize::from(area.height) > models);
+        let mut rows = usize::from(area.height).saturating_sub(heading);
+        let is_cut = models > rows;
+        // The mark stands in the heading where that has room for the longest one, else it takes the last row.
+        let in_heading = heading == 1 && columns.used() + MARK < area.width;
+        if is_cut && !in_heading && rows > 1 {
+            rows -= 1;
+        }
+        // The selection is kept in the middle where the list is longer than the table; the state has no offset to keep.
+        let first = selected.saturating_sub(rows / 2).min(models.saturating_sub(rows));
+        Window { heading, rows, first, is_cut, in_heading }
     }
 }
 
@@ -71,58 +121,6 @@ fn more(above: usize, below: usize) -> String {
         (0, below) => format!("… {below} below"),
         (above, 0) => format!("… {above} above"),
         (above, below) => format!("… {above} above, {below} below"),
-    }
-}
-
-fn head(buffer: &mut Buffer, area: Rect, columns: &Columns, app: &App) {
-    let faint = app.settings.theme.faint;
-    let models = match (app.filter.as_str(), app.sort) {
-        ("", Sort::List) => "MODEL".to_owned(),
-        ("", Sort::Name) => "MODEL by name".to_owned(),
-        ("", Sort::Size) => "MODEL by size".to_owned(),
-        (filter, _) => format!("MODEL /{filter}"),
-    };
-    let mut strip = Strip::new(buffer, area);
-    strip.skip(columns.mark).cell(&models, columns.name, faint).skip(columns.gap);
-    heading_right(&mut strip, "SIZE", columns.size, columns.gap, faint);
-    if columns.quant > 0 {
-        strip.cell("QUANT", columns.quant, faint).skip(columns.gap);
-    }
-    legend(&mut strip, columns.tiers, app);
-    if columns.percent > 0 {
-        strip.skip(1).cell_right("RAM", columns.percent, faint);
-    }
-    strip.skip(columns.gap);
-    let time = columns.time + if columns.meter > 0 { columns.meter + 1 } else { 0 };
-    strip.cell_right(if time > 9 { "KEEP-ALIVE" } else { "STAYS" }, time, faint).skip(columns.gap);
-    strip.cell("STATE", columns.state, faint).skip(columns.gap);
-    heading_right(&mut strip, "CONTEXT", columns.context, columns.gap, faint);
-    heading_right(&mut strip, "GPU/CPU", columns.split, columns.gap, faint);
-    if columns.fits > 0 {
-        strip.cell("FITS", columns.fits, faint).skip(columns.gap);
-    }
-    heading_right(&mut strip, "TO VRAM", columns.to_vram, 0, faint);
-}
-
-/// The tiers' glyphs and names over their bar, where they fit.
-fn legend(strip: &mut Strip, columns: u16, app: &App) {
-    let theme = &app.settings.theme;
-    if columns < 12 {
-        strip.cell(if columns < 5 { "TIER" } else { "TIERS" }, columns, theme.faint);
-        return;
-    }
-    // What is left over is the disk, also where its name has no room.
-    let disk = if columns < 14 { "" } else { "disk" };
-    let used = 10 + format::columns(disk);
-    let air = u16::from(columns >= used + 2);
-    strip.put(theme::VRAM, theme.vram).put("VRAM", theme.faint).skip(air);
-    strip.put(theme::RAM, theme.ram).put("RAM", theme.faint).skip(air);
-    strip.put(theme::DISK, theme.disk).put(disk, theme.faint).skip(columns - used - 2 * air);
-}
-
-fn heading_right(strip: &mut Strip, text: &str, columns: u16, gap: u16, style: Style) {
-    if columns > 0 {
-        strip.cell_right(text, columns, style).skip(gap);
     }
 }
 

@@ -91,8 +91,10 @@ impl Bar {
         };
         let all = columns(count);
         let kept = self.kept.map_or(all, &columns);
-        let style = if self.kept.is_some() { theme.vram } else { theme.text };
-        strip.fill(theme::VRAM, kept, style).fill(theme::DISK, all - kept.min(all), theme.disk);
+        // What nobody's keep_alive covers is no tier.
+        let (glyph, style) =
+            if self.kept.is_some() { (theme::VRAM, theme.vram) } else { ("━", theme.text) };
+        strip.fill(glyph, kept, style).fill(theme::DISK, all - kept.min(all), theme.disk);
         strip.skip(room - all);
     }
 }

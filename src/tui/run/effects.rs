@@ -25,6 +25,7 @@ impl Session {
     pub(super) fn carry_out(&mut self, effect: Effect, handle: &Handle) -> io::Result<Option<Outcome>> {
         match effect {
             Effect::Leave(outcome) => return Ok(self.leave(outcome)),
+            Effect::Mouse(on) => self.screen.mouse(on)?,
             Effect::Redraw => self.screen.redraw(),
             Effect::Suspend => self.suspend()?,
             Effect::Act(kind, model) => self.asked(handle.act(kind, model.clone()), kind, model),
@@ -113,6 +114,7 @@ impl Session {
 
     /// Shows what was started, in the place of what was shown before.
     fn begin(&mut self, running: Running) {
+        self.app.thaw();
         self.app.proof = None;
         self.app.begin_job();
         self.job.insert(Job::new(running)).show(&mut self.app);

@@ -12,12 +12,13 @@ use crate::tui::Member;
 use crate::tui::app::{App, Settings};
 use crate::tui::fleet::{Fleet, Tab};
 use crate::tui::keymap::Keymap;
-use crate::tui::theme::Theme;
+use crate::tui::looks::Looks;
+use crate::tui::theme::Depth;
 
 /// What the screens of the other servers are made with.
 pub(super) struct Others {
     pub(super) keymap: Keymap,
-    pub(super) theme: Theme,
+    pub(super) depth: Depth,
     pub(super) read_only: bool,
     pub(super) list_place: Option<PathBuf>,
 }
@@ -76,7 +77,7 @@ impl Session {
                 let propose =
                     Box::new(|_: &_| Err("a config is proposed for the first server only".to_owned()));
                 let zone = self.app.settings.zone.clone();
-                let mut settings = Settings::of(&member.config, others.theme, zone, propose);
+                let mut settings = Settings::of(&member.config, others.depth, zone, propose);
                 settings.read_only |= others.read_only;
                 settings.list_place.clone_from(&others.list_place);
                 let app = App::new(settings, others.keymap.clone(), None, now);
@@ -96,6 +97,10 @@ impl Session {
         std::mem::swap(&mut self.looked, &mut seat.looked);
         std::mem::swap(&mut self.config, &mut seat.config);
         std::mem::swap(&mut self.job, &mut seat.job);
+        // What was chosen holds at every server; a filter is of this one's models.
+        let looks = Looks { filter: self.app.filter.clone(), ..seat.app.looks() };
+        self.app.wear(&looks);
+        self.app.settings.mouse = seat.app.settings.mouse;
         self.seats.left[from] = Some(seat);
         self.seats.at = to;
         for (at, eased) in [(from, true), (to, false)] {

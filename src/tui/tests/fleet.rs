@@ -8,7 +8,7 @@ fn tab(name: &str, health: Health, loaded: usize) -> Tab {
     Tab { name: name.to_owned(), health, loaded, busy: false }
 }
 
-fn fleet(at: usize) -> Fleet {
+pub(super) fn fleet(at: usize) -> Fleet {
     let servers = vec![tab("box", Health::Up, 2), tab("old", Health::Down, 0), tab("far", Health::Slow, 0)];
     Fleet { servers, at }
 }

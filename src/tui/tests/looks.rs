@@ -4,7 +4,7 @@ use ratatui::style::{Color, Modifier};
 
 use crate::residency::snapshot::{Reach, State};
 use crate::tui::fixture::{app, drawn, now, picture, press, running, usual};
-use crate::tui::theme;
+use crate::tui::theme::{self, Depth};
 
 #[test]
 fn every_state_has_its_word() {
@@ -73,7 +73,7 @@ fn tiers_differ_by_glyph_and_colour_and_the_selection_by_a_mark_and_weight() {
 #[test]
 fn without_colour_nothing_is_coloured() {
     let mut app = app(usual());
-    app.settings.theme = theme::choose("dark", Some("1"));
+    app.settings.theme = theme::choose(&crate::config::Theme::default(), Depth::None);
     assert!(
         drawn(&app, 160, 50, now())
             .content

@@ -94,7 +94,7 @@ fn from_140_columns_the_details_are_at_the_right() {
      12:04:27  qwen2.5-coder:7b            loading
      12:04:31  qwen2.5-coder:7b            loaded in 0.61 s   from RAM 100 %   7.7 GB/s
 
-     u unload   p pin   t touch   K keep_alive   h hold   x drop   tab panel   / filter   q quit   o sort   b bench   ? help
+     u unload   p pin   t touch   K keep_alive   h hold   x drop   tab panel   / filter   q quit   o sort   b bench   z zoom   space freeze   v columns   ? help
     ");
 }
 

@@ -63,7 +63,7 @@ fn the_page_begins_with_the_selected_model_and_fits_a_small_terminal() {
 
 #[test]
 fn a_wide_terminal_shows_what_was_for_nothing_and_all_models() {
-    insta::assert_snapshot!(picture(&open("deepseek-r1:14b", Some(&tunings())), 120, 50), @r#"
+    insta::assert_snapshot!(picture(&open("deepseek-r1:14b", Some(&tunings())), 120, 50), @r"
     resident   127.0.0.1:11434   ollama 0.32.15   ● 2 ms                             preload 2/3 in RAM   workshop   12:04
     VRAM RTX 2070        ███████████████ qwen 4.4+0.5 ████████████████▓▓▓▓▓██▓▚▚▚▚▚                            5.7/8.0 GiB
     RAM                  ▓▓ system ▓▓▚▒▒▒▒▒▒▒▒▒▒ ▒▒ qwen ▒▒ ▒ deepseek ▒▒ ▒· cache 4.8 ·                     19.2/31.0 GiB
@@ -72,14 +72,14 @@ fn a_wide_terminal_shows_what_was_for_nothing_and_all_models() {
     deepseek-r1:14b   9.0 GB   5 uses in 36 h
       under 1m      0                                                   POLICY             COLD STARTS  GIB·H  FOR NOTHING
       1m to 2m      0                                                   fixed 5m                4 of 5    2.7          2.1
-      2m to 5m      1  ███████████████████████████████████████████████  fixed 1h                3 of 5   18.5         16.8
-     5m to 10m      1  ███████████████████████████████████████████████  auto                    4 of 5    2.7          2.1
+      2m to 5m      1  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━  fixed 1h                3 of 5   18.5         16.8
+     5m to 10m      1  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━  auto                    4 of 5    2.7          2.1
     10m to 20m      0                                                   auto, loads ahead       4 of 5    2.7          2.1
     20m to 40m      0                                                   best possible           3 of 5    1.7          0.0
      40m to 1h      0
       1h to 2h      0
-      2h to 4h      1  ███████████████████████████████████████████████
-       over 4h      1  ███████████████████████████████████████████████
+      2h to 4h      1  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
+       over 4h      1  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
       too few to say: 4 of at least 20 idle times are known; the server's own keep_alive applies
 
     openthinker3-7b   2.0 GB   368 uses in 27 days
@@ -114,7 +114,7 @@ fn a_wide_terminal_shows_what_was_for_nothing_and_all_models() {
 
 
     j down   k up   esc close
-    "#);
+    ");
 }
 
 #[test]
