@@ -22,7 +22,7 @@ use resident::residency::timing::{Moment, Reading};
 use resident::tui::ProposeConfig;
 use resident::tui::app::{App, Settings};
 use resident::tui::keymap::Keymap;
-use resident::tui::theme;
+use resident::tui::theme::Depth;
 use resident::tui::view::view;
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark stands outside; it is its own clock")]
@@ -96,7 +96,7 @@ fn snapshot(now: Moment) -> Snapshot {
 fn main() {
     let now = now();
     let propose: ProposeConfig = Box::new(|_| Err("not here".into()));
-    let settings = Settings::of(&Config::default(), theme::choose("dark", None), TimeZone::UTC, propose);
+    let settings = Settings::of(&Config::default(), Depth::Sixteen, TimeZone::UTC, propose);
     let mut app = App::new(settings, Keymap::default(), None, now);
     app.see(Arc::new(snapshot(now)));
     let mut buffer = Buffer::empty(Rect::new(0, 0, 160, 50));

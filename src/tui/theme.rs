@@ -124,7 +124,7 @@ pub(crate) const OTHER: &str = "▚";
 pub(crate) const CACHE: &str = "·";
 
 /// The second glyph of each drawn one, for terminals that have ASCII only.
-const ASCII: [(&str, &str); 25] = [
+const ASCII: [(&str, &str); 27] = [
     (VRAM, "#"),
     (RAM, "="),
     (DISK, "."),
@@ -132,6 +132,8 @@ const ASCII: [(&str, &str); 25] = [
     (OTHER, "x"),
     (CACHE, ":"),
     ("▸", ">"),
+    ("‹", "<"),
+    ("›", ">"),
     ("━", "-"),
     ("─", "_"),
     ("│", "|"),

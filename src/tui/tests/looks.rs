@@ -87,8 +87,9 @@ fn ascii_means_ascii() {
     let mut snapshot = usual();
     snapshot.acts = vec![running(crate::residency::act::ActKind::Swap, "llama3.1:8b", 1)];
     snapshot.servers[0].reach = Reach::Slow { since: now() };
-    for keys in ["g", "tab", "?", "esc K"] {
+    for keys in ["g", "tab", "?", "esc K", "v", "z", "space", "T", "y", "i"] {
         let mut app = app(snapshot.clone());
+        app.fleet = super::fleet::fleet(2);
         app.settings.ascii = true;
         press(&mut app, keys);
         for (width, height) in [(30, 8), (80, 24), (160, 50)] {

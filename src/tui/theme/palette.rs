@@ -84,7 +84,7 @@ fn safe(depth: Depth) -> Theme {
     let orange = hue(0xe6, 0x9f, 0x00, Color::Yellow);
     let yellow = hue(0xf0, 0xe4, 0x42, Color::LightYellow);
     let vermilion = hue(0xd5, 0x5e, 0x00, Color::LightRed);
-    let purple = hue(0xcc, 0x79, 0xa7, Color::LightMagenta);
+    let purple = hue(0xcc, 0x79, 0xa7, Color::Magenta);
     let green = hue(0x00, 0x9e, 0x73, Color::Cyan);
     Theme {
         title: purple.add_modifier(Modifier::BOLD),
