@@ -31,6 +31,7 @@ use crate::residency::timing::Clock;
 pub mod action;
 pub mod app;
 mod columns;
+pub(crate) mod course;
 pub(crate) mod fits;
 #[cfg(test)]
 mod fixture;

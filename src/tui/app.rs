@@ -8,6 +8,7 @@ use crossterm::event::KeyEvent;
 use super::Outcome;
 use super::action::{Action, Context};
 use super::columns::Column;
+use super::course::Course;
 use super::fleet::Fleet;
 use super::keymap::Keymap;
 use crate::residency::act::{Act, ActId, ActKind, ActState};
@@ -112,6 +113,8 @@ pub struct App {
     pub(crate) zoomed: bool,
     /// The picture stands still.
     pub(crate) frozen: Option<Frozen>,
+    /// What memory and bus did in the last minutes.
+    pub(crate) course: Course,
     /// The number of the last event that was listened to.
     heard: u64,
     /// The end of a long load, until it is told.
@@ -172,6 +175,7 @@ impl App {
             leaving: false,
             zoomed: false,
             frozen: None,
+            course: Course::default(),
             heard: 0,
             alert: None,
             flow_down: 0,
@@ -183,6 +187,7 @@ impl App {
     /// Takes a newer snapshot; the selection stays with its model, or goes to the first one if that is gone.
     pub fn see(&mut self, snapshot: Arc<Snapshot>) {
         self.listen(&snapshot);
+        self.course.note(&snapshot);
         let Some(snapshot) = self.keep_back(snapshot) else { return };
         if self.events_back > 0
             && let (Some(old), Some(new)) = (self.snapshot.events.back(), snapshot.events.back())
@@ -356,7 +361,9 @@ impl App {
                 })
         };
         let covered = self.is_covered();
-        let counting = !covered && self.models().iter().any(counts);
+        // The page of swaps begins with a line a second.
+        let moves = matches!(self.layer, Layer::History(_));
+        let counting = moves || (!covered && self.models().iter().any(counts));
         if counting || self.live_acts().next().is_some() {
             // All countdowns change together, at the turn of the wall clock's second: one frame, not one each.
             let into = u64::try_from(now.wall.subsec_nanosecond()).unwrap_or(0);

@@ -5,6 +5,7 @@ mod agents;
 mod alerts;
 mod calm;
 mod columns;
+mod course;
 mod figures;
 mod findings;
 mod fleet;

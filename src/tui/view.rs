@@ -35,7 +35,7 @@ pub fn view(buffer: &mut Buffer, app: &App, now: Moment) {
         Layer::Findings(down) => findings::render(buffer, areas.body, app, now, *down),
         Layer::Tuning(down) => tuning::render(buffer, areas.body, app, *down),
         Layer::Columns(selected) => columns::render(buffer, areas.body, areas.table.width, app, *selected),
-        Layer::History(down) => history::render(buffer, areas.body, app, *down),
+        Layer::History(down) => history::render(buffer, areas.body, app, now, *down),
         _ if welcome::applies(app) => welcome::render(buffer, areas.body, app),
         _ => {
             table::render(buffer, areas.table, app, now);

@@ -10,8 +10,10 @@ use ratatui::style::Style;
 use crate::residency::record::{Day, SwapRecord};
 use crate::residency::swap::Ended;
 use crate::residency::text::printable;
+use crate::residency::timing::Moment;
 use crate::tui::app::App;
-use crate::tui::format;
+use crate::tui::course::{self, What};
+use crate::tui::format::{self, Unit};
 use crate::tui::widget::strip::Strip;
 use crate::tui::widget::{fold, page, sparkline, stages};
 
@@ -48,6 +50,10 @@ const BESIDE: u16 = 34;
 
 /// A line of the page.
 enum Line<'a> {
+    /// So many seconds are drawn.
+    Seconds(u16),
+    /// What something did in them, second by second: its word, the line, its figures.
+    Course(&'static str, course::Line, String, Style),
     Title,
     Blank,
     Head,
@@ -58,17 +64,29 @@ enum Line<'a> {
 }
 
 /// Draws them, newest first, scrolled as far as the user asked and the lines go.
-pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, down: usize) {
+pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment, down: usize) {
     let theme = &app.settings.theme;
     let most = if area.width < 100 { 24 } else { 48 };
     let rows = rows(app, most);
     let names = rows.iter().map(|row| format::columns(&row.model)).max().unwrap_or(0).clamp(5, most);
-    let lines = lines(&rows, area.width, names);
+    // On a small screen the swaps have the room.
+    let mut lines = if area.height < 14 { Vec::new() } else { course(area.width, app, now) };
+    lines.extend(self::lines(&rows, area.width, names));
     page::lines(buffer, area, lines.len(), down, theme.faint, |buffer, area, i| {
         let mut strip = Strip::new(buffer, area);
         strip.skip(1);
         match &lines[i] {
             Line::Blank => {}
+            Line::Seconds(seconds) => {
+                strip.put("LAST", theme.title).put(&format!(" {seconds} s"), theme.text);
+            }
+            Line::Course(word, course, figures, style) => {
+                strip
+                    .cell(word, WORD, theme.faint)
+                    .put(&course.glyphs, *style)
+                    .skip(2)
+                    .put(figures, theme.text);
+            }
             Line::Title => {
                 let day = day(&app.snapshot.past.today).unwrap_or_default();
                 strip.put("SWAPS", theme.title).skip(3).put(&day, theme.text);
@@ -89,6 +107,38 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, down: usize) {
             }
         }
     });
+}
+
+/// Columns of a word before a line of seconds.
+const WORD: u16 = 10;
+
+/// Columns of the figures behind it.
+const FIGURES: u16 = 24;
+
+/// What memory and bus did in the last seconds; what was not measured is not drawn.
+fn course(width: u16, app: &App, now: Moment) -> Vec<Line<'static>> {
+    let theme = &app.settings.theme;
+    let seconds = width.saturating_sub(WORD + FIGURES).min(240);
+    let mut lines = Vec::new();
+    for what in What::ALL {
+        let Some(line) = app.course.line(what, seconds, now.mono) else { continue };
+        let of = |line: &course::Line| {
+            let unit = Unit::of(line.most);
+            format!("{} of {} {}", unit.figure(line.now), unit.figure(line.most), unit.name())
+        };
+        let rate = |bytes| format::rate(bytes, 1.0).unwrap_or_else(|| "0".to_owned());
+        let (word, figures, style) = match what {
+            What::Vram => ("VRAM", of(&line), theme.vram),
+            What::Ram => ("in RAM", of(&line), theme.ram),
+            What::Pcie => ("PCIe", format!("{}   most {}", rate(line.now), rate(line.most)), theme.work),
+        };
+        lines.push(Line::Course(word, line, figures, style));
+    }
+    if !lines.is_empty() {
+        lines.insert(0, Line::Seconds(seconds));
+        lines.push(Line::Blank);
+    }
+    lines
 }
 
 fn lines(rows: &[Row], width: u16, names: u16) -> Vec<Line<'_>> {

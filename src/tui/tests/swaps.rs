@@ -172,6 +172,10 @@ fn the_history_lists_the_latest_swaps_and_folds_those_to_and_fro() {
     VRAM RTX 2070  ██████ qwen 4.4+0.5 ██████▓▓▓█▓▚▚▚                  5.7/8.0 GiB
     RAM            ▓▓▓▓▓▓▓▚▒▒▒▒▒▒ ▒▒▒▒▒ ▒▒▒▒▒▒▒ ▒·cache·             19.2/31.0 GiB
 
+    LAST 46 s
+    VRAM                                                   ▆  5.7 of 8.0 GiB
+    in RAM                                                 ▅  14.2 of 31.0 GiB
+
     SWAPS   today 143 swaps   waited 2:10   (cold would be ~13:50)   median 0.90 s
 
               MODEL               FROM RAM      TOOK   STAGES
@@ -179,10 +183,6 @@ fn the_history_lists_the_latest_swaps_and_folds_those_to_and_fro() {
     12:03:01  llama3.1:8b            100 %    0.90 s
               failed in load: out of memory
     12:02:31  qwen ⇄ openthinker             ~0.86 s   ×15, the median
-
-
-
-
 
 
 

@@ -7,7 +7,7 @@ use crate::residency::snapshot::Model;
 use crate::tui::theme::{self, Theme};
 
 /// Glyphs of a line from nothing to all.
-pub(super) const LEVELS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
+pub(crate) const LEVELS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 
 /// The map of a model's files in so many columns, as texts of one style each; empty where no map was read.
 pub(crate) fn map(model: &Model, columns: u16, theme: &Theme) -> Vec<(String, Style)> {
