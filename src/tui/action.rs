@@ -158,7 +158,7 @@ pub const ACTIONS: &[Entry] = {
         entry(A::Phase(8), Main, "phase_8", "phase", &["8"], "make the model of the eighth phase ready"),
         entry(A::Phase(9), Main, "phase_9", "phase", &["9"], "make the model of the ninth phase ready"),
         entry(A::Flows, Main, "flows", "flow", &["f"], "choose a workflow and run it"),
-        entry(A::History, Main, "history", "history", &["y"], "the latest swaps, by anybody"),
+        entry(A::History, Main, "history", "history", &["y"], "the latest swaps, and what VRAM, RAM and PCIe did"),
         entry(A::Findings, Main, "findings", "findings", &["!"], "what is wrong and what to do"),
         entry(A::Tune, Main, "tune", "tune", &["i"], "how long models are idle, and the keep_alive that follows"),
         entry(A::Bench, Main, "bench", "bench", &["b"], "measure its loads, cold and warm; asks first"),

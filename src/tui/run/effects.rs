@@ -134,6 +134,8 @@ impl Session {
         }
         let _ = job.control(Control::Cancel);
         self.leaving = Some(outcome);
+        // How it ends is said of what is then.
+        self.app.thaw();
         self.app.leave_once_over();
         None
     }
