@@ -11,6 +11,7 @@ mod looks;
 mod near;
 mod phases;
 mod pictures;
+mod pinning;
 mod pins;
 mod proofs;
 mod ram;
