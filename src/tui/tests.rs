@@ -7,6 +7,7 @@ mod figures;
 mod findings;
 mod flows;
 mod keeping;
+mod log;
 mod looks;
 mod near;
 mod phases;
