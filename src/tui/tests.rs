@@ -10,6 +10,7 @@ mod keeping;
 mod log;
 mod looks;
 mod near;
+mod output;
 mod phases;
 mod pictures;
 mod pinning;
