@@ -1,5 +1,7 @@
 //! The panel of a workflow that runs: a row for each step on a common line of time, totals, and what lookahead did.
 
+use std::time::Duration;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -165,8 +167,8 @@ fn title_words(shown: &Shown, theme: &Theme, now: Moment) -> Vec<(String, Style)
 }
 
 fn totals(strip: &mut Strip, flow: &Flow, theme: &Theme) {
-    let scale = if flow.scale > 1 { format!(" at 1:{}", flow.scale) } else { String::new() };
-    let mut words = format!("work {}{scale}   swaps {}", format::took(flow.work), format::took(flow.swaps));
+    let (work, swaps, scaled) = (format::took(flow.work), format::took(flow.swaps), scaled(flow));
+    let mut words = format!("work {work}{scaled}   swaps {swaps}");
     let (read, hidden) = flow.hidden;
     if read.0 > 0 {
         let hidden = format::took(hidden);
@@ -175,6 +177,23 @@ fn totals(strip: &mut Strip, flow: &Flow, theme: &Theme) {
         words = if format::columns(&long) < strip.left() { long } else { short };
     }
     strip.skip(1).put(&words, theme.text);
+}
+
+/// How much of the work was made shorter than it is written: only times are, commands and prompts take what they take.
+fn scaled(flow: &Flow) -> String {
+    if flow.scale <= 1 || flow.steps.iter().all(|step| step.planned.is_none()) {
+        return String::new();
+    }
+    let work = |is_scaled: bool| -> Duration {
+        let of_it = flow.steps.iter().filter(|step| step.planned.is_some() == is_scaled);
+        of_it.filter_map(|step| step.work).map(|(_, took)| took).sum()
+    };
+    let scale = flow.scale;
+    if work(false).is_zero() {
+        format!(" at 1:{scale}")
+    } else {
+        format!(" ({} of it at 1:{scale})", format::took(work(true)))
+    }
 }
 
 /// The steps; and where so many rows are left, what a command says now and what is told of the rest.
