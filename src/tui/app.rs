@@ -9,6 +9,7 @@ use super::Outcome;
 use super::action::{Action, Context};
 use super::fleet::Fleet;
 use super::keymap::Keymap;
+use crate::engine::flow::Output;
 use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::bytes::Bytes;
 use crate::residency::event::What;
@@ -95,6 +96,8 @@ pub struct App {
     pub(crate) ended: Option<ActId>,
     /// The workflow of ours that runs, or ran last and is still shown.
     pub(crate) flow: Option<Arc<Flow>>,
+    /// What the latest command of that workflow says.
+    pub(crate) output: Arc<Output>,
     /// The measurement of ours that runs, or ran last and is still shown; then no workflow is.
     pub(crate) proof: Option<Proof>,
     /// When the last run that was put away ended.
@@ -151,6 +154,7 @@ impl App {
             asked: Vec::new(),
             ended: None,
             flow: None,
+            output: Arc::default(),
             proof: None,
             put_away: None,
             leaving: false,

@@ -17,19 +17,16 @@ use crate::tui::widget::{fold, page, sparkline, stages};
 
 /// `today 143 swaps   waited 2:10   (cold would be ~13:50)   median 0.90 s`; `None` on a day without any.
 pub(crate) fn day(day: &Day) -> Option<String> {
-    let swaps = match day.swaps {
-        0 => return None,
-        1 => "1 swap".to_owned(),
-        swaps => format!("{swaps} swaps"),
-    };
-    let mut words = format!("today {swaps}   waited {}", format::took(day.waited));
+    if day.swaps == 0 {
+        return None;
+    }
+    let mut words = format!("today {}", day.count());
+    let Some(median) = day.median else { return Some(words) };
+    words = format!("{words}   waited {}", format::took(day.waited));
     if let Some(cold) = day.cold {
         words = format!("{words}   (cold would be ~{})", format::took(cold));
     }
-    if let Some(median) = day.median {
-        words = format!("{words}   median {}", format::took(median));
-    }
-    Some(words)
+    Some(format!("{words}   median {}", format::took(median)))
 }
 
 /// What a row says, cell by cell.
@@ -150,7 +147,14 @@ fn folded(swaps: &[(Timestamp, SwapRecord)], most: u16, app: &App) -> Row {
     let at = swaps.first().map_or(Timestamp::UNIX_EPOCH, |(at, _)| *at);
     let times: Vec<Duration> = swaps.iter().filter_map(|(_, swap)| swap.stages.total).collect();
     let about = if swaps.iter().all(|(_, swap)| swap.ours) { "" } else { "~" };
-    let median = sparkline::median(&times).map_or_else(|| "?".to_owned(), format::took);
+    let count = swaps.len();
+    let (took, words) = match sparkline::median(&times) {
+        None => ("?".to_owned(), format!("×{count}, not timed")),
+        Some(median) => {
+            let of = if times.len() == count { String::new() } else { format!(" of {}", times.len()) };
+            (format!("{about}{}", format::took(median)), format!("×{count}, the median{of}"))
+        }
+    };
     let pair: Vec<String> = swaps.iter().take(2).map(|(_, swap)| swap.model.to_string()).collect();
     let whole = pair.join(" ⇄ ");
     let short = || pair.iter().map(|name| format::short_name(name)).collect::<Vec<_>>().join(" ⇄ ");
@@ -158,8 +162,8 @@ fn folded(swaps: &[(Timestamp, SwapRecord)], most: u16, app: &App) -> Row {
         at,
         model: if format::columns(&whole) > most { short() } else { whole },
         ram: String::new(),
-        took: format!("{about}{median}"),
-        words: format!("×{}, the median", swaps.len()),
+        took,
+        words,
         style: app.settings.theme.faint,
     }
 }
