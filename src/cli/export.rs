@@ -176,8 +176,8 @@ async fn whole_look(looker: &Looker, out: &mut Out<'_>) -> (Exposition, Exit) {
         Ready::Ended => (Exit::Failed, Some("the engine has stopped".to_owned())),
     };
     let snapshot = ready::readings(&mut handle, Instant::now() + READINGS).await;
-    let all = looker.told(&snapshot).await;
-    for why in why.into_iter().chain(looker.trouble().await) {
+    let (all, trouble) = looker.told(&snapshot).await;
+    for why in why.into_iter().chain(trouble) {
         out.remark(&why);
     }
     (all, exit)

@@ -54,6 +54,12 @@ pub(super) static KEEPER: Family = of(
     "",
     "1 if a dashboard acts by itself on the server as the keeper, 0 if none does.",
 );
+pub(super) static JOURNAL: Family = of(
+    Gauge,
+    "resident_journal_readable",
+    "",
+    "1 if the journal could be counted, 0 if not; left out where there is no journal.",
+);
 pub(super) static FINDINGS: Family =
     of(Gauge, "resident_findings", "", "What resident doctor finds wrong, by kind.");
 pub(super) static MODELS: Family = of(Gauge, "resident_models", "", "Models that the server knows.");
@@ -207,13 +213,14 @@ pub(super) static FORECASTS: Family = of(
 );
 
 /// All of them, in the order in which they are printed.
-pub static ALL: [&Family; 43] = [
+pub static ALL: [&Family; 44] = [
     &BUILD,
     &UP,
     &SERVER,
     &POLL_DURATION,
     &LAST_POLL,
     &KEEPER,
+    &JOURNAL,
     &FINDINGS,
     &MODELS,
     &TIER,
