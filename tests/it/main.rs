@@ -25,6 +25,8 @@ mod engine_behaviour;
 mod engine_bench;
 mod engine_swap;
 mod engine_world;
+mod export_names;
+mod export_world;
 mod findings;
 mod flow;
 mod forecast;
