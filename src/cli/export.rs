@@ -79,14 +79,20 @@ pub struct Asked {
     #[arg(long, value_name = "ADDR", value_parser = host::address)]
     pub listen: Option<SocketAddr>,
     /// With --listen: also answer who calls this machine by this name
-    #[arg(long, value_name = "HOST", requires = "listen")]
+    #[arg(long, value_name = "HOST", conflicts_with_all = ["prometheus", "openmetrics", "textfile"])]
     pub name: Vec<String>,
     /// Write all metrics into this file, whole at any moment
     #[arg(long, value_name = "PATH")]
     pub textfile: Option<PathBuf>,
     /// With --textfile: go on, and write it anew so often, such as 30s
-    #[arg(long, value_name = "DURATION", requires = "textfile", value_parser = args::timeout)]
+    #[arg(long, value_name = "DURATION", conflicts_with_all = ["prometheus", "openmetrics", "listen"], value_parser = every)]
     pub every: Option<Duration>,
+}
+
+fn every(text: &str) -> Result<Duration, &'static str> {
+    let every = args::timeout(text)?;
+    // The server is not looked at more often.
+    if every < Duration::from_secs(1) { Err("at least 1s") } else { Ok(every) }
 }
 
 /// The subcommand.

@@ -7,6 +7,7 @@ mod agent_python;
 mod arrows;
 mod chronicle;
 mod cli_act;
+mod cli_export;
 mod cli_fake;
 mod cli_flow;
 mod cli_phase;
