@@ -10,6 +10,7 @@ pub mod config;
 pub mod demo;
 mod dispatch;
 pub mod doctor;
+pub mod export;
 pub mod flow;
 pub mod history;
 pub mod hold;
@@ -81,6 +82,7 @@ Examples:
   resident history --today                   today's swaps in one line, and what they would have cost from the disk
   resident tune --percent 99                 how long each model is idle, and which keep_alive follows from it
   resident doctor                            what is wrong and what to do: ghosts, reloads, evictions to and fro
+  resident export --listen 9736              metrics for Prometheus, at http://127.0.0.1:9736/metrics
   resident bench --markdown                  cold and warm loads beside each other, as a table to paste
   resident flow react-dashboard              run a workflow of the config, and read ahead for its next steps
   resident config --check                    is the config right, and where does each value come from
@@ -189,6 +191,9 @@ pub enum Sub {
     Tune(tune::Asked),
     /// Say what is wrong with the server or with how it is used, and what to do; ends with 1 if anything is
     Doctor,
+    /// Metrics for Prometheus: once, as a server that is scraped, or as a file for node_exporter
+    #[command(after_long_help = export::HELP)]
+    Export(export::Asked),
     /// Measure what warm files in RAM are worth here: cold and warm loads beside each other; asks first
     Bench(bench::Ask),
     /// Run a workflow of the config, or list them
@@ -241,6 +246,7 @@ impl Sub {
             | Sub::History(_)
             | Sub::Tune(_)
             | Sub::Doctor
+            | Sub::Export(_)
             | Sub::Status { .. }
             | Sub::Config { .. }
             | Sub::Demo { .. } => None,
@@ -286,6 +292,9 @@ impl Cli {
         }
         if flags.json && self.command.is_none() {
             return Some("the screen has no JSON; use resident status --json");
+        }
+        if flags.json && matches!(self.command, Some(Sub::Export(_))) {
+            return Some("metrics have no JSON; use resident status --json");
         }
         if flags.json && matches!(&self.command, Some(Sub::History(asked)) if asked.csv) {
             return Some("--json and --csv are two answers: use one of them");

@@ -28,6 +28,7 @@ pub mod record;
 pub mod snapshot;
 pub mod state;
 pub mod swap;
+pub mod tally;
 pub mod text;
 pub mod tier;
 pub mod timing;

@@ -9,8 +9,8 @@ use super::act::Request;
 use super::out::Out;
 use super::wire::World;
 use super::{
-    Cli, Exit, Sub, act, bench, demo, doctor, flow, history, hold, phase, pins, preload, screen, state,
-    status, swap, tune,
+    Cli, Exit, Sub, act, bench, demo, doctor, export, flow, history, hold, phase, pins, preload, screen,
+    state, status, swap, tune,
 };
 use crate::config::Strategy;
 use crate::engine::{Command, Handle, clock};
@@ -94,6 +94,9 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
     };
     if let Some(Sub::Phase(asked)) = &cli.command {
         return phase::run(asked, &cli.flags, world, interrupt, &mut out).await;
+    }
+    if let Some(Sub::Export(asked)) = &cli.command {
+        return export::start(asked, world, interrupt, &mut out).await;
     }
     let handle = world.engine()?.start();
     Ok(match &cli.command {

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The steps that lead from an empty file to this version; a file of version n has gone the first n of them. Never
 /// change one that was released: add another.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     "
     CREATE TABLE process (
         id INTEGER PRIMARY KEY,
@@ -130,6 +130,22 @@ const STEPS: [&str; 5] = [
         gave_up INTEGER,
         gave_up_by INTEGER,
         PRIMARY KEY (server, model)
+    ) STRICT, WITHOUT ROWID;
+",
+    // What was counted of rows that went because they were too old or too many.
+    "
+    CREATE TABLE tally (
+        server INTEGER NOT NULL,
+        what TEXT NOT NULL, -- swap, left, used, phase, forecast
+        model INTEGER NOT NULL, -- 0: of no model
+        ours INTEGER NOT NULL,
+        how TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        class INTEGER NOT NULL, -- milliseconds that a swap took at most; 0: longer than all; -1: not timed
+        times INTEGER NOT NULL,
+        took INTEGER NOT NULL,
+        read INTEGER NOT NULL,
+        PRIMARY KEY (server, what, model, ours, how, origin, class)
     ) STRICT, WITHOUT ROWID;
 ",
 ];

@@ -11,9 +11,10 @@ use jiff::tz::TimeZone;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use tokio::sync::oneshot;
 
-use super::{file, past, row, uses};
+use super::{file, past, row, tally, uses};
 use crate::residency::name::ModelName;
 use crate::residency::record::{Day, Happened, Record};
+use crate::residency::tally::Count;
 use crate::residency::tune::trace::Trace;
 
 /// How long it waits for another process that writes.
@@ -77,6 +78,15 @@ pub fn uses(
     ask(path, move |connection| {
         let all = uses::traces(connection, &server, now)?;
         Ok(all.into_values().filter(|trace| models.is_empty() || models.contains(&trace.model)).collect())
+    })
+}
+
+/// Asks for all that was ever counted of a server, models in the order in which the journal first heard of them. What
+/// is counted once stays counted.
+pub fn tally(path: &Path, server: String, now: Timestamp) -> io::Result<Answer<Vec<Count>>> {
+    ask(path, move |connection| match number(connection, &server)? {
+        Some(server) => tally::read(connection, server, now),
+        None => Ok(Vec::new()),
     })
 }
 
