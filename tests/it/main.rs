@@ -46,6 +46,7 @@ mod probe_warm;
 #[cfg(target_os = "linux")]
 mod ram_tier;
 mod rust_text;
+mod schema;
 mod sim_children;
 mod sim_contract;
 mod sim_files;
