@@ -36,6 +36,7 @@ mod ollama_store;
 #[cfg(target_os = "linux")]
 mod other_user;
 mod outer_files;
+mod package;
 #[cfg(target_os = "linux")]
 mod probe_hold;
 mod probe_nvml;
