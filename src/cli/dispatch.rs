@@ -9,8 +9,8 @@ use super::act::Request;
 use super::out::Out;
 use super::wire::World;
 use super::{
-    Cli, Exit, Sub, act, bench, demo, doctor, export, flow, history, hold, phase, pins, preload, screen,
-    state, status, swap, tune,
+    Cli, Exit, Sub, act, bench, completions, demo, doctor, export, flow, history, hold, man, phase, pins,
+    preload, screen, state, status, swap, tune,
 };
 use crate::config::Strategy;
 use crate::engine::{Command, Handle, clock};
@@ -38,6 +38,12 @@ pub fn run(cli: &Cli) -> Exit {
 }
 
 async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
+    // What packagers ask for needs neither a config nor a home directory.
+    match &cli.command {
+        Some(Sub::Completions { shell }) => return completions::print(*shell),
+        Some(Sub::Man { dir }) => return man::run(dir.as_deref()),
+        _ => {}
+    }
     let clock = clock::system();
     let place = demo::Place::new(cli.flags.demo_scale.unwrap_or(demo::SCALE));
     let too_much = place.as_ref().ok().filter(|_| cli.wants_demo() && !cli.flags.yes);

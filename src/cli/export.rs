@@ -50,21 +50,6 @@ const READINGS: Duration = Duration::from_secs(2);
 /// No label's value has more characters.
 const LONGEST: usize = 128;
 
-/// Stands under `resident export --help`.
-pub const HELP: &str = "\
-Examples:
-  resident export --prometheus                          all metrics once, on stdout
-  resident export --listen 9736                         for Prometheus on this machine: http://127.0.0.1:9736/metrics
-  resident export --listen 0.0.0.0:9736 --name gpu.lan  for others too, who call this machine gpu.lan
-  resident export --textfile /var/lib/node_exporter/resident.prom --every 30s
-                                                        for node_exporter's textfile collector
-
-One exporter runs on each machine with an Ollama server; Prometheus has them all. Counters come from the journal, where
-all dashboards and commands of one user write what they did and saw: a swap is counted 15 s after its end. What is
-unknown is left out. assets/grafana/resident.json is a dashboard for Grafana.
-
-Without a server resident_up is 0; once, and with --textfile, the exit code is 5 then.";
-
 /// What one call of `export` asks for.
 #[derive(Debug, Clone, PartialEq, Args)]
 #[command(group = ArgGroup::new("how").required(true).args(["prometheus", "openmetrics", "listen", "textfile"]))]

@@ -31,7 +31,8 @@ fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
-fn command(home: &Path, args: &[&str]) -> Command {
+/// The program in a home of its own, with these arguments.
+pub fn command(home: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(args).env_clear().current_dir(home).stdin(Stdio::null());
     for (name, place) in [

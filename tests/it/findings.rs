@@ -82,7 +82,11 @@ async fn doctor(findings: Vec<Finding>, json: bool) -> (String, Exit) {
     let request = Request { json, recalls: false };
     let exit = run(handle, request, &stopped(after(at, 40)), pending(), &mut out).await;
     assert_eq!(remarks, b"");
-    (String::from_utf8(results).unwrap(), exit)
+    let text = String::from_utf8(results).unwrap();
+    if json {
+        crate::schema::follows("doctor", &serde_json::from_str(&text).unwrap());
+    }
+    (text, exit)
 }
 
 fn stuck() -> Finding {

@@ -39,6 +39,7 @@ mod ollama_store;
 #[cfg(target_os = "linux")]
 mod other_user;
 mod outer_files;
+mod package;
 #[cfg(target_os = "linux")]
 mod probe_hold;
 mod probe_nvml;
@@ -49,6 +50,7 @@ mod probe_warm;
 #[cfg(target_os = "linux")]
 mod ram_tier;
 mod rust_text;
+mod schema;
 mod sim_children;
 mod sim_contract;
 mod sim_files;
