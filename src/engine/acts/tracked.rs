@@ -200,8 +200,11 @@ impl Tracked {
             return self.send(Job::Unload { model }, jobs);
         }
         watch.load(&self.busy, known, now);
-        if watch.plan.server_chooses {
-            let others = known.running.iter().filter(|(name, _)| !known.are_one(name, &self.act.model));
+        // What goes by the server's own choice is to be seen; of a swap's victims each was asked to.
+        let goes = |name: &ModelName| watch.plan.server_chooses || watch.plan.goes.contains(name);
+        if watch.plan.server_chooses || self.act.kind != ActKind::Swap {
+            let others =
+                known.running.iter().filter(|(name, _)| goes(name) && !known.are_one(name, &self.act.model));
             let at_stake = others.map(|(name, running)| AtStake {
                 model: name.clone(),
                 expiry: running.expiry,

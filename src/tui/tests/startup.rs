@@ -22,7 +22,7 @@ fn startup(states: [ItemState; 5]) -> Startup {
         Item { model: name(model), goal, state }
     };
     let names = [PRIMARY].into_iter().chain(LISTED);
-    Startup { began: after(-4), items: names.zip(states).map(item).collect(), took: None }
+    Startup { began: after(-4), items: names.zip(states).map(item).collect(), latest: None, took: None }
 }
 
 fn with(startup: Startup) -> Snapshot {

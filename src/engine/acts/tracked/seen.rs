@@ -153,13 +153,8 @@ impl Tracked {
         if is_unseen && !now_or_never {
             return None;
         }
-        let mut displaced = self.displaced.clone();
         let watch = self.watch.as_mut()?;
-        if self.act.kind == ActKind::Load && !watch.plan.server_chooses {
-            // What the server threw out for it.
-            displaced.extend(watch.plan.goes.iter().filter(|m| !known.running.contains_key(m)).cloned());
-        }
-        watch.record(&self.act.model, &displaced, known.load_mode(&self.act.model), now_or_never)
+        watch.record(&self.act.model, &self.displaced, known.load_mode(&self.act.model), now_or_never)
     }
 
     /// Where the server chooses, what went after the load was asked for went for it, unless its time was up. A load may
