@@ -1,5 +1,6 @@
 //! `swap`: makes one model ready in VRAM, says the plan before and what each stage took after.
 
+mod before;
 mod words;
 
 use std::io;
@@ -8,27 +9,25 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
+pub(super) use self::before::known;
 pub(super) use self::words::read_from;
 use self::words::{json, line};
 use super::act::bar::Bar;
 use super::act::ending::Ending;
-use super::act::{self, FORESIGHT, GRACE, Limits, look_up};
+use super::act::{self, GRACE, Limits, look_up};
 use super::args::{Models, Swap};
 use super::out::Out;
-use super::ready::{self, Ready};
+use super::ready;
 use super::{Exit, Flags, status};
 use crate::config::Confirm;
 use crate::engine::{Command, Handle};
 use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::event::What;
 use crate::residency::name::ModelName;
-use crate::residency::snapshot::{Model, Server, Snapshot, State};
+use crate::residency::snapshot::Snapshot;
 use crate::residency::swap::{Swapping, Wish};
 use crate::residency::text::printable;
-use crate::residency::tier::Cached;
 
-/// How long the residency of its files is waited for: a warm swap must not wait for it.
-const RESIDENCY: Duration = Duration::from_millis(100);
 /// How long the engine may take to keep the record.
 const RECORD: Duration = Duration::from_millis(500);
 /// How long the next look at the server is waited for: it shows that nobody is there.
@@ -124,29 +123,9 @@ async fn swap<F: Future<Output = ()>>(
     out: &mut Out<'_>,
 ) -> (Ending, Option<Arc<Swapping>>) {
     let asked = Instant::now();
-    let patience = limits.deadline.unwrap_or(asked + ready::PATIENCE);
-    // What the server tells of this model is asked first. A queue that is full at once asks in its usual order.
-    let _ = handle.send(Command::Look { model: model.clone() });
-    let ready = tokio::select! {
-        ready = ready::server(handle, patience) => ready,
-        () = limits.interrupt.as_mut() => return (Ending::Interrupted, None),
-    };
-    match ready {
-        Ready::Up(_) => {}
-        Ready::Down(why) => return (Ending::NoServer { why }, None),
-        Ready::Late(why) => return (Ending::TimedOut { why }, None),
-        Ready::Ended => return (Ending::engine_ended(), None),
-    }
-    let planned = async {
-        let foreseen = patience.min(asked + FORESIGHT);
-        ready::forecasts(handle, foreseen, |snapshot| lacks_forecast_of(snapshot, model)).await;
-        let read = patience.min(Instant::now() + RESIDENCY);
-        let lacks_pins = |snapshot: &Snapshot| act::pins::lacks(snapshot, &request.act);
-        ready::all(handle, read, |s| lacks_residency_of(s, model) || lacks_pins(s)).await
-    };
-    let snapshot = tokio::select! {
-        snapshot = planned => snapshot,
-        () = limits.interrupt.as_mut() => return (Ending::Interrupted, None),
+    let snapshot = match known(handle, &request.act, model, limits).await {
+        Ok(snapshot) => snapshot,
+        Err(ending) => return (ending, None),
     };
     if let Err(ending) = look_up(&snapshot, &request.act, model) {
         return (ending, None);
@@ -190,24 +169,6 @@ async fn swap<F: Future<Output = ()>>(
         }
         Err(_) => (otherwise, None),
     }
-}
-
-/// Whether what must go is still to be foreseen, where anything is loaded at all.
-fn lacks_forecast_of(snapshot: &Snapshot, name: &ModelName) -> bool {
-    let Some((server, model)) = unloaded(snapshot, name) else { return false };
-    let is_full = server.models.iter().any(|other| other.loaded.is_some());
-    let foresees = !server.local || model.forecast.is_some() || model.state == State::Cloud;
-    is_full && !foresees
-}
-
-/// Whether it is still to be read how much of the model is in RAM.
-fn lacks_residency_of(snapshot: &Snapshot, name: &ModelName) -> bool {
-    unloaded(snapshot, name).is_some_and(|(server, model)| server.local && model.cached == Cached::Unread)
-}
-
-fn unloaded<'a>(snapshot: &'a Snapshot, name: &ModelName) -> Option<(&'a Server, &'a Model)> {
-    let server = snapshot.servers.first()?;
-    server.model(name).filter(|model| model.loaded.is_none()).map(|model| (server, model))
 }
 
 fn found(snapshot: &Snapshot, id: ActId) -> Option<&Act> {

@@ -277,6 +277,28 @@ phases: {context: openthinker3-7b, execution: {model: 'qwen2.5-coder:7b', num_ct
         assert_eq!(said, "execution: qwen2.5-coder:7b already in VRAM\n");
     }
 
+    /// The newest row of a kind in the journal.
+    fn newest(home: &Home, kind: &str) -> Value {
+        let (_, said, _) = home.run(&["history", "--json", "--kind", kind]);
+        let history: Value = serde_json::from_str(&said).unwrap();
+        history["records"][0].clone()
+    }
+
+    #[test]
+    fn how_much_of_it_is_in_ram_is_known_before_it_is_swapped_in() {
+        let home = demo();
+        let qwen = "qwen2.5-coder:7b";
+        for (args, cold) in [(["drop", "--yes", qwen], true), (["warm", "--no-auto", qwen], false)] {
+            let (code, _, remarks) = home.run(&args);
+            assert_eq!(code, Some(0), "{remarks}");
+            assert_eq!(phase(&home, &["execution"]).0, Some(0));
+            let swap = newest(&home, "swaps");
+            let (ram, size) = (swap["ram_bytes"].as_u64().unwrap(), swap["size_bytes"].as_u64().unwrap());
+            assert_eq!((ram < size / 2, &swap["model"]), (cold, &json!(qwen)), "{swap}");
+            assert_eq!(home.run(&["unload", qwen]).0, Some(0));
+        }
+    }
+
     #[test]
     fn a_pinned_model_is_displaced_only_with_yes() {
         let home = demo();

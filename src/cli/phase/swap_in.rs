@@ -8,6 +8,7 @@ use crate::cli::act::bar::Bar;
 use crate::cli::act::ending::Ending;
 use crate::cli::act::{self, AGAIN, Limits, OFFERS, Request};
 use crate::cli::out::Out;
+use crate::cli::swap::known;
 use crate::engine::{Busy, Handle};
 use crate::residency::act::{ActId, ActKind};
 use crate::residency::snapshot::{Model, Snapshot};
@@ -21,7 +22,7 @@ pub(super) async fn make_ready<F: Future<Output = ()>>(
     limits: &mut Limits<'_, F>,
     out: &mut Out<'_>,
 ) -> Ready {
-    let snapshot = match act::known(handle, request, limits).await {
+    let snapshot = match known(handle, request, &wanted.model, limits).await {
         Ok(snapshot) => snapshot,
         Err(ending) => return Ready::not(ending),
     };
