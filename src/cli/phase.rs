@@ -110,7 +110,7 @@ pub async fn run(
     let engine = world.engine()?;
     let teller = Teller::open(world);
     let clock = Arc::clone(&world.clock);
-    let look = move || runner::look(Path::new("/proc"), clock);
+    let look = move |port| runner::look(Path::new("/proc"), port, Arc::clone(&clock));
     // What asks before every act is asked by the longer way, which says so.
     let may = request.yes || request.confirm != Confirm::Always;
     let there = if may {

@@ -100,6 +100,8 @@ pub struct Server {
     pub ps_at: Option<Moment>,
     /// When `/api/tags` last answered.
     pub tags_at: Option<Moment>,
+    /// When its runner processes were looked for last; `None` before, and where nobody looks.
+    pub runners_at: Option<Moment>,
 }
 
 impl Server {

@@ -121,6 +121,7 @@ impl App {
             models: Vec::new(),
             ps_at: None,
             tags_at: None,
+            runners_at: None,
         };
         let snapshot = Snapshot {
             at: now,

@@ -106,6 +106,7 @@ pub fn snapshot(at: Moment, models: Vec<Model>) -> Snapshot {
             models,
             ps_at: Some(at),
             tags_at: Some(at),
+            runners_at: Some(at),
         }],
         events: VecDeque::new(),
         acts: Vec::new(),

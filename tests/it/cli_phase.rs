@@ -299,6 +299,40 @@ phases: {context: openthinker3-7b, execution: {model: 'qwen2.5-coder:7b', num_ct
         }
     }
 
+    fn kill_runner(home: &Home, model: &str) {
+        let port = home.url.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        let runners = resident::probe::runner::look(Path::new("/proc"), port, clock());
+        assert_eq!(runners.len(), 1, "{runners:?}");
+        let pid = rustix::process::Pid::from_raw(i32::try_from(runners[0].pid).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        // The server's own list still has it, as that of a real one does.
+        assert_eq!(home.model(model)["loaded"], true);
+    }
+
+    #[test]
+    fn a_model_whose_runner_was_killed_is_loaded_again_and_said_so() {
+        let home = demo();
+        for (args, already) in [
+            (&["phase", "--config", "c.yaml", "--json", "context"][..], "already_in_vram"),
+            (&["swap", "--json", "openthinker3-7b"], "already"),
+        ] {
+            assert_eq!(home.run(&["load", "openthinker3-7b"]).0, Some(0));
+            kill_runner(&home, "openthinker3-7b");
+            let (code, said, remarks) = home.run(args);
+            let ready: Value = serde_json::from_str(&said).unwrap();
+            assert_eq!((code, &ready[already]), (Some(0), &json!(false)), "{said}{remarks}");
+            assert!(ready["took_seconds"].as_f64().unwrap() > 0.0, "{said}");
+            let swap = newest(&home, "swaps");
+            assert_eq!(
+                (&swap["model"], &swap["in_vram"]),
+                (&json!("openthinker3-7b"), &json!(false)),
+                "{swap}"
+            );
+        }
+        let (_, said, _) = home.run(&["swap", "openthinker3-7b", "--json"]);
+        assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["already"], json!(true), "{said}");
+    }
+
     #[test]
     fn a_pinned_model_is_displaced_only_with_yes() {
         let home = demo();

@@ -4,6 +4,7 @@ use tokio::time::{Instant, sleep};
 
 use super::report::Ready;
 use super::wanted::Wanted;
+use crate::cli::Exit;
 use crate::cli::act::bar::Bar;
 use crate::cli::act::ending::Ending;
 use crate::cli::act::{self, AGAIN, Limits, OFFERS, Request};
@@ -27,9 +28,9 @@ pub(super) async fn make_ready<F: Future<Output = ()>>(
         Err(ending) => return Ready::not(ending),
     };
     let how = Found::of(&snapshot, wanted);
-    let (kind, already) = match how {
-        Found::Away => (ActKind::Swap, false),
-        Found::AsWanted => (ActKind::Touch, true),
+    let kind = match how {
+        Found::Away => ActKind::Swap,
+        Found::AsWanted => ActKind::Touch,
         // Loading it again for another context ends it first.
         Found::OtherContext(has) => {
             out.remark(&format!(
@@ -37,7 +38,7 @@ pub(super) async fn make_ready<F: Future<Output = ()>>(
                 wanted.model,
                 wanted.num_ctx.unwrap_or_default()
             ));
-            (ActKind::Unload, false)
+            ActKind::Unload
         }
     };
     let judged = Request { kind, ..request.clone() };
@@ -45,7 +46,7 @@ pub(super) async fn make_ready<F: Future<Output = ()>>(
         return Ready::not(ending);
     }
     let began = Instant::now();
-    let Some(id) = offer(|| ask(handle, kind, wanted)).await else {
+    let Some(id) = offer(|| ask(handle, wanted)).await else {
         let why = "too many commands are waiting; try again".to_owned();
         return Ready::not(Ending::Failed { why, cancelled: false });
     };
@@ -53,6 +54,8 @@ pub(super) async fn make_ready<F: Future<Output = ()>>(
     let ending = act::seen_through(handle, id, &wanted.model, bar, began, limits).await;
     let now = handle.snapshot();
     let swap = now.acts.iter().find(|act| act.id == id).and_then(|act| act.swap.clone());
+    // A swap of what is there is a touch, without a plan; one that the server lists without a runner is loaded.
+    let already = swap.is_none() && ending.exit() == Exit::Done;
     let displaced = swap.as_ref().map(|swap| swap.plan.goes.clone());
     // A swap is done before a snapshot lists the model: what its load carried is what it runs with.
     let sent = if already { None } else { limit(&snapshot, wanted) };
@@ -94,10 +97,7 @@ fn loaded<'a>(snapshot: &'a Snapshot, wanted: &Wanted) -> Option<&'a Model> {
     snapshot.servers.first()?.model(&wanted.model).filter(|model| model.has_runner())
 }
 
-fn ask(handle: &Handle, kind: ActKind, wanted: &Wanted) -> Result<ActId, Busy> {
-    if kind == ActKind::Touch {
-        return handle.act(kind, wanted.model.clone());
-    }
+fn ask(handle: &Handle, wanted: &Wanted) -> Result<ActId, Busy> {
     handle.swap(wanted.model.clone(), Wish { num_ctx: wanted.num_ctx, ..Wish::default() })
 }
 

@@ -18,7 +18,7 @@ use crate::residency::tier::Cached;
 const RESIDENCY: Duration = Duration::from_millis(100);
 
 /// Waits until the server is known, and of the model what must go for it and how much of it is in RAM, as far as that
-/// comes soon. Of one that is in VRAM nothing of it is waited for.
+/// comes soon; of one that is listed as loaded, that its runner lives.
 pub(in crate::cli) async fn known<F: Future<Output = ()>>(
     handle: &mut Handle,
     request: &act::Request,
@@ -44,7 +44,10 @@ pub(in crate::cli) async fn known<F: Future<Output = ()>>(
         ready::forecasts(handle, foreseen, |snapshot| lacks_forecast_of(snapshot, model)).await;
         let read = patience.min(Instant::now() + RESIDENCY);
         let lacks_pins = |snapshot: &Snapshot| act::pins::lacks(snapshot, request);
-        ready::all(handle, read, |s| lacks_residency_of(s, model) || lacks_pins(s)).await
+        ready::all(handle, read, |s| {
+            lacks_residency_of(s, model) || lacks_runner_of(s, model) || lacks_pins(s)
+        })
+        .await
     };
     tokio::select! {
         snapshot = planned => Ok(snapshot),
@@ -63,6 +66,15 @@ fn lacks_forecast_of(snapshot: &Snapshot, name: &ModelName) -> bool {
 /// Whether it is still to be read how much of the model is in RAM.
 fn lacks_residency_of(snapshot: &Snapshot, name: &ModelName) -> bool {
     unloaded(snapshot, name).is_some_and(|(server, model)| server.local && model.cached == Cached::Unread)
+}
+
+/// Whether it is still to be seen whether a model that the server lists has a runner: without one a touch would load it.
+/// Which runner is whose is known with its files.
+fn lacks_runner_of(snapshot: &Snapshot, name: &ModelName) -> bool {
+    let Some(server) = snapshot.servers.first().filter(|server| server.local) else { return false };
+    let unseen = |model: &&Model| model.loaded.as_ref().is_some_and(|loaded| loaded.runner.is_none());
+    let model = server.model(name).filter(unseen);
+    model.is_some_and(|model| server.runners_at.is_none() || model.cached == Cached::Unread)
 }
 
 fn unloaded<'a>(snapshot: &'a Snapshot, name: &ModelName) -> Option<(&'a Server, &'a Model)> {
