@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 
 pub(super) use self::before::known;
-pub(super) use self::words::read_from;
 use self::words::{json, line};
+pub(super) use self::words::{names, read_from};
 use super::act::bar::Bar;
 use super::act::ending::Ending;
 use super::act::{self, GRACE, Limits, look_up};
@@ -24,7 +24,7 @@ use crate::engine::{Command, Handle};
 use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::event::What;
 use crate::residency::name::ModelName;
-use crate::residency::snapshot::Snapshot;
+use crate::residency::snapshot::{Server, Snapshot};
 use crate::residency::swap::{Swapping, Wish};
 use crate::residency::text::printable;
 
@@ -32,8 +32,8 @@ use crate::residency::text::printable;
 const RECORD: Duration = Duration::from_millis(500);
 /// How long the next look at the server is waited for: it shows that nobody is there.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long the look is waited for that shows whether pinned models went: where the server must not be asked often it
-/// comes a second after the one before.
+/// How long the look is waited for that shows what went: where the server must not be asked often it comes a second after
+/// the one before.
 const SEEN: Duration = Duration::from_secs(2);
 
 /// What one call asks for.
@@ -147,7 +147,10 @@ async fn swap<F: Future<Output = ()>>(
     let mut said = request.act.json;
     let (stop, otherwise) = tokio::select! {
         biased;
-        ended = end_of(handle, id, request, &mut said, out) => return look_after(handle, ended).await,
+        ended = end_of(handle, id, request, &mut said, out) => {
+            let (ending, _) = look_after(handle, ended).await;
+            return (ending, went(handle, id).await);
+        }
         () = limits.interrupt.as_mut() => (Command::CancelAll, Ending::Interrupted),
         () = too_late => {
             let why = format!("not done after {:.1} s, cancelled", asked.elapsed().as_secs_f64());
@@ -159,7 +162,7 @@ async fn swap<F: Future<Output = ()>>(
     }
     // It may still have ended well while the cancel was on its way.
     match timeout(GRACE, end_of(handle, id, request, &mut said, out)).await {
-        Ok((ending @ Ending::Done { .. }, swap)) => (ending, swap),
+        Ok((ending @ Ending::Done { .. }, _)) => (ending, went(handle, id).await),
         Ok((_, swap)) => {
             let snapshot = handle.snapshot();
             if let Some(ActState::Failed { why, .. }) = found(&snapshot, id).map(|act| &act.state) {
@@ -173,6 +176,18 @@ async fn swap<F: Future<Output = ()>>(
 
 fn found(snapshot: &Snapshot, id: ActId) -> Option<&Act> {
     snapshot.acts.iter().find(|act| act.id == id)
+}
+
+/// The swap with what went for it: where the server chose, the look after its end shows that, and it comes soon. Where no
+/// runner is to be seen, no look would show it.
+pub(super) async fn went(handle: &mut Handle, id: ActId) -> Option<Arc<Swapping>> {
+    let sees = |server: &Server| server.local && server.runners != Some(0);
+    let lacks = |snapshot: &Snapshot| {
+        let swap = found(snapshot, id).and_then(|act| act.swap.as_ref());
+        swap.is_some_and(|swap| swap.went.is_none()) && snapshot.servers.iter().any(sees)
+    };
+    let snapshot = ready::all(handle, Instant::now() + SEEN, lacks).await;
+    found(&snapshot, id).and_then(|act| act.swap.clone())
 }
 
 /// Which of the models that were pinned went for `model`. It waits for the look that shows that one: by then it is

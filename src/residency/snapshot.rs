@@ -100,8 +100,8 @@ pub struct Server {
     pub ps_at: Option<Moment>,
     /// When `/api/tags` last answered.
     pub tags_at: Option<Moment>,
-    /// When its runner processes were looked for last; `None` before, and where nobody looks.
-    pub runners_at: Option<Moment>,
+    /// How many runner processes the last look found; `None` before it, and where nobody looks.
+    pub runners: Option<usize>,
 }
 
 impl Server {

@@ -334,6 +334,23 @@ phases: {context: openthinker3-7b, execution: {model: 'qwen2.5-coder:7b', num_ct
     }
 
     #[test]
+    fn where_no_card_is_seen_what_went_is_seen_all_the_same() {
+        let home = demo();
+        std::fs::write(home.dir.path().join("c.yaml"), format!("{CONFIG}ui: {{gpu: false}}")).unwrap();
+        let phase = &["phase", "--config", "c.yaml", "--json", "execution"][..];
+        let swap = &["swap", "--config", "c.yaml", "--json", "openthinker3-7b"][..];
+        assert_eq!(home.run(&["load", "openthinker3-7b"]).0, Some(0));
+        for (args, went) in
+            [(phase, "openthinker3-7b"), (swap, "qwen2.5-coder:7b"), (phase, "openthinker3-7b")]
+        {
+            let (code, said, remarks) = home.run(args);
+            let ready: Value = serde_json::from_str(&said).unwrap();
+            assert_eq!((code, &ready["displaced"]), (Some(0), &json!([went])), "{said}{remarks}");
+            assert_eq!(newest(&home, "swaps")["displaced"], json!([went]));
+        }
+    }
+
+    #[test]
     fn a_pinned_model_is_displaced_only_with_yes() {
         let home = demo();
         assert_eq!(home.run(&["pin", "openthinker3-7b"]).0, Some(0));

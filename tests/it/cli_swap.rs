@@ -64,7 +64,7 @@ fn swapping(stage: Option<Stage>, ended: Option<Ended>) -> Swapping {
     } else {
         Stages::default()
     };
-    Swapping { plan, stages, stage, ended }
+    Swapping { plan, stages, stage, ended, went: Some(Vec::new()) }
 }
 
 fn show(

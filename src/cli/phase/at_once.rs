@@ -3,8 +3,6 @@
 //! An agent pays for this way at every step, so nothing else is started: no engine, no probe, one question to the
 //! server and one touch. Whatever is not plain is left to the longer way, which also has the words for it.
 
-use std::collections::BTreeSet;
-
 use tokio::time::sleep_until;
 
 use super::report::Ready;
@@ -19,12 +17,12 @@ use crate::residency::name::ModelName;
 use crate::residency::timing::Moment;
 
 /// Restarts the countdown of a model that is loaded as it is wanted; `None` if it is not, or if that cannot be told.
-/// `look` reads the runners of this machine, or only those of the server on a port, and may block.
+/// `look` reads the runners of the server on a port, and may block.
 pub(super) async fn touch<F: Future<Output = ()>>(
     client: &Client,
     wanted: &Wanted,
     now: Moment,
-    look: impl Fn(Option<u16>) -> Runners + Clone + Send + 'static,
+    look: impl FnOnce(Option<u16>) -> Runners + Send + 'static,
     limits: &mut Limits<'_, F>,
 ) -> Option<Ready> {
     let deadline = limits.deadline;
@@ -46,13 +44,10 @@ async fn touch_loaded(
     client: &Client,
     wanted: &Wanted,
     now: Moment,
-    look: impl Fn(Option<u16>) -> Runners + Clone + Send + 'static,
+    look: impl FnOnce(Option<u16>) -> Runners + Send + 'static,
 ) -> Option<Ready> {
-    let look = |port| {
-        let look = look.clone();
-        tokio::task::spawn_blocking(move || look(port))
-    };
-    let runners = client.is_local().then(|| look(None));
+    let port = client.port();
+    let runners = client.is_local().then(|| tokio::task::spawn_blocking(move || look(port)));
     let loaded = client.ps().await.ok()?;
     // What a touch has to carry, so that the server does not load it anew.
     let context = as_wanted(&loaded, wanted, now)?.context_length;
@@ -61,15 +56,8 @@ async fn touch_loaded(
         None => Runners::default(),
     };
     // While a load is pending nothing but a load may be sent. It may be another server's: the longer way tells.
-    if runners.iter().any(is_loading) {
+    if runners.iter().any(is_loading) || lacks_one(&runners, &loaded) {
         return None;
-    }
-    // It takes longer to find the server among all processes: that is only asked where one seems to be missing.
-    if client.is_local() && lacks_one(&runners, &loaded) {
-        let of_server = look(client.port()).await.ok()?;
-        if of_server.server.is_some() && lacks_one(&of_server, &loaded) {
-            return None;
-        }
     }
     let mut touch = Load { model: &wanted.model, keep_alive: None, num_ctx: context, embed: false };
     let mut answer = client.touch(&touch).await;
@@ -92,14 +80,12 @@ fn is_loading(runner: &Runner) -> bool {
     runner.ready == Some(false)
 }
 
-/// Whether more is listed than there are runners, or they are of several servers: a model without one is a ghost, and a
-/// touch would load it unsaid. Which one that is, is not told without the models' files. Other formats have runners of
-/// other kinds.
+/// Whether more is listed than there are runners: a model without one is a ghost, and a touch would load it unsaid.
+/// Which one it is, is not told without the models' files. Other formats have runners of other kinds.
 fn lacks_one(runners: &Runners, loaded: &[Running]) -> bool {
     let listed = loaded.iter().filter(|running| running.details.format == "gguf").count();
-    let alive = || runners.iter().filter(|runner| !runner.left_behind);
-    let parents: BTreeSet<_> = alive().map(|runner| runner.parent).collect();
-    alive().count() < listed || parents.len() > 1
+    let alive = runners.iter().filter(|runner| !runner.left_behind).count();
+    runners.server.is_some() && alive < listed
 }
 
 fn only_embeds(error: &Error) -> bool {
@@ -176,7 +162,7 @@ mod tests {
 
     async fn seen(client: &Client, wanted: &Wanted, runners: Runners) -> Option<Ready> {
         let mut limits = Limits { interrupt: std::pin::pin!(std::future::pending()), deadline: None };
-        touch(client, wanted, now(), move |_| runners.clone(), &mut limits).await
+        touch(client, wanted, now(), move |_| runners, &mut limits).await
     }
 
     fn body(path: &str) -> String {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::wanted::Wanted;
 use crate::cli::act::ending::Ending;
 use crate::cli::status::{SCHEMA_VERSION, one_line, script_name, seconds};
+use crate::cli::swap::names;
 use crate::config::Config;
 use crate::residency::act::ActKind;
 use crate::residency::name::ModelName;
@@ -21,20 +22,20 @@ pub(super) struct Ready {
     pub already: bool,
     /// The context it runs with, as the server says or its load carried; `None` where it is not known yet.
     pub num_ctx: Option<u64>,
-    /// What left VRAM for it.
-    pub displaced: Vec<ModelName>,
+    /// What left VRAM for it; `None` where that is not known.
+    pub displaced: Option<Vec<ModelName>>,
 }
 
 impl Ready {
     /// It is not, and this is why.
     pub(super) fn not(ending: Ending) -> Ready {
-        Ready { ending, already: false, num_ctx: None, displaced: Vec::new() }
+        Ready { ending, already: false, num_ctx: None, displaced: Some(Vec::new()) }
     }
 
     /// It was there already.
     pub(super) fn already(num_ctx: Option<u64>) -> Ready {
         let ending = Ending::Done { took: Duration::ZERO, note: None, facts: None };
-        Ready { ending, already: true, num_ctx, displaced: Vec::new() }
+        Ready { ending, already: true, num_ctx, displaced: Some(Vec::new()) }
     }
 
     /// How long the agent waited for the model; nothing where it was there.
@@ -66,7 +67,7 @@ impl Ready {
         if matches!(self.ending, Ending::Done { .. }) {
             object["already_in_vram"] = self.already.into();
             object["num_ctx"] = self.num_ctx.into();
-            object["displaced"] = self.displaced.iter().map(script_name).collect();
+            object["displaced"] = names(self.displaced.as_deref());
             object["took_seconds"] = seconds(self.took());
         }
         one_line(&object)

@@ -68,13 +68,16 @@ fn lacks_residency_of(snapshot: &Snapshot, name: &ModelName) -> bool {
     unloaded(snapshot, name).is_some_and(|(server, model)| server.local && model.cached == Cached::Unread)
 }
 
-/// Whether it is still to be seen whether a model that the server lists has a runner: without one a touch would load it.
-/// Which runner is whose is known with its files.
+/// Whether it is still to be seen that the model has a runner, if it is listed as loaded: without one a touch would load
+/// it. Of one that is to be loaded, whether the others have one, which may go for it. Which is whose is known with their
+/// files.
 fn lacks_runner_of(snapshot: &Snapshot, name: &ModelName) -> bool {
     let Some(server) = snapshot.servers.first().filter(|server| server.local) else { return false };
+    let is_away = unloaded(snapshot, name).is_some();
+    let matters = |model: &&Model| is_away || model.name == *name;
     let unseen = |model: &&Model| model.loaded.as_ref().is_some_and(|loaded| loaded.runner.is_none());
-    let model = server.model(name).filter(unseen);
-    model.is_some_and(|model| server.runners_at.is_none() || model.cached == Cached::Unread)
+    let mut unseen = server.models.iter().filter(matters).filter(unseen);
+    unseen.any(|model| server.runners.is_none() || model.cached == Cached::Unread)
 }
 
 fn unloaded<'a>(snapshot: &'a Snapshot, name: &ModelName) -> Option<(&'a Server, &'a Model)> {

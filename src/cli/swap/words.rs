@@ -58,6 +58,11 @@ pub(in crate::cli) fn read_from(swap: &Swapping) -> Option<String> {
     ahead().or_else(|| from_disk(swap)).or_else(from_ram)
 }
 
+/// Models' names for a script; null where they are not known.
+pub(in crate::cli) fn names(models: Option<&[ModelName]>) -> Value {
+    models.map(|models| models.iter().map(script_name).collect::<Vec<_>>()).into()
+}
+
 /// The object for a script.
 pub(super) fn json(
     ending: &Ending,
@@ -66,19 +71,19 @@ pub(super) fn json(
     rests: &[ModelName],
 ) -> Value {
     let mut answer = ending.json(ActKind::Swap, model);
-    let Some(Swapping { plan, stages, .. }) = swap else {
+    let Some(Swapping { plan, stages, went, .. }) = swap else {
         answer["already"] = matches!(ending, Ending::Done { .. }).into();
         return answer;
     };
-    let names = |models: &[ModelName]| models.iter().map(script_name).map(Value::from).collect::<Vec<_>>();
     let time = |time: Option<Duration>| time.map_or(Value::Null, seconds);
     answer["already"] = false.into();
     // Pinned models that went for it: they come back with the swap back.
-    answer["rests"] = names(rests).into();
+    answer["rests"] = names(Some(rests));
+    answer["displaced"] = names(went.as_deref());
     answer["plan"] = object!({
-        "goes": names(&plan.goes),
+        "goes": names(Some(&plan.goes)),
         "server_chooses": plan.server_chooses,
-        "stays": names(&plan.stays),
+        "stays": names(Some(&plan.stays)),
         "warm": plan.way.word(),
         "num_ctx": plan.num_ctx,
         "size_bytes": plan.before.whole,
@@ -115,7 +120,7 @@ mod tests {
         let before = Before { whole: Bytes(5 * GB), ram: Some(Bytes(GB)), ..Before::default() };
         let goes = vec![ModelName::from_server("old:7b")];
         let plan = Plan { goes, before, ..Plan::default() };
-        Swapping { plan, stages, stage: None, ended: Some(Ended::Ready) }
+        Swapping { plan, stages, stage: None, ended: Some(Ended::Ready), went: Some(Vec::new()) }
     }
 
     fn qwen() -> ModelName {

@@ -66,10 +66,12 @@ impl Known {
     pub fn is_missed(&self, name: &ModelName) -> bool {
         let listed = self.running.get(name);
         let is_looked_for = |running: &Running| running.unseen > 0 || self.suspects.answers <= 1;
-        self.runners.is_some()
-            && listed.is_some_and(is_looked_for)
-            && self.is_findable(name)
-            && self.runners_of(name).next().is_none()
+        listed.is_some_and(is_looked_for) && self.lacks_runner(name)
+    }
+
+    /// Whether the latest look would have found a runner of that model, and did not.
+    pub fn lacks_runner(&self, name: &ModelName) -> bool {
+        self.runners.is_some() && self.is_findable(name) && self.runners_of(name).next().is_none()
     }
 
     /// All runners that were found, whosever they are.
