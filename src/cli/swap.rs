@@ -1,5 +1,6 @@
 //! `swap`: makes one model ready in VRAM, says the plan before and what each stage took after.
 
+mod after;
 mod before;
 mod words;
 
@@ -9,6 +10,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
+use self::after::rest;
+pub(super) use self::after::{After, restore};
 pub(super) use self::before::known;
 use self::words::{json, line};
 pub(super) use self::words::{names, read_from};
@@ -24,17 +27,14 @@ use crate::engine::{Command, Handle};
 use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::event::What;
 use crate::residency::name::ModelName;
-use crate::residency::snapshot::{Server, Snapshot};
-use crate::residency::swap::{Swapping, Wish};
+use crate::residency::snapshot::Snapshot;
+use crate::residency::swap::Wish;
 use crate::residency::text::printable;
 
 /// How long the engine may take to keep the record.
 const RECORD: Duration = Duration::from_millis(500);
 /// How long the next look at the server is waited for: it shows that nobody is there.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long the look is waited for that shows what went: where the server must not be asked often it comes a second after
-/// the one before.
-const SEEN: Duration = Duration::from_secs(2);
 
 /// What one call asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,12 +81,16 @@ pub async fn run(
         deadline: request.act.timeout.map(|timeout| Instant::now() + timeout),
     };
     let mut pinned = Vec::new();
-    let (ending, swap) = swap(&mut handle, request, &model, &mut limits, &mut pinned, out).await;
+    let (ending, id) = swap(&mut handle, request, &model, &mut limits, &mut pinned, out).await;
+    let after = match id {
+        Some(id) => After::of(&mut handle, id).await,
+        None => After::nothing(),
+    };
     let is_ready = matches!(ending, Ending::Done { .. });
     // Who reads JSON gets one object.
     let rests =
         if request.act.json && is_ready { rest(&mut handle, &model, &pinned).await } else { Vec::new() };
-    let exit = match report(request, &model, &ending, (swap.as_deref(), &rests), out) {
+    let exit = match report(request, &model, &ending, (&after, &rests), out) {
         Ok(()) => ending.exit(),
         Err(error) => {
             out.remark(&format!("cannot write the result: {error}"));
@@ -103,17 +107,15 @@ pub async fn run(
             out.remark(&printable(why));
         }
     }
-    let ended_badly = matches!(ending, Ending::Failed { .. } | Ending::Interrupted | Ending::TimedOut { .. });
-    if request.restore && ended_badly {
-        // A second interrupt ends the program.
-        let listens = !matches!(ending, Ending::Interrupted);
-        restore(&mut handle, request, swap.as_deref(), (&mut limits, listens), out).await;
+    if request.restore {
+        restore(&mut handle, (&ending, &after), request.act.json, &mut limits, out).await;
     }
     // Nobody may be left to keep it; then it is not kept.
     let _ = timeout(RECORD, handle.end()).await;
     exit
 }
 
+/// Swaps; gives how it ended, and which act that was if one was begun.
 async fn swap<F: Future<Output = ()>>(
     handle: &mut Handle,
     request: &Request,
@@ -121,7 +123,7 @@ async fn swap<F: Future<Output = ()>>(
     limits: &mut Limits<'_, F>,
     pinned: &mut Vec<ModelName>,
     out: &mut Out<'_>,
-) -> (Ending, Option<Arc<Swapping>>) {
+) -> (Ending, Option<ActId>) {
     let asked = Instant::now();
     let snapshot = match known(handle, &request.act, model, limits).await {
         Ok(snapshot) => snapshot,
@@ -147,9 +149,8 @@ async fn swap<F: Future<Output = ()>>(
     let mut said = request.act.json;
     let (stop, otherwise) = tokio::select! {
         biased;
-        ended = end_of(handle, id, request, &mut said, out) => {
-            let (ending, _) = look_after(handle, ended).await;
-            return (ending, went(handle, id).await);
+        ended = end_of(handle, id, request.act.json, &mut said, out) => {
+            return (look_after(handle, ended).await, Some(id));
         }
         () = limits.interrupt.as_mut() => (Command::CancelAll, Ending::Interrupted),
         () = too_late => {
@@ -158,19 +159,12 @@ async fn swap<F: Future<Output = ()>>(
         }
     };
     if handle.send(stop).is_err() {
-        return (otherwise, None);
+        return (otherwise, Some(id));
     }
     // It may still have ended well while the cancel was on its way.
-    match timeout(GRACE, end_of(handle, id, request, &mut said, out)).await {
-        Ok((ending @ Ending::Done { .. }, _)) => (ending, went(handle, id).await),
-        Ok((_, swap)) => {
-            let snapshot = handle.snapshot();
-            if let Some(ActState::Failed { why, .. }) = found(&snapshot, id).map(|act| &act.state) {
-                out.remark(&printable(why));
-            }
-            (otherwise, swap)
-        }
-        Err(_) => (otherwise, None),
+    match timeout(GRACE, end_of(handle, id, request.act.json, &mut said, out)).await {
+        Ok(ending @ Ending::Done { .. }) => (ending, Some(id)),
+        _ => (otherwise, Some(id)),
     }
 }
 
@@ -178,60 +172,24 @@ fn found(snapshot: &Snapshot, id: ActId) -> Option<&Act> {
     snapshot.acts.iter().find(|act| act.id == id)
 }
 
-/// The swap with what went for it: where the server chose, the look after its end shows that, and it comes soon. Where no
-/// runner is to be seen, no look would show it.
-pub(super) async fn went(handle: &mut Handle, id: ActId) -> Option<Arc<Swapping>> {
-    let sees = |server: &Server| server.local && server.runners != Some(0);
-    let lacks = |snapshot: &Snapshot| {
-        let swap = found(snapshot, id).and_then(|act| act.swap.as_ref());
-        swap.is_some_and(|swap| swap.went.is_none()) && snapshot.servers.iter().any(sees)
-    };
-    let snapshot = ready::all(handle, Instant::now() + SEEN, lacks).await;
-    found(&snapshot, id).and_then(|act| act.swap.clone())
-}
-
-/// Which of the models that were pinned went for `model`. It waits for the look that shows that one: by then it is
-/// remembered too that their pins rest.
-async fn rest(handle: &mut Handle, model: &ModelName, pinned: &[ModelName]) -> Vec<ModelName> {
-    if pinned.is_empty() {
-        return Vec::new();
-    }
-    let is_loaded = |snapshot: &Snapshot, name: &ModelName| {
-        let model = snapshot.servers.first().and_then(|server| server.model(name));
-        model.is_some_and(|model| model.loaded.is_some())
-    };
-    let _ = timeout(SEEN, handle.snapshots.wait_for(|snapshot| is_loaded(snapshot, model))).await;
-    let snapshot = handle.snapshot();
-    pinned.iter().filter(|name| !is_loaded(&snapshot, name)).cloned().collect()
-}
-
 /// After a failure waits a little for what only the next look at the server shows: that it is gone. Whoever has its
 /// model waits for nothing more.
-async fn look_after(
-    handle: &mut Handle,
-    (ending, swap): (Ending, Option<Arc<Swapping>>),
-) -> (Ending, Option<Arc<Swapping>>) {
+async fn look_after(handle: &mut Handle, ending: Ending) -> Ending {
     match &ending {
         Ending::Failed { cancelled: false, .. } => {
             let is_down = |snapshot: &Arc<Snapshot>| ready::down(snapshot).is_some();
             let down = timeout(LOOK, handle.snapshots.wait_for(is_down)).await;
             match down.ok().and_then(Result::ok).and_then(|snapshot| ready::down(&snapshot)) {
-                Some(why) => (Ending::NoServer { why }, swap),
-                None => (ending, swap),
+                Some(why) => Ending::NoServer { why },
+                None => ending,
             }
         }
-        _ => (ending, swap),
+        _ => ending,
     }
 }
 
 /// Waits for the snapshot that shows the end; says the plan as soon as there is one.
-async fn end_of(
-    handle: &mut Handle,
-    id: ActId,
-    request: &Request,
-    said: &mut bool,
-    out: &mut Out<'_>,
-) -> (Ending, Option<Arc<Swapping>>) {
+async fn end_of(handle: &mut Handle, id: ActId, as_json: bool, said: &mut bool, out: &mut Out<'_>) -> Ending {
     let mut bar = None;
     loop {
         let snapshot = Arc::clone(&handle.snapshots.borrow_and_update());
@@ -241,24 +199,22 @@ async fn end_of(
                 out.remark(&format!("swap to {}: {chooses}{}", act.model, swap.plan.words()));
                 *said = true;
             }
-            bar.get_or_insert_with(|| Bar::new(&act.model, request.act.json)).show(Some(act));
-            let swap = act.swap.clone();
+            bar.get_or_insert_with(|| Bar::new(&act.model, as_json)).show(Some(act));
             match &act.state {
                 ActState::Done { took, .. } => {
-                    return (Ending::Done { took: *took, note: None, facts: None }, swap);
+                    return Ending::Done { took: *took, note: None, facts: None };
                 }
                 ActState::Failed { why, cancelled, .. } => {
-                    let ending = match ready::down(&snapshot) {
+                    return match ready::down(&snapshot) {
                         Some(why) if !cancelled => Ending::NoServer { why },
                         _ => Ending::Failed { why: why.clone(), cancelled: *cancelled },
                     };
-                    return (ending, swap);
                 }
                 ActState::Queued { .. } | ActState::Running { .. } => {}
             }
         }
         if handle.snapshots.changed().await.is_err() {
-            return (Ending::engine_ended(), None);
+            return Ending::engine_ended();
         }
     }
 }
@@ -267,12 +223,16 @@ fn report(
     request: &Request,
     model: &ModelName,
     ending: &Ending,
-    (swap, rests): (Option<&Swapping>, &[ModelName]),
+    (after, rests): (&After, &[ModelName]),
     out: &mut Out<'_>,
 ) -> io::Result<()> {
     if request.act.json {
-        return out.result(&status::one_line(&json(ending, model, swap, rests)));
+        return out.result(&status::one_line(&json(ending, model, after, rests)));
     }
+    if let Some(left) = after.left.as_ref().filter(|_| !matches!(ending, Ending::Done { .. })) {
+        out.remark(left);
+    }
+    let swap = after.swap.as_deref();
     match ending {
         Ending::Done { took, .. } => out.result(&line(model, *took, swap)),
         Ending::NoServer { why } if swap.is_none() => {
@@ -283,27 +243,5 @@ fn report(
             out.remark(&ending.line(ActKind::Swap, model));
             Ok(())
         }
-    }
-}
-
-/// Loads again what was unloaded for nothing.
-async fn restore<F: Future<Output = ()>>(
-    handle: &mut Handle,
-    request: &Request,
-    swap: Option<&Swapping>,
-    (limits, listens): (&mut Limits<'_, F>, bool),
-    out: &mut Out<'_>,
-) {
-    for old in swap.into_iter().flat_map(|swap| &swap.plan.goes) {
-        let Ok(id) = handle.act(ActKind::Load, old.clone()) else { return };
-        let mut said = request.act.json;
-        let (ending, _) = tokio::select! {
-            ended = end_of(handle, id, request, &mut said, out) => ended,
-            () = limits.interrupt.as_mut(), if listens => return,
-        };
-        out.remark(&match ending {
-            Ending::Done { .. } => format!("{old} is loaded again"),
-            _ => ending.line(ActKind::Load, old),
-        });
     }
 }

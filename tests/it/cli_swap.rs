@@ -224,6 +224,27 @@ async fn an_interrupt_cancels_and_says_what_is_loaded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_script_is_told_what_an_interrupt_has_left() {
+    let (handle, mut fake) = engine(two_models());
+    let why = "cancelled while loading: qwen2.5-coder:7b is unloaded, nothing is loaded";
+    tokio::spawn(async move {
+        let (id, model, _) = asked(&mut fake).await;
+        show(&fake, id, ActKind::Swap, &model, running(), Some(swapping(Some(Stage::Load), None)));
+        assert_eq!(fake.commands.recv().await, Some(Command::CancelAll));
+        let ended = Some(Ended::Cancelled { stage: Stage::Load });
+        let went = Some(vec![name("qwen2.5-coder:7b")]);
+        let swap = Swapping { went, ..swapping(None, ended) };
+        show(&fake, id, ActKind::Swap, &model, failed(why, true), Some(swap));
+        while fake.commands.recv().await.is_some() {}
+    });
+    let ran = ran(handle, "deepseek-r1:14b --json", tokio::time::sleep(Duration::from_secs(1))).await;
+    let told: Value = serde_json::from_str(&ran.results).unwrap();
+    assert_eq!((ran.exit, &told["outcome"]), (Exit::Failed, &"cancelled".into()));
+    assert_eq!(told["displaced"], serde_json::json!(["qwen2.5-coder:7b"]));
+    assert_eq!((&told["left"], ran.remarks.as_str()), (&why.into(), ""));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_swap_that_takes_too_long_is_cancelled() {
     let (handle, mut fake) = engine(two_models());
     tokio::spawn(async move {

@@ -9,7 +9,7 @@ use crate::cli::act::bar::Bar;
 use crate::cli::act::ending::Ending;
 use crate::cli::act::{self, AGAIN, Limits, OFFERS, Request};
 use crate::cli::out::Out;
-use crate::cli::swap::{known, went};
+use crate::cli::swap::{After, known};
 use crate::engine::{Busy, Handle};
 use crate::residency::act::{ActId, ActKind};
 use crate::residency::snapshot::{Model, Snapshot};
@@ -52,16 +52,15 @@ pub(super) async fn make_ready<F: Future<Output = ()>>(
     };
     let bar = Bar::new(&wanted.model, request.json);
     let ending = act::seen_through(handle, id, &wanted.model, bar, began, limits).await;
-    let swap = went(handle, id).await;
+    let after = After::of(handle, id).await;
     let now = handle.snapshot();
     // A swap of what is there is a touch, without a plan; one that the server lists without a runner is loaded.
-    let already = swap.is_none() && ending.exit() == Exit::Done;
-    let displaced = swap.as_ref().map_or_else(|| Some(Vec::new()), |swap| swap.went.clone());
+    let already = after.swap.is_none() && ending.exit() == Exit::Done;
     // A swap is done before a snapshot lists the model: what its load carried is what it runs with.
     let sent = if already { None } else { limit(&snapshot, wanted) };
-    let sent = sent.or_else(|| swap.and_then(|swap| swap.plan.num_ctx));
+    let sent = sent.or_else(|| after.swap.as_ref().and_then(|swap| swap.plan.num_ctx));
     let num_ctx = sent.or_else(|| loaded(&now, wanted).and_then(|model| model.loaded.as_ref()?.context));
-    Ready { ending, already, num_ctx, displaced }
+    Ready { ending, already, num_ctx, after }
 }
 
 /// How the wanted model was found.
