@@ -85,7 +85,8 @@ Examples:
   resident config --check                    is the config right, and where does each value come from
 
 Exit codes:
-  0 done   1 failed   2 usage or config   3 refused without --yes   4 timed out   5 no server";
+  0 done   1 failed   2 usage or config   3 refused without --yes   4 timed out   5 no server
+  129, 130 and 143: the screen, ended by a signal (terminal closed, SIGINT, SIGTERM)";
 
 /// See where every Ollama model lives (VRAM, RAM, disk) and move it there fast
 ///

@@ -87,14 +87,11 @@ pub async fn run(
     };
     let wanted = match Wanted::of(config, asked, name) {
         Ok(wanted) => wanted,
-        Err(why) => {
-            out.remark(&why);
-            return Ok(Exit::Usage);
-        }
+        Err(why) => return Ok(out.refuse(flags.json, Exit::Usage, &why)),
     };
     if config.ui.read_only || flags.read_only {
-        out.remark("read-only: nothing is changed, so no model is made ready");
-        return Ok(Exit::Usage);
+        let why = "read-only: nothing is changed, so no model is made ready";
+        return Ok(out.refuse(flags.json, Exit::Usage, why));
     }
     if let Some(instead) = &wanted.instead {
         out.remark(instead);

@@ -64,7 +64,8 @@ fn swapping(stage: Option<Stage>, ended: Option<Ended>) -> Swapping {
     } else {
         Stages::default()
     };
-    Swapping { plan, stages, stage, ended, went: Some(Vec::new()) }
+    let went = Some(plan.goes.clone());
+    Swapping { plan, stages, stage, ended, went }
 }
 
 fn show(
