@@ -102,17 +102,30 @@ pub async fn run(
             out.remark(&format!("{model} stays pinned: it rests until the swap back"));
         }
     }
-    for event in &handle.snapshot().events {
-        if let What::Warned { why } = &event.what {
-            out.remark(&printable(why));
-        }
+    let mut said = 0;
+    warn(&handle.snapshot(), &mut said, out);
+    let is_whole = after.swap.as_ref().filter(|_| is_ready && request.wish.first_token);
+    if is_whole.is_some_and(|swap| swap.stages.first_token.is_none()) {
+        out.remark("no first token: this model only embeds");
     }
     if request.restore {
         restore(&mut handle, (&ending, &after), request.act.json, &mut limits, out).await;
     }
-    // Nobody may be left to keep it; then it is not kept.
+    // Nobody may be left to keep it; then it is not kept. Of that the journal may tell only now.
+    let snapshots = handle.snapshots.clone();
     let _ = timeout(RECORD, handle.end()).await;
+    warn(&snapshots.borrow(), &mut said, out);
     exit
+}
+
+/// Says what the user should know, from the events after `said` on.
+fn warn(snapshot: &Snapshot, said: &mut u64, out: &mut Out<'_>) {
+    for event in snapshot.events.iter().filter(|event| event.number > *said) {
+        if let What::Warned { why } = &event.what {
+            out.remark(&printable(why));
+        }
+    }
+    *said = snapshot.events.back().map_or(*said, |event| event.number);
 }
 
 /// Swaps; gives how it ended, and which act that was if one was begun.
