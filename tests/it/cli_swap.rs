@@ -12,6 +12,7 @@ use resident::config::Confirm;
 use resident::engine::{Command, Handle};
 use resident::residency::act::{Act, ActId, ActKind, ActState};
 use resident::residency::bytes::Bytes;
+use resident::residency::event::{Event, What};
 use resident::residency::expiry::Expiry;
 use resident::residency::forecast::Forecast;
 use resident::residency::name::ModelName;
@@ -122,7 +123,11 @@ async fn the_plan_is_said_before_and_the_stages_after() {
     let ran = ran(handle, line, pending()).await;
     let wish = Wish { num_ctx: Some(8192), way: Some(Way::Beside), first_token: true, spare: false };
     assert_eq!(playing.await.unwrap(), wish);
-    assert_eq!(ran.remarks, "swap to DeepSeek-R1:14b: qwen2.5-coder:7b goes, 100 % in RAM\n");
+    assert_eq!(
+        ran.remarks,
+        "swap to DeepSeek-R1:14b: qwen2.5-coder:7b goes, 100 % in RAM\n\
+         no first token: this model only embeds\n"
+    );
     assert_eq!(
         (ran.exit, ran.results.as_str()),
         (
@@ -179,6 +184,21 @@ async fn a_model_that_is_there_says_so() {
         (Exit::Done, &true.into(), &0.004.into())
     );
     assert_eq!(ran.remarks, "");
+}
+
+#[tokio::test]
+async fn what_only_the_end_brings_is_said_too() {
+    let (handle, mut fake) = engine(two_models());
+    tokio::spawn(async move {
+        let (id, model, _) = asked(&mut fake).await;
+        show(&fake, id, ActKind::Swap, &model, done(4), None);
+        while fake.commands.recv().await.is_some() {}
+        let what = What::Warned { why: "the journal was unusable".to_owned() };
+        let event = Event { number: 1, at: noon(), model: None, what };
+        fake.change(|snapshot| snapshot.events.push_back(Arc::new(event)));
+    });
+    let ran = ran(handle, "qwen2.5-coder:7b", pending()).await;
+    assert_eq!((ran.exit, ran.remarks.as_str()), (Exit::Done, "the journal was unusable\n"));
 }
 
 #[tokio::test]
