@@ -14,8 +14,8 @@ use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Model, Server, Snapshot, State};
 use crate::residency::tier::Cached;
 
-/// How long the residency of its files is waited for: a warm swap must not wait for it.
-const RESIDENCY: Duration = Duration::from_millis(100);
+/// How long the residency of its files is waited for: mostly some milliseconds, and a warm swap must not wait for more.
+const RESIDENCY: Duration = Duration::from_millis(500);
 
 /// Waits until the server is known, and of the model what must go for it and how much of it is in RAM, as far as that
 /// comes soon; of one that is listed as loaded, that its runner lives.
@@ -42,12 +42,11 @@ pub(in crate::cli) async fn known<F: Future<Output = ()>>(
     let planned = async {
         let foreseen = patience.min(asked + FORESIGHT);
         ready::forecasts(handle, foreseen, |snapshot| lacks_forecast_of(snapshot, model)).await;
+        // A machine that is busy takes its time; what is not to be seen is known soon as well.
+        ready::all(handle, foreseen, |snapshot| lacks_runner_of(snapshot, model)).await;
         let read = patience.min(Instant::now() + RESIDENCY);
         let lacks_pins = |snapshot: &Snapshot| act::pins::lacks(snapshot, request);
-        ready::all(handle, read, |s| {
-            lacks_residency_of(s, model) || lacks_runner_of(s, model) || lacks_pins(s)
-        })
-        .await
+        ready::all(handle, read, |s| lacks_residency_of(s, model) || lacks_pins(s)).await
     };
     tokio::select! {
         snapshot = planned => Ok(snapshot),
