@@ -64,7 +64,7 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     }
     let Some(settings) = super::config::load(cli) else { return Ok(Exit::Usage) };
     if let Some(Sub::Config { check, init }) = &cli.command {
-        return super::config::run(settings, *check, *init, clock).await;
+        return super::config::run(settings, (*check, *init, cli.flags.json), clock).await;
     }
     let config = settings.loaded.config.clone();
     if let Some(Sub::History(asked)) = &cli.command {

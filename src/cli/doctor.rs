@@ -58,8 +58,7 @@ async fn look(handle: &mut Handle, request: Request, clock: &Clock, out: &mut Ou
         Ready::Ended => (Exit::Failed, "the engine has stopped".to_owned()),
     };
     if exit != Exit::Done {
-        out.remark(&why);
-        return exit;
+        return out.refuse(request.json, exit, &why);
     }
     let until = Instant::now() + JUDGEMENT;
     ready::readings(handle, until).await;
@@ -69,8 +68,8 @@ async fn look(handle: &mut Handle, request: Request, clock: &Clock, out: &mut Ou
     let judged = |snapshot: &Snapshot| snapshot.servers.iter().all(|server| server.findings.is_some());
     let snapshot: Arc<Snapshot> = ready::all(handle, until, |snapshot| !judged(snapshot)).await;
     let (Some(server), true) = (snapshot.servers.first(), judged(&snapshot)) else {
-        out.remark("the server did not answer twice in time: nothing can be judged");
-        return Exit::TimedOut;
+        let why = "the server did not answer twice in time: nothing can be judged";
+        return out.refuse(request.json, Exit::TimedOut, why);
     };
     let findings = server.findings.as_deref().unwrap_or_default();
     let loads = snapshot.past.swaps.len();

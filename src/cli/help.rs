@@ -106,7 +106,8 @@ fn after(notes: &str, examples: &[Example]) -> String {
 
 fn exit_codes() -> String {
     let codes = EXIT_CODES.map(|(code, what)| format!("{code} {what}"));
-    format!("\n\nExit codes:\n  {}", codes.join("   "))
+    let signals = "129, 130 and 143: the screen, ended by a signal (terminal closed, SIGINT, SIGTERM)";
+    format!("\n\nExit codes:\n  {}\n  {signals}", codes.join("   "))
 }
 
 #[cfg(test)]

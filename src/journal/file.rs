@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::Opened;
+use crate::residency::text::printable;
 
 /// "rsdt": what tells our file from any other program's.
 const APPLICATION: i64 = 0x7273_6474;
@@ -220,8 +221,20 @@ impl From<rusqlite::Error> for Unusable {
 
 impl Unusable {
     fn damaged(why: &impl ToString) -> Unusable {
-        Unusable::MoveAside { ending: "corrupt", why: why.to_string() }
+        Unusable::MoveAside { ending: "corrupt", why: in_short(&why.to_string()) }
     }
+}
+
+/// The first thing that a check of the file says, on one line: it may say hundreds, over a headline of its own.
+fn in_short(why: &str) -> String {
+    const LONGEST: usize = 80;
+    let mut lines = why.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.find(|line| !line.starts_with("***")).unwrap_or("its check fails");
+    let first = printable(first);
+    if first.chars().count() <= LONGEST {
+        return first.into_owned();
+    }
+    first.chars().take(LONGEST).chain(['…']).collect()
 }
 
 /// Why a file is not read.
@@ -384,4 +397,18 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 #[cfg(not(unix))]
 fn identity(_path: &Path) -> Option<(u64, u64)> {
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_check_says_is_told_in_one_short_line() {
+        let why =
+            "*** in database main ***\nTree 15 page 4: btreeInitPage() returns error code 11\nPage 2: x";
+        assert_eq!(in_short(why), "Tree 15 page 4: btreeInitPage() returns error code 11");
+        assert_eq!(in_short(&"\u{1b}".repeat(200)), "\u{fffd}".repeat(80) + "…");
+        assert_eq!(in_short("*** in database main ***\n"), "its check fails");
+    }
 }

@@ -32,11 +32,12 @@ pub fn spawn(proc: &Path, port: Option<u16>, clock: Clock, period: Duration) -> 
     })
 }
 
-/// One look: all runners and how they are. Blocks until each has answered, or its time is up.
-pub fn look(proc: &Path, clock: Clock) -> Vec<Runner> {
-    let mut runners = Scanner::new(proc).scan();
-    Health::new(clock, health::PATIENCE).ask(&mut runners);
-    runners
+/// One look: all runners, or those of the server on `port`, and how they are. Blocks until each has answered, or its time is up.
+pub fn look(proc: &Path, port: Option<u16>, clock: Clock) -> Runners {
+    let mut scanner = Scanner { server: port.map(Server::new), ..Scanner::new(proc) };
+    let mut list = scanner.scan();
+    Health::new(clock, health::PATIENCE).ask(&mut list);
+    Runners { list, server: scanner.of }
 }
 
 /// Finds runners and remembers who is none, so that a scan of a quiet machine is one directory listing; once the

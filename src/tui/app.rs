@@ -128,6 +128,7 @@ impl App {
             models: Vec::new(),
             ps_at: None,
             tags_at: None,
+            runners: None,
         };
         let snapshot = Snapshot {
             at: now,

@@ -45,7 +45,7 @@ pub(super) fn flow() -> Flow {
     };
     let before = Before { whole: Bytes(5 * GB), ram: Some(Bytes(5 * GB)), ..Before::default() };
     let plan = Plan { before, ..Plan::default() };
-    let swapping = Swapping { plan, stages, stage: None, ended: None };
+    let swapping = Swapping { plan, stages, stage: None, ended: None, went: Some(Vec::new()) };
     let began = after(-10);
     let mut context = step("context", "openthinker3-7b", StepState::Done);
     context.work = Some((Duration::ZERO, ms(3000)));

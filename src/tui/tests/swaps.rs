@@ -48,7 +48,7 @@ fn swap(state: ActState, stages: Stages, now: Option<Stage>) -> Act {
         num_ctx: None,
     };
     let ended = now.is_none().then_some(Ended::Ready);
-    let swap = Some(Arc::new(Swapping { plan, stages, stage: now, ended }));
+    let swap = Some(Arc::new(Swapping { plan, stages, stage: now, ended, went: Some(Vec::new()) }));
     Act { id: ActId(9), kind: ActKind::Swap, model: name("openthinker3-7b"), state, progress: None, swap }
 }
 
