@@ -33,6 +33,7 @@ mod ram;
 mod roam;
 mod settings;
 
+pub(crate) use agent::Left;
 pub(crate) use flow::Shown;
 pub use layer::Effect;
 pub(crate) use layer::{Ask, Layer};
