@@ -342,7 +342,7 @@ impl App {
     }
 
     /// Whether a page hides the table and what stands with it.
-    fn is_covered(&self) -> bool {
+    pub(crate) fn is_covered(&self) -> bool {
         self.context() == Context::Page
     }
 }
