@@ -109,7 +109,7 @@ fn left(seconds: Option<i64>) -> Snapshot {
 fn panel(app: &App, width: u16, height: u16) -> String {
     let shown = picture(app, width, height);
     let rows = shown.lines().skip_while(|line| !line.starts_with(" ticket-17"));
-    rows.take_while(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect()
+    rows.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
