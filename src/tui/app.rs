@@ -34,6 +34,7 @@ mod ram;
 mod roam;
 mod settings;
 
+pub(crate) use agent::Left;
 pub(crate) use flow::Shown;
 pub use layer::Effect;
 pub(crate) use layer::{Ask, Layer};
@@ -346,7 +347,7 @@ impl App {
     }
 
     /// Whether a page hides the table and what stands with it.
-    fn is_covered(&self) -> bool {
+    pub(crate) fn is_covered(&self) -> bool {
         self.context() == Context::Page
     }
 }

@@ -20,20 +20,25 @@ pub fn view(buffer: &mut Buffer, app: &App, now: Moment) {
         Strip::new(buffer, screen).put(&words, app.settings.theme.text);
         return;
     }
-    let lines = message::lines(app, now, screen.width);
     let count = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
     let cards = app.snapshot.host.cards.as_ref().map_or(1, |cards| cards.value.list().len());
-    let wants = Wants {
+    let wants = |message: usize| Wants {
         cards: count(cards),
         models: count(app.models().len()),
         servers: servers::rows(app),
         flow: flow::rows(app, screen.height, now).max(proof::rows(app, screen.width)),
         startup: startup::rows(app, now),
         events: count(app.snapshot.events.len()),
-        message: count(lines.len()),
+        message: count(message),
         panel: app.panel,
     };
-    let areas = layout::areas(screen, wants);
+    let mut said = message::lines(app, now, screen.width, 0);
+    let mut areas = layout::areas(screen, wants(said.0.len()));
+    if !areas.startup.is_empty() && !app.is_covered() {
+        // What its panel says need not be said once more; with fewer lines there is no less room for it.
+        said = message::lines(app, now, screen.width, areas.startup.height);
+        areas = layout::areas(screen, wants(said.0.len()));
+    }
     header::render(buffer, areas.header, app, now);
     servers::render(buffer, areas.servers, app);
     gauges::render(buffer, areas.gauges, app, now);
@@ -54,8 +59,7 @@ pub fn view(buffer: &mut Buffer, app: &App, now: Moment) {
             log::render(buffer, areas.log, areas.day, app);
         }
     }
-    let has_log = !areas.log.is_empty();
-    message::render(buffer, areas.message, app, now, &lines, has_log);
+    message::render(buffer, &areas, app, &said);
     footer::render(buffer, areas.footer, app);
     if app.settings.ascii {
         theme::to_ascii(buffer);

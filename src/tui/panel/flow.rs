@@ -9,7 +9,7 @@ use ratatui::style::Style;
 use crate::residency::flow::{Ahead, AheadDid, Flow, FlowState, FlowStep, StepState};
 use crate::residency::text::printable;
 use crate::residency::timing::Moment;
-use crate::tui::app::{App, Panel, Shown};
+use crate::tui::app::{App, Left, Panel, Shown};
 use crate::tui::format;
 use crate::tui::theme::Theme;
 use crate::tui::widget::stages;
@@ -46,11 +46,11 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
     let flow = &*shown.flow;
     let has_keys = app.panel == Panel::Flow;
     if area.height == 1 {
-        return in_a_line(&mut Strip::new(buffer, area), flow, theme, now);
+        return in_a_line(&mut Strip::new(buffer, area), &shown, app, now);
     }
     let columns = Columns::new(flow, area.width);
     let timeline = Timeline::new(flow, columns, now);
-    title(&mut Strip::new(buffer, area), &shown, columns, has_keys, theme, now);
+    title(&mut Strip::new(buffer, area), &shown, columns, app, now);
     let with_totals = area.height > 2;
     let rest = usize::from(area.height) - 1 - usize::from(with_totals);
     let lines = lines(app, &shown, rest.saturating_sub(flow.steps.len()));
@@ -98,15 +98,16 @@ pub(super) fn render_head(buffer: &mut Buffer, area: Rect, flow: &Flow, word: &s
     columns.head(&mut strip, theme);
 }
 
-fn title(strip: &mut Strip, shown: &Shown, columns: Columns, has_keys: bool, theme: &Theme, now: Moment) {
+fn title(strip: &mut Strip, shown: &Shown, columns: Columns, app: &App, now: Moment) {
     let flow = &*shown.flow;
-    let name = if has_keys { theme.title } else { theme.selected };
+    let theme = &app.settings.theme;
+    let name = if app.panel == Panel::Flow { theme.title } else { theme.selected };
     strip.skip(1);
     let room = strip.left().saturating_sub(columns.numbers());
     let wide = format::columns(&flow.name).min(room);
     strip.cell(&flow.name, wide, name);
     let mut left = room - wide;
-    for (text, style) in title_words(shown, theme, now) {
+    for (text, style) in title_words(shown, app, now) {
         // What does not fit is left out, but why it failed is cut.
         let wide = match &flow.state {
             FlowState::Failed { .. } => format::columns(&text).min(left.saturating_sub(3)),
@@ -122,8 +123,9 @@ fn title(strip: &mut Strip, shown: &Shown, columns: Columns, has_keys: bool, the
 }
 
 /// All that one row says: how far it is, the step that it is at, and its name as far as there is room.
-fn in_a_line(strip: &mut Strip, flow: &Flow, theme: &Theme, now: Moment) {
-    let (state, style) = state(flow, theme, now);
+fn in_a_line(strip: &mut Strip, shown: &Shown, app: &App, now: Moment) {
+    let (flow, theme) = (&*shown.flow, &app.settings.theme);
+    let (state, style) = state(shown, app, now);
     let at = flow.steps.iter().find_map(|step| match step.state {
         StepState::Swapping(_) => Some(format!("{} swaps", step.phase)),
         StepState::Working(_) => Some(format!("{} works", step.phase)),
@@ -141,7 +143,12 @@ fn in_a_line(strip: &mut Strip, flow: &Flow, theme: &Theme, now: Moment) {
 }
 
 /// How far the whole of it is.
-fn state(flow: &Flow, theme: &Theme, now: Moment) -> (String, Style) {
+fn state(shown: &Shown, app: &App, now: Moment) -> (String, Style) {
+    let (flow, theme) = (&*shown.flow, &app.settings.theme);
+    if let Some(Left { model, at }) = &shown.left {
+        let at = at.map(|at| format!("left VRAM at {}", format::clock(at, &app.settings.zone)));
+        return (format!("{model} {}", at.unwrap_or_else(|| "is not in VRAM".to_owned())), theme.warn);
+    }
     match &flow.state {
         FlowState::Running => (format::running(now.since(flow.began.mono)), theme.work),
         FlowState::Paused => ("paused".to_owned(), theme.warn),
@@ -152,9 +159,9 @@ fn state(flow: &Flow, theme: &Theme, now: Moment) -> (String, Style) {
 }
 
 /// What stands after the name.
-fn title_words(shown: &Shown, theme: &Theme, now: Moment) -> Vec<(String, Style)> {
-    let flow = &*shown.flow;
-    let mut words = vec![state(flow, theme, now)];
+fn title_words(shown: &Shown, app: &App, now: Moment) -> Vec<(String, Style)> {
+    let (flow, theme) = (&*shown.flow, &app.settings.theme);
+    let mut words = vec![state(shown, app, now)];
     if flow.of > 1 {
         words.push((format!("run {} of {}", flow.run, flow.of), theme.text));
     }

@@ -1,4 +1,4 @@
-//! The latest swaps, by anybody, as the journal knows them; and the day's sum.
+//! The latest swaps, by anybody, as the journal knows them; the day's sum, and each model's times as a line.
 
 use std::time::Duration;
 
@@ -14,6 +14,10 @@ use crate::tui::app::App;
 use crate::tui::format;
 use crate::tui::widget::strip::Strip;
 use crate::tui::widget::{fold, page, sparkline, stages};
+
+mod latest;
+
+use latest::Latest;
 
 /// `today 143 swaps   waited 2:10   (cold would be ~13:50)   median 0.90 s`; `None` on a day without any.
 pub(crate) fn day(day: &Day) -> Option<String> {
@@ -48,6 +52,9 @@ enum Line<'a> {
     Title,
     Blank,
     Head,
+    /// A model's latest times, and what stands over the first of them.
+    LatestHead,
+    Latest(&'a Latest),
     /// The cells of a row, and its words where they fit.
     Row(&'a Row, bool),
     /// Words that did not fit.
@@ -59,8 +66,13 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, down: usize) {
     let theme = &app.settings.theme;
     let most = if area.width < 100 { 24 } else { 48 };
     let rows = rows(app, most);
-    let names = rows.iter().map(|row| format::columns(&row.model)).max().unwrap_or(0).clamp(5, most);
-    let lines = lines(&rows, area.width, names);
+    // The list is what the page is for: a third of it at most, with a heading and a blank, or nothing on a small one.
+    let room = (usize::from(area.height) / 3).saturating_sub(2);
+    let latest = latest::of(&app.snapshot.past, if room > 1 { room } else { 0 });
+    let shown = rows.iter().map(|row| row.model.clone());
+    let shown = shown.chain(latest.iter().map(|latest| latest.model.to_string()));
+    let names = shown.map(|model| format::columns(&model)).max().unwrap_or(0).clamp(5, most);
+    let lines = lines(&latest, &rows, area.width, names);
     page::lines(buffer, area, lines.len(), down, theme.faint, |buffer, area, i| {
         let mut strip = Strip::new(buffer, area);
         strip.skip(1);
@@ -75,6 +87,14 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, down: usize) {
                 strip.cell_right("FROM RAM", 8, theme.faint).skip(2).cell_right("TOOK", 8, theme.faint);
                 strip.skip(3).put("STAGES", theme.faint);
             }
+            Line::LatestHead => {
+                strip.skip(10).cell("MODEL", names, theme.faint).skip(2);
+                strip.cell("LATEST", latest::COLUMNS, theme.faint);
+            }
+            Line::Latest(latest) => {
+                strip.skip(10).cell(&latest.model.to_string(), names, theme.text).skip(2);
+                strip.cell(&latest.line, latest::COLUMNS, theme.text).skip(3).put(&latest.words, theme.text);
+            }
             Line::Row(row, with_words) => {
                 strip.put(&format::clock_seconds(row.at, &app.settings.zone), theme.faint).skip(2);
                 strip.cell(&row.model, names, theme.text).skip(2);
@@ -88,11 +108,17 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, down: usize) {
     });
 }
 
-fn lines(rows: &[Row], width: u16, names: u16) -> Vec<Line<'_>> {
+fn lines<'a>(latest: &'a [Latest], rows: &'a [Row], width: u16, names: u16) -> Vec<Line<'a>> {
     if rows.is_empty() {
         return vec![Line::Title, Line::Words("no swap is known yet".to_owned(), Style::new())];
     }
-    let mut lines = vec![Line::Title, Line::Blank, Line::Head];
+    let mut lines = vec![Line::Title, Line::Blank];
+    if !latest.is_empty() {
+        lines.push(Line::LatestHead);
+        lines.extend(latest.iter().map(Line::Latest));
+        lines.push(Line::Blank);
+    }
+    lines.push(Line::Head);
     for row in rows {
         let fits = format::columns(&row.words) <= width.saturating_sub(names + BESIDE);
         lines.push(Line::Row(row, fits));

@@ -12,7 +12,7 @@ use crate::residency::timing::Moment;
 use crate::tui::app::{App, Sort};
 use crate::tui::fits;
 use crate::tui::format;
-use crate::tui::layout::{Columns, table_columns};
+use crate::tui::layout::{Columns, TABLE, table_columns};
 use crate::tui::pins;
 use crate::tui::theme::{self, Theme};
 use crate::tui::widget::bar::share_out;
@@ -27,7 +27,7 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
     let columns = table_columns(area.width);
     let models = app.models();
     // A few models on a large screen have little area, and a heading all the same.
-    let heading = usize::from(area.height > 5 || usize::from(area.height) > models.len());
+    let heading = usize::from(area.height >= TABLE || usize::from(area.height) > models.len());
     if heading == 1 {
         head(buffer, area, &columns, app);
     }

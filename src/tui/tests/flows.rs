@@ -116,8 +116,8 @@ pub(super) fn agent(seconds: i64, last: &str) -> Snapshot {
         run: "ticket-17".into(),
         phases: vec![
             phase(-seconds - 12, "context", "openthinker3-7b", 0),
-            phase(-seconds - 7, "execution", "qwen2.5-coder:7b", 600),
-            phase(-seconds, last, "openthinker3-7b", 500),
+            phase(-seconds - 7, "execution", "openthinker3-7b", 600),
+            phase(-seconds, last, "qwen2.5-coder:7b", 500),
         ],
     };
     snapshot.past = Arc::new(Past { runs: vec![run], ..Past::default() });

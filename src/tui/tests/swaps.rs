@@ -175,16 +175,16 @@ fn the_history_lists_the_latest_swaps_and_folds_those_to_and_fro() {
 
     SWAPS   today 143 swaps   waited 2:10   (cold would be ~13:50)   median 0.90 s
 
+              MODEL               LATEST
+              deepseek-r1:14b     █                    5.20 s
+              qwen2.5-coder:7b    ▃▃▃▃▃▃▃▃             median ~0.86 s of 8
+              openthinker3-7b     ▃▃▃▃▃▃▃              median ~0.86 s of 7
+
               MODEL               FROM RAM      TOOK   STAGES
     12:03:31  deepseek-r1:14b          3 %    5.20 s   load 5.20
     12:03:01  llama3.1:8b            100 %    0.90 s
               failed in load: out of memory
     12:02:31  qwen ⇄ openthinker             ~0.86 s   ×15, the median
-
-
-
-
-
 
 
 
