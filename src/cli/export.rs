@@ -42,11 +42,14 @@ use super::{Exit, args, state, status};
 use crate::engine::Handle;
 use crate::residency::name::ModelName;
 use crate::residency::record::server_name;
+use crate::residency::snapshot::Snapshot;
 use crate::residency::text::printable;
 use crate::sim::Sim;
 
 /// How long memory, cards and page cache may take once the models are known.
 const READINGS: Duration = Duration::from_secs(2);
+/// How long the journal's past may take on top of them.
+const PAST: Duration = Duration::from_millis(500);
 /// No label's value has more characters.
 const LONGEST: usize = 128;
 
@@ -59,9 +62,10 @@ Examples:
   resident export --textfile /var/lib/node_exporter/resident.prom --every 30s
                                                         for node_exporter's textfile collector
 
-One exporter runs on each machine with an Ollama server; Prometheus has them all. Counters come from the journal, where
-all dashboards and commands of one user write what they did and saw: a swap is counted 15 s after its end. What is
-unknown is left out. assets/grafana/resident.json is a dashboard for Grafana.
+One exporter runs on each machine with an Ollama server; Prometheus has them all. It only looks. Counters come from the
+journal of the user who runs it: commands and dashboards write there what they did, and a dashboard that runs also what
+other clients did. A swap is counted 15 s after its end. What is unknown is left out. assets/grafana/resident.json is a
+dashboard for Grafana.
 
 Without a server resident_up is 0; once, and with --textfile, the exit code is 5 then.";
 
@@ -175,13 +179,18 @@ async fn once(form: Form, looker: &Looker, out: &mut Out<'_>) -> Exit {
 /// A look that waits until the server, the machine and the files are known; also without a server.
 async fn whole_look(looker: &Looker, out: &mut Out<'_>) -> (Exposition, Exit) {
     let mut handle = looker.handle.clone();
+    let recalls = looker.recall().await;
     let (exit, why) = match ready::server(&mut handle, Instant::now() + ready::PATIENCE).await {
         Ready::Up(_) => (Exit::Done, None),
         Ready::Down(why) => (Exit::NoServer, Some(why)),
         Ready::Late(why) => (Exit::TimedOut, Some(why)),
         Ready::Ended => (Exit::Failed, Some("the engine has stopped".to_owned())),
     };
-    let snapshot = ready::readings(&mut handle, Instant::now() + READINGS).await;
+    let mut snapshot = ready::readings(&mut handle, Instant::now() + READINGS).await;
+    if recalls {
+        let unlearned = |snapshot: &Snapshot| snapshot.past.swaps.is_empty();
+        snapshot = ready::all(&mut handle, Instant::now() + PAST, unlearned).await;
+    }
     let (all, trouble) = looker.told(&snapshot).await;
     for why in why.into_iter().chain(trouble) {
         out.remark(&why);

@@ -35,7 +35,7 @@ pub enum Form {
     /// The text format of Prometheus, which all that read it know.
     #[default]
     Prometheus,
-    /// `OpenMetrics` 1.0.
+    /// OpenMetrics 1.0.
     OpenMetrics,
 }
 

@@ -84,14 +84,20 @@ impl Looker {
         (all, trouble)
     }
 
+    /// Has the engine learn from the past, where there is one; forecasts come of it. Whether it does.
+    pub(super) async fn recall(&self) -> bool {
+        let mut counted = self.counted.lock().await;
+        let is_there = self.journal.as_deref().is_some_and(Path::exists);
+        counted.recalled = counted.recalled || is_there && self.handle.send(Command::Recall).is_ok();
+        counted.recalled
+    }
+
     /// What the journal counted. One that cannot be read now counts nothing: a gap, where an old number would be a lie.
     async fn tally(&self) -> Option<Result<Arc<[Count]>, String>> {
         // Who only looks makes no journal.
         let journal = self.journal.as_deref().filter(|journal| journal.exists())?;
+        self.recall().await;
         let mut counted = self.counted.lock().await;
-        if !counted.recalled {
-            counted.recalled = self.handle.send(Command::Recall).is_ok();
-        }
         if counted.at.is_none_or(|at| at.elapsed() >= COUNTED) {
             counted.said = Some(counted.ask(journal, &self.server, (self.clock)().wall).await.map(Arc::from));
             counted.at = Some(Instant::now());

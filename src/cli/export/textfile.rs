@@ -1,4 +1,4 @@
-//! A file that another exporter reads, such as the textfile collector of `node_exporter`: whole at any moment.
+//! A file that another exporter reads, such as the textfile collector of node_exporter: whole at any moment.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
