@@ -50,6 +50,8 @@ use crate::sim::Sim;
 const READINGS: Duration = Duration::from_secs(2);
 /// How long the journal's past may take on top of them.
 const PAST: Duration = Duration::from_millis(500);
+/// How long the journal may count, where nobody comes again for the rest.
+const COUNT: Duration = Duration::from_secs(20);
 /// No label's value has more characters.
 const LONGEST: usize = 128;
 
@@ -191,7 +193,7 @@ async fn whole_look(looker: &Looker, out: &mut Out<'_>) -> (Exposition, Exit) {
         let unlearned = |snapshot: &Snapshot| snapshot.past.swaps.is_empty();
         snapshot = ready::all(&mut handle, Instant::now() + PAST, unlearned).await;
     }
-    let (all, trouble) = looker.told(&snapshot).await;
+    let (all, trouble) = looker.told(&snapshot, COUNT).await;
     for why in why.into_iter().chain(trouble) {
         out.remark(&why);
     }
