@@ -33,6 +33,9 @@ struct Counted {
     which: &'static str,
 }
 
+/// The plus keeps SQLite from an index of the server's rows, which are all there are: the few new ones are found by number.
+const OF_SERVER: &str = "+server = ?1";
+
 const TIMED: &str = "ended = 'ready' AND total IS NOT NULL";
 
 const ALL: [Counted; 5] = [
@@ -182,10 +185,10 @@ impl Tally {
                 let open = format!("SELECT min(id) FROM swap WHERE id > {mark} AND NOT ({settled})");
                 let open: Option<i64> = moment.query_row(&open, [], |row| row.get(0))?;
                 to = open.map_or(highest, |open| open - 1);
-                let after = format!("server = ?1 AND id > {to} AND {settled}");
+                let after = format!("{OF_SERVER} AND id > {to} AND {settled}");
                 early.add(&moment, &counted.select(&after), server)?;
             }
-            let new = format!("server = ?1 AND id > {mark} AND id <= {to}");
+            let new = format!("{OF_SERVER} AND id > {mark} AND id <= {to}");
             self.add(&moment, &counted.select(&new), server)?;
             *mark = to;
         }
