@@ -1,5 +1,5 @@
-//! `export`: metrics for Prometheus, once, as a server that is scraped, or as a file that another exporter collects. It only
-//! looks.
+//! `export`: metrics for Prometheus, once, as a server that is scraped, or as a file that another exporter
+//! collects. It only looks.
 //!
 //! | file | subject |
 //! |---|---|
@@ -64,10 +64,10 @@ Examples:
   resident export --textfile /var/lib/node_exporter/resident.prom --every 30s
                                                         for node_exporter's textfile collector
 
-One exporter runs on each machine with an Ollama server; Prometheus has them all. It only looks. Counters come from the
-journal of the user who runs it: commands and dashboards write there what they did, and a dashboard that runs also what
-other clients did. A swap is counted 15 s after its end. What is unknown is left out. assets/grafana/resident.json is a
-dashboard for Grafana.
+One exporter runs on each machine with an Ollama server; Prometheus has them all. It only looks. Counters come from
+the journal of the user who runs it: commands and dashboards write there what they did, and a dashboard that runs
+also what other clients did. A swap is counted 15 s after its end. What is unknown is left out.
+assets/grafana/resident.json is a dashboard for Grafana.
 
 Without a server resident_up is 0; once, and with --textfile, the exit code is 5 then.";
 
@@ -242,7 +242,7 @@ async fn listen(listener: TcpListener, names: &[String], looker: Looker, out: &m
         return Exit::Failed;
     }
     if !address.ip().is_loopback() {
-        out.remark("other machines can read it, without a password: names and sizes of all models, and how they are used");
+        out.remark("other machines can read it, without a password: which models there are, and their use");
     }
     out.remark("end it with Ctrl-C");
     let names = Names::new(address, sysinfo::System::host_name().as_deref(), names);

@@ -1,5 +1,5 @@
-//! The tally of all that ever happened: counted from the rows that are there and from what was kept of those that went.
-//! A counter made of it never falls.
+//! The tally of all that ever happened: counted from the rows that are there and from what was kept of those
+//! that went. A counter made of it never falls.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,8 +13,8 @@ use crate::residency::bytes::Bytes;
 use crate::residency::name::ModelName;
 use crate::residency::tally::{CLASSES, Count, End, How, Origin, What};
 
-/// A swap counts so long after its end: until then a watched one may give way to the same one as its own instance has
-/// it, and what was counted must not be taken back.
+/// A swap counts so long after its end: until then a watched one may give way to the same one as its own
+/// instance has it, and what was counted must not be taken back.
 const SETTLED: Duration = Duration::from_secs(15);
 
 /// How the rows of a table are counted.
@@ -33,7 +33,8 @@ struct Counted {
     which: &'static str,
 }
 
-/// The plus keeps SQLite from an index of the server's rows, which are all there are: the few new ones are found by number.
+/// The plus keeps SQLite from an index of the server's rows, which are all there are: the few new ones are
+/// found by number.
 const OF_SERVER: &str = "+server = ?1";
 
 const TIMED: &str = "ended = 'ready' AND total IS NOT NULL";
@@ -119,8 +120,8 @@ pub(super) fn keep(
         .map(|_| ())
 }
 
-/// What was counted so far of one server, and up to which rows: what comes later is added, so that only the first count goes
-/// through the whole file. Hand it back at the next count.
+/// What was counted so far of one server, and up to which rows: what comes later is added, so that only the
+/// first count goes through the whole file. Hand it back at the next count.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
     /// What is certain.

@@ -1,5 +1,5 @@
-//! What `export` says: read by an independent parser, held against the conventions of Prometheus as `promtool check metrics`
-//! does, and against the dashboard for Grafana.
+//! What `export` says: read by an independent parser, held against the conventions of Prometheus as `promtool
+//! check metrics` does, and against the dashboard for Grafana.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,8 +26,8 @@ fn number(number: &MetricNumber) -> f64 {
     number.as_f64()
 }
 
-/// The text without what this parser does not know: units of histograms, which the standard has too (only infos and
-/// state sets have none).
+/// The text without what this parser does not know: units of histograms, which the standard has too (only infos
+/// and state sets have none).
 fn without_histograms_unit(text: &str) -> String {
     let unit = "# UNIT resident_swap_duration_seconds seconds";
     text.lines().filter(|line| *line != unit).flat_map(|line| [line, "\n"]).collect()

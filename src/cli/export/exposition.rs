@@ -54,7 +54,8 @@ impl Form {
 pub struct Exposition(BTreeMap<&'static str, BTreeMap<Labels, Value>>);
 
 impl Exposition {
-    /// Says the value of a series, unless it was said already: two models whose names are cut to the same are one.
+    /// Says the value of a series, unless it was said already: two models whose names are cut to the same are
+    /// one.
     pub(super) fn put(&mut self, family: &'static Family, labels: Labels, value: Value) {
         self.0.entry(family.name).or_default().entry(labels).or_insert(value);
     }

@@ -94,7 +94,8 @@ impl Looker {
         counted.recalled
     }
 
-    /// What the journal counted. One that cannot be read now counts nothing: a gap, where an old number would be a lie.
+    /// What the journal counted. One that cannot be read now counts nothing: a gap, where an old number would
+    /// be a lie.
     async fn tally(&self, patience: Duration) -> Option<Result<Arc<[Count]>, String>> {
         // Who only looks makes no journal.
         let journal = self.journal.as_deref().filter(|journal| journal.exists())?;
