@@ -1,5 +1,5 @@
-//! `export`: metrics for Prometheus, once, as a server that is scraped, or as a file that another exporter collects. It only
-//! looks.
+//! `export`: metrics for Prometheus, once, as a server that is scraped, or as a file that another exporter
+//! collects. It only looks.
 //!
 //! | file | subject |
 //! |---|---|
@@ -42,11 +42,16 @@ use super::{Exit, args, state, status};
 use crate::engine::Handle;
 use crate::residency::name::ModelName;
 use crate::residency::record::server_name;
+use crate::residency::snapshot::Snapshot;
 use crate::residency::text::printable;
 use crate::sim::Sim;
 
 /// How long memory, cards and page cache may take once the models are known.
 const READINGS: Duration = Duration::from_secs(2);
+/// How long the journal's past may take on top of them.
+const PAST: Duration = Duration::from_millis(500);
+/// How long the journal may count, where nobody comes again for the rest.
+const COUNT: Duration = Duration::from_secs(20);
 /// No label's value has more characters.
 const LONGEST: usize = 128;
 
@@ -160,14 +165,19 @@ async fn once(form: Form, looker: &Looker, out: &mut Out<'_>) -> Exit {
 /// A look that waits until the server, the machine and the files are known; also without a server.
 async fn whole_look(looker: &Looker, out: &mut Out<'_>) -> (Exposition, Exit) {
     let mut handle = looker.handle.clone();
+    let recalls = looker.recall().await;
     let (exit, why) = match ready::server(&mut handle, Instant::now() + ready::PATIENCE).await {
         Ready::Up(_) => (Exit::Done, None),
         Ready::Down(why) => (Exit::NoServer, Some(why)),
         Ready::Late(why) => (Exit::TimedOut, Some(why)),
         Ready::Ended => (Exit::Failed, Some("the engine has stopped".to_owned())),
     };
-    let snapshot = ready::readings(&mut handle, Instant::now() + READINGS).await;
-    let (all, trouble) = looker.told(&snapshot).await;
+    let mut snapshot = ready::readings(&mut handle, Instant::now() + READINGS).await;
+    if recalls {
+        let unlearned = |snapshot: &Snapshot| snapshot.past.swaps.is_empty();
+        snapshot = ready::all(&mut handle, Instant::now() + PAST, unlearned).await;
+    }
+    let (all, trouble) = looker.told(&snapshot, COUNT).await;
     for why in why.into_iter().chain(trouble) {
         out.remark(&why);
     }
@@ -216,7 +226,7 @@ async fn listen(listener: TcpListener, names: &[String], looker: Looker, out: &m
         return Exit::Failed;
     }
     if !address.ip().is_loopback() {
-        out.remark("other machines can read it, without a password: names and sizes of all models, and how they are used");
+        out.remark("other machines can read it, without a password: which models there are, and their use");
     }
     out.remark("end it with Ctrl-C");
     let names = Names::new(address, sysinfo::System::host_name().as_deref(), names);

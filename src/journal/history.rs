@@ -11,10 +11,10 @@ use jiff::tz::TimeZone;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use tokio::sync::oneshot;
 
-use super::{file, past, row, tally, uses};
+pub use super::tally::Tally;
+use super::{file, past, row, uses};
 use crate::residency::name::ModelName;
 use crate::residency::record::{Day, Happened, Record};
-use crate::residency::tally::Count;
 use crate::residency::tune::trace::Trace;
 
 /// How long it waits for another process that writes.
@@ -81,12 +81,11 @@ pub fn uses(
     })
 }
 
-/// Asks for all that was ever counted of a server, models in the order in which the journal first heard of them. What
-/// is counted once stays counted.
-pub fn tally(path: &Path, server: String, now: Timestamp) -> io::Result<Answer<Vec<Count>>> {
+/// Counts all that ever happened on a server, on from what was counted before. What is counted once stays counted.
+pub fn tally(path: &Path, server: String, before: Tally, now: Timestamp) -> io::Result<Answer<Tally>> {
     ask(path, move |connection| match number(connection, &server)? {
-        Some(server) => tally::read(connection, server, now),
-        None => Ok(Vec::new()),
+        Some(server) => before.read(connection, server, now),
+        None => Ok(Tally::default()),
     })
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::bytes::Bytes;
 use super::name::ModelName;
 
-/// The longest times of the classes into which swaps are counted, in milliseconds; what took longer is in a last one.
+/// The longest times of the classes into which swaps are counted, in milliseconds; what took longer is in a
+/// last one.
 pub const CLASSES: [u64; 12] =
     [250, 500, 1_000, 2_000, 4_000, 8_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000];
 
@@ -35,8 +36,8 @@ pub enum What {
         end: End,
         /// Where its bytes were.
         from: Origin,
-        /// The place in [`CLASSES`] of the time that it took, or their number where it was longer; `None` where it was
-        /// not timed, or did not become ready.
+        /// The place in [`CLASSES`] of the time that it took, or their number where it was longer; `None` where
+        /// it was not timed, or did not become ready.
         class: Option<usize>,
     },
     /// A model left VRAM.

@@ -38,11 +38,12 @@ fn up(is: u8) -> String {
 
 async fn ran(line: &str, first: Snapshot) -> (Exit, String, String) {
     let at = first.at;
-    let (handle, _fake) = engine(first);
+    let (handle, mut fake) = engine(first);
     let (mut results, mut remarks) = (Vec::new(), Vec::new());
     let looker = looker(handle, stopped(at), None);
     let mut out = Out::new(&mut results, &mut remarks);
     let exit = export::run(&asked(line), None, looker, pending(), &mut out).await;
+    assert_eq!(fake.commands.recv().await, None, "it only looks");
     (exit, String::from_utf8(results).unwrap(), String::from_utf8(remarks).unwrap())
 }
 
@@ -178,7 +179,7 @@ async fn scraped<F: Future<Output = ()>>(
 ) -> (String, String) {
     let first = all_known(noon());
     let (looking, now) = (first.clone(), first.at);
-    let (handle, _fake) = engine(looking);
+    let (handle, mut fake) = engine(looking);
     let listener = TcpListener::bind(at).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (mut results, mut remarks) = (Vec::new(), Vec::new());
@@ -191,6 +192,7 @@ async fn scraped<F: Future<Output = ()>>(
         stop.send(()).unwrap();
     });
     assert_eq!(exit, Exit::Done);
+    assert_eq!(fake.commands.try_recv().ok(), None, "it only looks");
     (String::from_utf8(results).unwrap(), String::from_utf8(remarks).unwrap())
 }
 

@@ -1,5 +1,5 @@
-//! What `export` says: read by an independent parser, held against the conventions of Prometheus as `promtool check metrics`
-//! does, and against the dashboard for Grafana.
+//! What `export` says: read by an independent parser, held against the conventions of Prometheus as `promtool
+//! check metrics` does, and against the dashboard for Grafana.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,14 +26,14 @@ fn number(number: &MetricNumber) -> f64 {
     number.as_f64()
 }
 
-/// The text without what this parser does not know: units of histograms, which the standard has too (only infos and
-/// state sets have none).
+/// The text without what this parser does not know: units of histograms, which the standard has too (only infos
+/// and state sets have none).
 fn without_histograms_unit(text: &str) -> String {
     let unit = "# UNIT resident_swap_duration_seconds seconds";
     text.lines().filter(|line| *line != unit).flat_map(|line| [line, "\n"]).collect()
 }
 
-/// All series of an `OpenMetrics` text; each one once, or the parser refuses the text.
+/// All series of an OpenMetrics text; each one once, or the parser refuses the text.
 fn read(text: &str) -> Series {
     let text = without_histograms_unit(text);
     let parsed = parse_openmetrics(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
@@ -65,7 +65,7 @@ fn read(text: &str) -> Series {
     series
 }
 
-/// The name of a family in `OpenMetrics`.
+/// The name of a family in OpenMetrics.
 fn stem(family: &Family) -> &str {
     match family.kind {
         Kind::Counter => family.name.strip_suffix("_total").unwrap(),
@@ -353,9 +353,13 @@ async fn of_many_models_the_first_five_hundred_are_counted_each_for_itself() {
     };
     write(&path, (0..510).map(used).collect(), at).await;
     let all = look(all_known(at), Some(path)).await;
-    let uses = |model: &str| all.get("resident_model_uses_total", &[("server", SERVER), ("model", model)]);
-    assert_eq!((uses("model-0"), uses("model-499")), (Some(&Value::Whole(1)), Some(&Value::Whole(1))));
-    assert_eq!((uses("model-500"), uses("(others)")), (None, Some(&Value::Whole(10))));
+    let count_of =
+        |model: &str| all.get("resident_model_uses_total", &[("server", SERVER), ("model", model)]);
+    assert_eq!(
+        (count_of("model-0"), count_of("model-499")),
+        (Some(&Value::Whole(1)), Some(&Value::Whole(1)))
+    );
+    assert_eq!((count_of("model-500"), count_of("(others)")), (None, Some(&Value::Whole(10))));
 }
 
 /// What the dashboard does not show, and why.

@@ -1,5 +1,5 @@
-//! What the tests of `export` look at: a snapshot in which everything is known, a journal in which everything happened,
-//! and lookers at them.
+//! What the tests of `export` look at: a snapshot in which everything is known, a journal in which everything
+//! happened, and lookers at them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use resident::cli::export::exposition::{Exposition, Form};
 use resident::cli::export::look::{Counted, Looker};
-use resident::engine::Handle;
+use resident::engine::{Command, Handle};
 use resident::journal::Journal;
 use resident::residency::budget::Limits;
 use resident::residency::bytes::Bytes;
@@ -137,8 +137,12 @@ pub fn looker(handle: Handle, clock: Clock, journal: Option<PathBuf>) -> Looker 
 /// One look at a snapshot and a journal.
 pub async fn look(first: Snapshot, journal: Option<PathBuf>) -> Exposition {
     let at = first.at;
-    let (handle, _fake) = engine(first);
-    looker(handle, stopped(at), journal).look().await
+    let (handle, mut fake) = engine(first);
+    let all = looker(handle, stopped(at), journal).look().await;
+    while let Some(command) = fake.commands.recv().await {
+        assert_eq!(command, Command::Recall, "it only looks, at the past too");
+    }
+    all
 }
 
 /// Everything that is ever exported, in this form.

@@ -2,7 +2,7 @@
 
 use super::exposition::Form;
 
-/// `OpenMetrics` where it is named and wanted at least as much as plain text; else the text format of Prometheus.
+/// OpenMetrics where it is named and wanted at least as much as plain text; else the text format of Prometheus.
 pub fn form<'a>(accepted: impl Iterator<Item = &'a str>) -> Form {
     let (mut open, mut plain) = (0.0_f32, 0.0_f32);
     for range in accepted.flat_map(|value| value.split(',')) {

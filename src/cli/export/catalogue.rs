@@ -1,7 +1,7 @@
 //! The catalogue: every metric that is exported, with its type, its unit and what it says.
 //!
-//! Names follow the conventions of Prometheus: base units, the unit at the end, `_total` behind counters, `_info` behind
-//! what only carries labels. A name here is the one that Prometheus keeps.
+//! Names follow the conventions of Prometheus: base units, the unit at the end, `_total` behind counters,
+//! `_info` behind what only carries labels. A name here is the one that Prometheus keeps.
 
 /// A metric with all its series.
 #[derive(Debug, PartialEq, Eq)]

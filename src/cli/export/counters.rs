@@ -13,8 +13,8 @@ pub const MODELS: usize = 500;
 /// No model has that name: a name has no brackets.
 pub const OTHERS: &str = "(others)";
 
-/// Says all counts; they come in the order in which the journal first heard of their models, so that what a model is
-/// counted as never changes.
+/// Says all counts; they come in the order in which the journal first heard of their models, so that what a
+/// model is counted as never changes.
 pub(super) fn put(all: &mut Exposition, tally: &[Count], server: &str) {
     let mut known: Vec<&ModelName> = Vec::new();
     for count in tally {

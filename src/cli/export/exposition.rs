@@ -35,7 +35,7 @@ pub enum Form {
     /// The text format of Prometheus, which all that read it know.
     #[default]
     Prometheus,
-    /// `OpenMetrics` 1.0.
+    /// OpenMetrics 1.0.
     OpenMetrics,
 }
 
@@ -54,7 +54,8 @@ impl Form {
 pub struct Exposition(BTreeMap<&'static str, BTreeMap<Labels, Value>>);
 
 impl Exposition {
-    /// Says the value of a series, unless it was said already: two models whose names are cut to the same are one.
+    /// Says the value of a series, unless it was said already: two models whose names are cut to the same are
+    /// one.
     pub(super) fn put(&mut self, family: &'static Family, labels: Labels, value: Value) {
         self.0.entry(family.name).or_default().entry(labels).or_insert(value);
     }

@@ -1,5 +1,5 @@
-//! Where it listens, and by which names it lets itself be called: a foreign page must not reach it by a name that it made
-//! to lead here.
+//! Where it listens, and by which names it lets itself be called: a foreign page must not reach it by a name
+//! that it made to lead here.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -23,8 +23,8 @@ impl Names {
         Names(own.chain(more.iter().cloned()).map(|name| name.to_ascii_lowercase()).collect())
     }
 
-    /// Whether a request to `host`, with or without a port, is meant for this machine. Nobody can make an address or
-    /// `localhost` lead elsewhere than it does.
+    /// Whether a request to `host`, with or without a port, is meant for this machine. Nobody can make an
+    /// address or `localhost` lead elsewhere than it does.
     pub fn contain(&self, host: &str) -> bool {
         let host = without_port(host).trim_end_matches('.').to_ascii_lowercase();
         host.parse::<IpAddr>().is_ok()

@@ -98,8 +98,8 @@ async fn answer<B>(request: &Request<B>, page: &Page, names: &Names) -> Response
     let headers = request.headers();
     // A browser that a foreign page has led here by its own name tells that name.
     let host = headers.get(header::HOST).map(|host| host.to_str().unwrap_or("?"));
-    let named = request.uri().authority().map(axum::http::uri::Authority::as_str);
-    let all: Vec<&str> = host.into_iter().chain(named).collect();
+    let target = request.uri().authority().map(axum::http::uri::Authority::as_str);
+    let all: Vec<&str> = host.into_iter().chain(target).collect();
     if all.is_empty() {
         return said(StatusCode::BAD_REQUEST, "the request names no host");
     }

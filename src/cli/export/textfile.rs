@@ -1,11 +1,11 @@
-//! A file that another exporter reads, such as the textfile collector of `node_exporter`: whole at any moment.
+//! A file that another exporter reads, such as the textfile collector of node_exporter: whole at any moment.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// Puts a text where the file is, all at once: a new file beside it takes its place. Everybody may read it: who collects it is
-/// another user.
+/// Puts a text where the file is, all at once: a new file beside it takes its place. Everybody may read it: who
+/// collects it is another user.
 pub fn put(path: &Path, text: &str) -> Result<(), String> {
     let failed =
         |what: &str, error: &io::Error| format!("{} is not written: {what}: {error}", path.display());

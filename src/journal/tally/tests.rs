@@ -8,8 +8,12 @@ use crate::journal::tests::Place;
 use crate::residency::record::{Foreseen, Happened, Left, PhaseRecord, Record, SwapRecord};
 use crate::residency::swap::{Before, Ended, Stage, Stages};
 
+async fn on(place: &Place, before: Tally, now: Timestamp) -> Tally {
+    history::tally(&place.path(), SERVER.to_owned(), before, now).unwrap().await.unwrap().unwrap()
+}
+
 async fn asked(place: &Place, now: Timestamp) -> Vec<Count> {
-    history::tally(&place.path(), SERVER.to_owned(), now).unwrap().await.unwrap().unwrap()
+    on(place, Tally::default(), now).await.counts().to_vec()
 }
 
 fn count(what: What, times: u64, seconds: u64, read: u64) -> Count {
@@ -136,4 +140,45 @@ async fn a_file_of_before_the_tally_is_counted_as_it_is() {
     raw.execute_batch("DROP TABLE tally").unwrap();
     raw.pragma_update(None, "user_version", 5).unwrap();
     assert_eq!(asked(&place, later(60)).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_counted_on_is_what_would_be_counted_at_once() {
+    let place = Place::new();
+    let mut book = open(&place);
+    let mut so_far = Tally::default();
+    for (number, one) in one_of_each().into_iter().chain(one_of_each()).enumerate() {
+        put(&mut book, &[one]);
+        // Some swaps are not settled yet, some are, and some became so since the last time.
+        let now = later(i64::try_from(number).unwrap() * 2500);
+        so_far = on(&place, so_far, now).await;
+        assert_eq!(so_far.counts(), asked(&place, now).await);
+    }
+    assert_eq!(
+        on(&place, so_far.clone(), later(200_000)).await.counts(),
+        asked(&place, later(200_000)).await
+    );
+
+    // Rows that go later stay counted, once.
+    let aged = later(100_000) + jiff::SignedDuration::from_hours(2 * 365 * 24);
+    so_far = on(&place, so_far, aged).await;
+    let all = so_far.counts().to_vec();
+    write(&mut book.connection, &[], &mut Pruned::default(), aged).unwrap();
+    let after = on(&place, so_far, aged).await;
+    assert_eq!((after.counts(), asked(&place, aged).await), (all.as_slice(), all.clone()));
+}
+
+#[tokio::test]
+async fn another_file_in_the_journals_place_is_counted_anew() {
+    let place = Place::new();
+    let mut book = open(&place);
+    put(&mut book, &one_of_each());
+    let now = later(100_000);
+    let before = on(&place, Tally::default(), now).await;
+    drop(book);
+    for end in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{end}", place.path().display()));
+    }
+    put(&mut open(&place), &[record(noon(), Happened::Swap(swap("a")))]);
+    assert_eq!(on(&place, before, now).await.counts().len(), 1);
 }
