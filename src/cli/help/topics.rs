@@ -150,6 +150,15 @@ running dashboard or `resident hold` does.",
         examples: &[("resident unpin qwen2.5-coder:7b", "it has the keep_alive of before again")],
     },
     Topic {
+        name: "keep-alive",
+        group: Group::Keep,
+        notes: "",
+        examples: &[
+            ("resident keep-alive 30m qwen2.5-coder:7b", "it goes half an hour after its last use"),
+            ("resident keep-alive 2h --json qwen2.5-coder:7b", "the same for scripts"),
+        ],
+    },
+    Topic {
         name: "hold",
         group: Group::Keep,
         notes: "",
