@@ -48,7 +48,7 @@ pub(super) type Example = (&'static str, &'static str);
 pub(super) struct Topic {
     pub(super) name: &'static str,
     pub(super) group: Group,
-    /// What options do not say; paragraphs, wrapped.
+    /// What options do not say; paragraphs, each one line that is wrapped where it is shown.
     pub(super) notes: &'static str,
     pub(super) examples: &'static [Example],
 }

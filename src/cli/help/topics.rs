@@ -120,14 +120,12 @@ pub(in crate::cli) const TOPICS: &[Topic] = &[
     Topic {
         name: "preload",
         group: Group::Move,
-        notes: "\
-ollama.model is loaded into VRAM first, then ollama.preload.models are read into RAM, in their
-order. Nobody is evicted for it: where the card is in use the primary model waits, the rest goes
-on, and the command ends with 1. It ends with 2 if there is nothing to preload.
-
-What stays when it has ended: the primary model in VRAM, for as long as its keep_alive says; and
-what was read, in the page cache, until the kernel needs the memory. Nothing holds it any more: a
-running dashboard or `resident hold` does.",
+        notes: "ollama.model is loaded into VRAM first, then ollama.preload.models are read into RAM, in their \
+                order. Nobody is evicted for it: where the card is in use the primary model waits, the rest goes on, \
+                and the command ends with 1. It ends with 2 if there is nothing to preload.\n\n\
+                What stays when it has ended: the primary model in VRAM, for as long as its keep_alive says; and \
+                what was read, in the page cache, until the kernel needs the memory. Nothing holds it any more: a \
+                running dashboard or `resident hold` does.",
         examples: &[
             ("resident preload", "all of it, for a service (Type=oneshot) or a login"),
             ("resident preload --ready primary", "before an agent starts: its first model, then go"),
