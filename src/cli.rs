@@ -276,6 +276,10 @@ mod tests {
         for (line, reason) in [
             ("resident load ../etc/passwd", "invalid model name"),
             ("resident load a --timeout soon", "not a duration"),
+            ("resident keep-alive 0 a", "resident unload MODEL"),
+            ("resident keep-alive -1 a", "resident pin MODEL"),
+            ("resident keep-alive a", "not a duration"),
+            ("resident --read-only keep-alive 5m a", "changes nothing"),
             ("resident load a --timeout 0", "not a duration"),
             ("resident --refresh 200ms", "at least 1s"),
             ("resident --demo --host box status", "one of them"),

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use clap::Command;
 use clap_mangen::Man;
-use clap_mangen::roff::{Inline, Roff, bold, roman};
+use clap_mangen::roff::{Roff, bold, roman};
 
 use super::Exit;
 use super::help::{EXIT_CODES, Example, ROOT, TOPICS, tree};
@@ -62,7 +62,7 @@ fn page(command: &Command, notes: &str, examples: &[Example]) -> std::io::Result
     man.render_description_section(&mut text)?;
     for paragraph in notes.split("\n\n").filter(|paragraph| !paragraph.is_empty()) {
         let mut roff = Roff::new();
-        roff.control("PP", []).text(paragraph.lines().map(line).collect::<Vec<_>>());
+        roff.control("PP", []).text([roman(paragraph)]);
         roff.to_writer(&mut text)?;
     }
     man.render_options_section(&mut text)?;
@@ -81,11 +81,6 @@ fn page(command: &Command, notes: &str, examples: &[Example]) -> std::io::Result
     }
     text.flush()?;
     Ok(Page { file: man.get_filename(), text: String::from_utf8_lossy(&text).into_owned() })
-}
-
-/// Lines of a paragraph are filled.
-fn line(line: &str) -> Inline {
-    roman(format!("{line} "))
 }
 
 /// A section of things in bold, each with what there is to say of it.

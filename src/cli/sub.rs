@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use clap_complete::Shell;
 
-use super::args::{Flow, Listed, Models, Swap};
+use super::args::{Flow, Listed, Models, Stay, Swap};
 use super::{bench, export, history, phase, preload, tune};
 use crate::residency::act::ActKind;
 use crate::residency::name::ModelName;
@@ -35,6 +35,8 @@ pub enum Sub {
     Pins,
     /// Restart the countdown of loaded models
     Touch(Models),
+    /// Give loaded models another keep_alive; ends their pins
+    KeepAlive(Stay),
     /// Read models' files into RAM, so that loads need no disk
     Warm(Listed),
     /// Read models' files into RAM and keep them until it ends
@@ -127,6 +129,7 @@ impl Sub {
             Sub::Pin(models) => Some((ActKind::Pin, models.clone())),
             Sub::Unpin(models) => Some((ActKind::Unpin, models.clone())),
             Sub::Touch(models) => Some((ActKind::Touch, models.clone())),
+            Sub::KeepAlive(stay) => Some((ActKind::KeepAlive(stay.time), stay.models.clone())),
             Sub::Warm(listed) => Some((ActKind::Warm, listed.resolved(preload))),
             Sub::Hold { listed, .. } => Some((ActKind::Hold, listed.resolved(preload))),
             Sub::Drop(models) => Some((ActKind::Drop, models.clone())),

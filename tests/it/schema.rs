@@ -97,13 +97,14 @@ fn every_schema_is_sound_and_describes_each_field_with_its_unit() {
 }
 
 /// Which schemas a subcommand's JSON follows; none for what prints no JSON.
-const OF: [(&str, &[&str]); 22] = [
+const OF: [(&str, &[&str]); 23] = [
     ("status", &["status"]),
     ("load", &["act"]),
     ("unload", &["act"]),
     ("pin", &["act"]),
     ("unpin", &["act"]),
     ("touch", &["act"]),
+    ("keep-alive", &["act"]),
     ("warm", &["act"]),
     ("hold", &["act"]),
     ("drop", &["act"]),
@@ -207,6 +208,14 @@ workflows:
         checked(&home, 0, &["pin", OPEN], "act");
         checked(&home, 3, &["unload", OPEN], "act");
         checked(&home, 0, &["unpin", OPEN], "act");
+        let kept = checked(&home, 0, &["keep-alive", "30m", OPEN], "act");
+        assert_eq!(kept[0].get("unpinned"), None);
+        let left = home.model(OPEN)["remaining_seconds"].as_f64().unwrap();
+        assert!((300.0..=1800.0).contains(&left), "{left}");
+        checked(&home, 1, &["keep-alive", "30m", QWEN], "act");
+        checked(&home, 0, &["pin", OPEN], "act");
+        let kept = checked(&home, 0, &["keep-alive", "30m", OPEN], "act");
+        assert_eq!(kept[0]["unpinned"], true);
         checked(&home, 0, &["pin", OPEN], "act");
         let unloaded = checked(&home, 0, &["unload", "--yes", OPEN], "act");
         assert_eq!(unloaded[0]["unpinned"], true);
@@ -236,7 +245,9 @@ workflows:
         let status = checked(&home, 0, &["status"], "status");
         assert_eq!(status[0]["vram_model"], OPEN);
         let (watched, child) = lines(&home, &["status", "--watch"], 2);
-        watched.iter().for_each(|line| follows("status", line));
+        for line in &watched {
+            follows("status", line);
+        }
         end(child);
         checked(&home, 0, &["pins"], "pins");
         checked(&home, 0, &["phase", "execution", "--yes", "--run", "7"], "phase");

@@ -134,14 +134,12 @@ pub(in crate::cli) const TOPICS: &[Topic] = &[
     Topic {
         name: "preload",
         group: Group::Move,
-        notes: "\
-ollama.model is loaded into VRAM first, then ollama.preload.models are read into RAM, in their
-order. Nobody is evicted for it: where the card is in use the primary model waits, the rest goes
-on, and the command ends with 1. It ends with 2 if there is nothing to preload.
-
-What stays when it has ended: the primary model in VRAM, for as long as its keep_alive says; and
-what was read, in the page cache, until the kernel needs the memory. Nothing holds it any more: a
-running dashboard or `resident hold` does.",
+        notes: "ollama.model is loaded into VRAM first, then ollama.preload.models are read into RAM, in their \
+                order. Nobody is evicted for it: where the card is in use the primary model waits, the rest goes on, \
+                and the command ends with 1. It ends with 2 if there is nothing to preload.\n\n\
+                What stays when it has ended: the primary model in VRAM, for as long as its keep_alive says; and \
+                what was read, in the page cache, until the kernel needs the memory. Nothing holds it any more: a \
+                running dashboard or `resident hold` does.",
         examples: &[
             ("resident preload", "all of it, for a service (Type=oneshot) or a login"),
             ("resident preload --ready primary", "before an agent starts: its first model, then go"),
@@ -162,6 +160,15 @@ running dashboard or `resident hold` does.",
         group: Group::Keep,
         notes: "",
         examples: &[("resident unpin qwen2.5-coder:7b", "it has the keep_alive of before again")],
+    },
+    Topic {
+        name: "keep-alive",
+        group: Group::Keep,
+        notes: "",
+        examples: &[
+            ("resident keep-alive 30m qwen2.5-coder:7b", "it goes half an hour after its last use"),
+            ("resident keep-alive 2h --json qwen2.5-coder:7b", "the same for scripts"),
+        ],
     },
     Topic {
         name: "hold",
