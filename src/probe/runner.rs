@@ -32,6 +32,13 @@ pub fn spawn(proc: &Path, port: Option<u16>, clock: Clock, period: Duration) -> 
     })
 }
 
+/// The process that listens on `port`, where that can be told.
+pub fn server_on(proc: &Path, port: u16) -> Option<u32> {
+    let (all, mut server) = (everybody(proc), Server::new(port));
+    server.look_for(proc, all.clone(), || all);
+    server.pid()
+}
+
 /// One look: all runners and how they are. Blocks until each has answered, or its time is up.
 pub fn look(proc: &Path, clock: Clock) -> Vec<Runner> {
     let mut runners = Scanner::new(proc).scan();
