@@ -80,7 +80,7 @@ Examples:
   resident history --since 1d                every load and swap of the last day, and how long it took
   resident history --today                   today's swaps in one line, and what they would have cost from the disk
   resident tune --percent 99                 how long each model is idle, and which keep_alive follows from it
-  resident doctor                            what is wrong and what to do: ghosts, reloads, evictions to and fro
+  resident doctor                            how all is set up, what is wrong, and what to do
   resident bench --markdown                  cold and warm loads beside each other, as a table to paste
   resident flow react-dashboard              run a workflow of the config, and read ahead for its next steps
   resident config --check                    is the config right, and where does each value come from
@@ -187,8 +187,13 @@ pub enum Sub {
     History(history::Asked),
     /// Print how long each model is idle between its uses, and the keep_alive that follows from it
     Tune(tune::Asked),
-    /// Say what is wrong with the server or with how it is used, and what to do; ends with 1 if anything is
-    Doctor,
+    /// Say how all is set up, what is wrong with the server or with how it is used, and what to do; ends with 1 if
+    /// anything is broken or wrong
+    Doctor {
+        /// Do not measure the disk: at most 256 MiB of one model's file are read past RAM, for a second at most
+        #[arg(long)]
+        quick: bool,
+    },
     /// Measure what warm files in RAM are worth here: cold and warm loads beside each other; asks first
     Bench(bench::Ask),
     /// Run a workflow of the config, or list them
@@ -240,7 +245,7 @@ impl Sub {
             | Sub::Phase(_)
             | Sub::History(_)
             | Sub::Tune(_)
-            | Sub::Doctor
+            | Sub::Doctor { .. }
             | Sub::Status { .. }
             | Sub::Config { .. }
             | Sub::Demo { .. } => None,

@@ -200,6 +200,8 @@ pub struct Facts<'a> {
     pub disk: &'a Disk,
     /// The memory limit of the server's own control group.
     pub group: &'a Group,
+    /// Whether the server runs in a container, where that could be seen.
+    pub contained: Option<bool>,
     /// What the screen would be drawn on.
     pub terminal: &'a Terminal,
 }
@@ -218,14 +220,16 @@ pub fn checkup(facts: &Facts<'_>) -> Vec<Check> {
     checks.push(files::page_cache(server));
     checks.push(memory::lock(facts.lock, largest, server.local));
     checks.push(card::cards(host.cards.as_ref().map(|reading| &reading.value), server.demo_scale));
-    checks.extend(host.card_list().iter().filter_map(card::pcie));
+    // What plays a card in the demo has no link.
+    let cards = host.card_list().iter().filter(|_| server.demo_scale.is_none());
+    checks.extend(cards.filter_map(card::pcie));
     checks.push(disk::disk(facts.disk, largest));
     let mode = disk::mode(&server.models, past);
     checks.push(disk::load_mode(mode.as_ref()));
     checks.push(disk::ram_helps(mode.as_ref().map(|(mode, _)| *mode), facts.disk, past));
     checks.push(memory::budget(facts.limits, ram.as_ref(), &server.models, server.local));
     checks.push(memory::cgroup(ram.as_ref(), facts.group, largest));
-    checks.push(memory::container(ram.as_ref(), &server.models, server.local));
+    checks.push(memory::container(ram.as_ref(), facts.contained, &server.models, server.local));
     checks.extend(terminal::terminal(facts.terminal));
     checks
 }

@@ -27,7 +27,9 @@ pub(super) fn models(server: &Server, access: Option<&Access>) -> Check {
         return Check::unknown(Topic::Models, ELSEWHERE);
     }
     let Some(directory) = &server.models_dir else {
-        let why = server.models_dir_unknown.as_deref().unwrap_or("not looked for yet");
+        let Some(why) = &server.models_dir_unknown else {
+            return Check::unknown(Topic::Models, "not looked for before the server has answered");
+        };
         return Check::unknown(Topic::Models, format!("where they lie is not known: {why}"))
             .advise("name it: OLLAMA_MODELS, or ollama.models_dir in the config");
     };

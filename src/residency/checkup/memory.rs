@@ -64,7 +64,7 @@ pub(super) fn budget(limits: Limits, ram: Option<&Ram>, models: &[Model], local:
     }
     let Some(ram) = ram else { return Check::unknown(Topic::Budget, "memory could not be read") };
     let shares = limits.shares(ram.total);
-    let (of_models, total) = (shares.models, ram.total);
+    let (of_models, total, all) = (shares.models, ram.total, shares.total);
     let mut seen = std::collections::BTreeSet::new();
     let listed = models.iter().filter(|model| model.listed.is_some());
     // Tags of the same weights take their room once.
@@ -82,18 +82,18 @@ pub(super) fn budget(limits: Limits, ram: Option<&Ram>, models: &[Model], local:
         return better(fact).advise(format!("set memory.total to {total} or less"));
     }
     if of_models == Bytes::ZERO {
-        let fact = format!("nothing is left for models of {total}");
+        let fact = format!("nothing of {all} is left for models");
         return Check::new(Topic::Budget, Verdict::Broken, fact)
             .advise("lower memory.system or memory.context_cache");
     }
     if listed > of_models {
-        let fact = format!("the preload list needs {listed}, {of_models} of {total} are for models");
+        let fact = format!("the preload list needs {listed}, {of_models} of {all} are for models");
         return better(fact).advise("shorten ollama.preload.models, or raise memory.models_preload");
     }
     let list =
         if listed > Bytes::ZERO { format!(", the preload list needs {listed}") } else { String::new() };
     let how = if limits == Limits::Auto { " (computed)" } else { "" };
-    Check::ok(Topic::Budget, format!("{of_models} of {total} are for models{how}{list}"))
+    Check::ok(Topic::Budget, format!("{of_models} of {all} are for models{how}{list}"))
 }
 
 /// Whether a control group, ours or the server's, has less memory than the largest model.
@@ -130,24 +130,26 @@ fn of(group: &Group) -> Option<Bytes> {
     }
 }
 
-/// Whether the server takes the page cache for used memory, as it does in containers.
-pub(super) fn container(ram: Option<&Ram>, models: &[Model], local: bool) -> Check {
+/// Whether the server takes the page cache for used memory, as it does in containers; `server` is whether it runs in
+/// one, where that could be seen.
+pub(super) fn container(ram: Option<&Ram>, server: Option<bool>, models: &[Model], local: bool) -> Check {
     if !local {
         return Check::unknown(Topic::Container, ELSEWHERE);
     }
-    let runners = || models.iter().filter_map(|model| model.loaded.as_ref()?.runner.as_ref());
-    let advice = "models in RAM look used to it: it may map less or refuse a load that would fit";
-    if runners().any(|runner| runner.contained) {
-        let fact = "the server runs in one, and counts the page cache as used";
-        return Check::new(Topic::Container, Verdict::Better, fact).advise(advice);
-    }
+    let mut runners = models.iter().filter_map(|model| model.loaded.as_ref()?.runner.as_ref());
+    let better = |fact: &str| {
+        Check::new(Topic::Container, Verdict::Better, fact)
+            .advise("models in RAM look used to it: it may map less, or refuse a load that would fit")
+    };
     let Some(ram) = ram else { return Check::unknown(Topic::Container, "memory could not be read") };
+    if server == Some(true) || runners.any(|runner| runner.contained) {
+        return better("the server runs in one, and counts the page cache as used");
+    }
     if ram.contained {
-        let fact = "we run in one: a server beside us counts the page cache as used";
-        return Check::new(Topic::Container, Verdict::Better, fact).advise(advice);
+        return better("we run in one: a server beside us counts the page cache as used");
     }
-    if runners().next().is_none() {
-        return Check::unknown(Topic::Container, "not ours; the server's: no runner is there to look at");
+    match server {
+        Some(_) => Check::ok(Topic::Container, "neither we nor the server run in one"),
+        None => Check::unknown(Topic::Container, "we run in none; the server's process was not found"),
     }
-    Check::ok(Topic::Container, "neither we nor the server run in one")
 }
