@@ -39,8 +39,8 @@ pub struct Direct {
 
 /// Reads from the middle of the file; an error says why that cannot be done. Blocks, and for ever where a disk hangs.
 pub fn read(path: &Path, clock: &Clock) -> Result<Direct, &'static str> {
-    let (plain, stat) = regular::open(path).map_err(|error| regular::why(&error))?;
-    let size = u64::try_from(stat.st_size).unwrap_or_default();
+    let (plain, about) = regular::open(path).map_err(|error| regular::why(&error))?;
+    let size = u64::try_from(about.st_size).unwrap_or_default();
     if size < LEAST.0 {
         return Err("the file is too small");
     }
@@ -49,8 +49,8 @@ pub fn read(path: &Path, clock: &Clock) -> Result<Direct, &'static str> {
     let direct = File::from(direct.map_err(|_| "this file system has no direct reads")?);
     let length = size.min(MOST.0);
     let block = BLOCK as u64;
-    let start = (size - length) / 2 / block * block;
-    let cached = || sys::cachestat(&plain, start, length).ok();
+    let first = (size - length) / 2 / block * block;
+    let cached = || sys::cachestat(&plain, first, length).ok();
     let before = cached();
     let (next, read, failed) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
     let began = clock();
@@ -64,7 +64,7 @@ pub fn read(path: &Path, clock: &Clock) -> Result<Direct, &'static str> {
                 return;
             }
             // The last block of a file may be a short one.
-            match direct.read_at(buffer, start + at) {
+            match direct.read_at(buffer, first + at) {
                 Ok(0) => return,
                 Ok(bytes) => _ = read.fetch_add(bytes as u64, Ordering::Relaxed),
                 Err(_) => {

@@ -11,6 +11,7 @@ use crate::cli::access;
 use crate::cli::config::Settings as Found;
 use crate::config::Config;
 use crate::probe::hold::{lock_limit, lock_lines};
+use crate::residency::act::Act;
 use crate::residency::budget::Limits;
 use crate::residency::bytes::Bytes;
 use crate::residency::checkup::{
@@ -134,7 +135,7 @@ fn why_not_read(snapshot: &Snapshot, quick: bool) -> Option<&'static str> {
     if quick {
         return Some("--quick");
     }
-    if snapshot.acts.iter().any(|act| act.is_live()) {
+    if snapshot.acts.iter().any(Act::is_live) {
         return Some("an act is under way, which it would disturb");
     }
     let mut models = snapshot.servers.iter().flat_map(|server| &server.models);
