@@ -4,6 +4,7 @@ pub mod act;
 pub mod bench;
 pub mod budget;
 pub mod bytes;
+pub mod checkup;
 pub mod compare;
 pub mod day;
 pub mod event;

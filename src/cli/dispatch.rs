@@ -6,6 +6,7 @@ use anyhow::Context;
 use jiff::tz::TimeZone;
 
 use super::act::Request;
+use super::config::Settings;
 use super::out::Out;
 use super::wire::World;
 use super::{
@@ -82,12 +83,12 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     } else {
         World::real(config, clock)
     };
-    let exit = one_shot(cli, &world).await;
+    let exit = one_shot(cli, &settings, &world).await;
     world.end().await;
     exit
 }
 
-async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
+async fn one_shot(cli: &Cli, settings: &Settings, world: &World) -> anyhow::Result<Exit> {
     // The idea's own way, and the only one where the server's RAM is on another machine.
     let by_request = world.config.preload.strategy == Strategy::Request;
     let (mut results, mut remarks) = (std::io::stdout(), std::io::stderr());
@@ -104,10 +105,14 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
     if let Some(Sub::Export(asked)) = &cli.command {
         return export::start(asked, world, interrupt, &mut out).await;
     }
-    let handle = world.engine()?.start();
+    let engine = world.engine()?;
+    let port = engine.client().port();
+    let handle = engine.start();
     Ok(match &cli.command {
-        Some(Sub::Doctor) => {
-            let request = doctor::Request { json: cli.flags.json, recalls: recalls(world, &handle) };
+        Some(Sub::Doctor { quick }) => {
+            let setup = doctor::Setup::new(settings, &world.config, port, *quick);
+            let recalls = recalls(world, &handle);
+            let request = doctor::Request { json: cli.flags.json, recalls, setup: Some(&setup) };
             doctor::run(handle, request, &world.clock, interrupt, &mut out).await
         }
         Some(Sub::Status { watch }) => {

@@ -66,10 +66,14 @@ pub enum Sub {
     ///
     /// Idle is the time between two uses in the journal. Needs no server.
     Tune(tune::Asked),
-    /// Say what is wrong with the server or its use; 1 if anything
+    /// Say how all is set up and what is wrong; 1 if anything
     ///
-    /// Each finding comes with what says so and what to do. The command ends with 1 if there is any.
-    Doctor,
+    /// Each line comes with what to do. The command ends with 1 if anything is broken or wrong.
+    Doctor {
+        /// Do not measure the disk: at most 256 MiB of one model's file are read past RAM, for a second at most
+        #[arg(long)]
+        quick: bool,
+    },
     /// Print, serve or write metrics for Prometheus
     ///
     /// It only looks. One exporter runs on each machine with an Ollama server.
@@ -141,7 +145,7 @@ impl Sub {
             | Sub::Phase(_)
             | Sub::History(_)
             | Sub::Tune(_)
-            | Sub::Doctor
+            | Sub::Doctor { .. }
             | Sub::Export(_)
             | Sub::Status { .. }
             | Sub::Config { .. }

@@ -64,6 +64,11 @@ impl Home {
         Home { dir, server, url }
     }
 
+    /// The program in this home, asked about no server yet.
+    pub fn bare(&self, args: &[&str]) -> Command {
+        command(self.dir.path(), args)
+    }
+
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = command(self.dir.path(), args);
         command.args(["--host", &self.url]);

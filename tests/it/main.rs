@@ -5,8 +5,11 @@
 #[cfg(target_os = "linux")]
 mod agent_python;
 mod arrows;
+mod checkup;
 mod chronicle;
 mod cli_act;
+#[cfg(target_os = "linux")]
+mod cli_doctor;
 mod cli_export;
 mod cli_fake;
 mod cli_flow;

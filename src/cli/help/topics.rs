@@ -62,7 +62,8 @@ pub(in crate::cli) const TOPICS: &[Topic] = &[
         group: Group::Look,
         notes: "",
         examples: &[
-            ("resident doctor", "what is found: ghosts, reloads, evictions to and fro"),
+            ("resident doctor", "how all is set up, and what is found"),
+            ("resident doctor --quick", "the same without measuring the disk"),
             ("resident doctor --json", "the same for a monitor; the exit code says whether"),
         ],
     },

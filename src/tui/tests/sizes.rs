@@ -294,5 +294,5 @@ fn the_table_keeps_its_heading_whatever_is_said_below_it() {
 fn long_startup() -> Startup {
     let item =
         |i: u32| Item { model: name(&format!("model-{i}:7b")), goal: Goal::Ram, state: ItemState::Working };
-    Startup { began: now(), items: (0..9).map(item).collect(), took: None }
+    Startup { began: now(), items: (0..9).map(item).collect(), latest: None, took: None }
 }
