@@ -81,6 +81,7 @@ fn snapshot(now: Moment) -> Snapshot {
             models_dir_unknown: None,
             files_owner: None,
             findings: None,
+            runners: None,
             models: (0..200).map(|i| model(i, now)).collect(),
             ps_at: Some(now),
             tags_at: Some(now),

@@ -6,14 +6,18 @@ mod access;
 pub mod act;
 pub mod args;
 pub mod bench;
+mod completions;
 pub mod config;
 pub mod demo;
 mod dispatch;
 pub mod doctor;
+pub mod export;
 pub mod flow;
+mod help;
 pub mod history;
 pub mod hold;
 pub mod looks;
+mod man;
 pub mod out;
 pub mod phase;
 pub mod pins;
@@ -22,6 +26,7 @@ pub mod ready;
 pub mod screen;
 pub mod state;
 pub mod status;
+mod sub;
 pub mod swap;
 pub mod tune;
 pub mod wire;
@@ -32,12 +37,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, FromArgMatches, Parser};
 
-use self::args::{Flow, Listed, Models, Swap};
-use crate::residency::act::ActKind;
+use self::args::Flow;
+pub use self::sub::Sub;
 use crate::residency::keep_alive::parse_duration;
-use crate::residency::name::ModelName;
 
 /// How the program ends; the number is the process's exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,39 +66,12 @@ impl From<Exit> for ExitCode {
     }
 }
 
-const EXAMPLES: &str = "\
-Examples:
-  resident                                   the screen
-  resident --demo                            the same on an embedded server, with real files
-  resident status                            one table: every model, where it is, how long it stays
-  resident status --json --host 10.0.0.5     the same for scripts, from another machine
-  resident load qwen2.5-coder:7b             load, and wait until it is in VRAM
-  resident swap qwen2.5-coder:7b             make it the one that is ready, and say what took how long
-  resident unload --yes qwen2.5-coder:7b     unload, even if it is pinned or busy
-  resident pin qwen2.5-coder:7b              keep it in VRAM, also when others evict it: a dashboard brings it back
-  resident pins                              what is pinned, how it is with each, and who enforces it
-  resident preload                           the primary model into VRAM, the preload list into RAM
-  resident warm --all                        read the preload list into RAM, so that loads do not wait for the disk
-  resident hold qwen2.5-coder:7b             the same, and keep it there until Ctrl-C
-  resident drop --yes deepseek-r1:14b        take its files out of RAM
-  resident phase execution --run 7           what an agent calls between its steps: the phase's model is ready then
-  resident history --since 1d                every load and swap of the last day, and how long it took
-  resident history --today                   today's swaps in one line, and what they would have cost from the disk
-  resident tune --percent 99                 how long each model is idle, and which keep_alive follows from it
-  resident doctor                            what is wrong and what to do: ghosts, reloads, evictions to and fro
-  resident bench --markdown                  cold and warm loads beside each other, as a table to paste
-  resident flow react-dashboard              run a workflow of the config, and read ahead for its next steps
-  resident config --check                    is the config right, and where does each value come from
-
-Exit codes:
-  0 done   1 failed   2 usage or config   3 refused without --yes   4 timed out   5 no server";
-
 /// See where every Ollama model lives (VRAM, RAM, disk) and move it there fast
 ///
 /// Without a subcommand this is a screen: every installed model, the tier that holds its bytes, how long it stays
 /// there, and keys that move it. The subcommands do the same without a screen.
 #[derive(Debug, Clone, PartialEq, Parser)]
-#[command(name = "resident", version, after_long_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "resident", version, disable_help_subcommand = true)]
 pub struct Cli {
     /// What counts for every subcommand.
     #[command(flatten)]
@@ -106,6 +83,7 @@ pub struct Cli {
 
 /// What counts for every subcommand, and for the screen.
 #[derive(Debug, Clone, Default, PartialEq, Args)]
+#[command(next_help_heading = "For every subcommand")]
 #[expect(clippy::struct_excessive_bools, reason = "one switch of the command line each")]
 pub struct Flags {
     /// Read this config file, and let what it says act
@@ -143,112 +121,6 @@ pub struct Flags {
     pub json: bool,
 }
 
-/// The subcommands.
-#[derive(Debug, Clone, PartialEq, Subcommand)]
-pub enum Sub {
-    /// Print where every model is
-    Status {
-        /// Go on: one JSON object a line, at every change and at least every ten seconds
-        #[arg(long)]
-        watch: bool,
-    },
-    /// Load models into VRAM and wait until they are there
-    Load(Models),
-    /// Make a model ready in VRAM: what must go for it goes, and each stage is timed
-    Swap(Swap),
-    /// Unload models from VRAM and wait until they are gone
-    Unload(Models),
-    /// Keep models in VRAM until they are unpinned
-    Pin(Models),
-    /// Let pinned models expire again
-    Unpin(Models),
-    /// List the pins: how it is with each, since when, and which dashboard enforces them
-    Pins,
-    /// Restart the countdown of loaded models
-    Touch(Models),
-    /// Read models' files into RAM, so that their loads do not wait for the disk
-    Warm(Listed),
-    /// Read models' files into RAM and keep them there until this command ends
-    Hold {
-        /// Which models.
-        #[command(flatten)]
-        listed: Listed,
-        /// For a service: say on stderr what changes, and go on until SIGTERM
-        #[arg(long)]
-        foreground: bool,
-    },
-    /// Take models' files out of RAM; needs --yes
-    Drop(Models),
-    /// Load the primary model, then read the preload list into RAM, as a dashboard may do at its start
-    #[command(after_long_help = preload::HELP)]
-    Preload(preload::Asked),
-    /// Make the model of a phase of your agent's work ready in VRAM, and tell running dashboards
-    Phase(phase::Phase),
-    /// Print what happened: loads and swaps with their times, how models left VRAM, phases
-    History(history::Asked),
-    /// Print how long each model is idle between its uses, and the keep_alive that follows from it
-    Tune(tune::Asked),
-    /// Say what is wrong with the server or with how it is used, and what to do; ends with 1 if anything is
-    Doctor,
-    /// Measure what warm files in RAM are worth here: cold and warm loads beside each other; asks first
-    Bench(bench::Ask),
-    /// Run a workflow of the config, or list them
-    Flow(Flow),
-    /// Print the merged settings and where each comes from
-    Config {
-        /// Only check: print what is wrong, or that nothing is
-        #[arg(long, conflicts_with = "init")]
-        check: bool,
-        /// Propose a config from the models and the memory that are there; never overwrites one
-        #[arg(long)]
-        init: bool,
-    },
-    /// The screen on an embedded server with real files (the same as --demo)
-    Demo {
-        /// Run only the server, print its URL and wait
-        #[arg(long, conflicts_with = "clean")]
-        serve: bool,
-        /// The port it listens on; any free one by default
-        #[arg(long, requires = "serve", value_name = "PORT")]
-        port: Option<u16>,
-        /// Install this many models: the five, and tiny ones beside them
-        #[arg(long, requires = "serve", value_name = "N", value_parser = clap::value_parser!(u16).range(5..=1000))]
-        models: Option<u16>,
-        /// Remove the demo's files
-        #[arg(long)]
-        clean: bool,
-    },
-}
-
-impl Sub {
-    /// The act that this subcommand asks for, and its models, with `preload` as the config's list; `None` for the
-    /// others.
-    pub fn act(&self, preload: &[ModelName]) -> Option<(ActKind, Models)> {
-        match self {
-            Sub::Load(models) => Some((ActKind::Load, models.clone())),
-            Sub::Unload(models) => Some((ActKind::Unload, models.clone())),
-            Sub::Pin(models) => Some((ActKind::Pin, models.clone())),
-            Sub::Unpin(models) => Some((ActKind::Unpin, models.clone())),
-            Sub::Touch(models) => Some((ActKind::Touch, models.clone())),
-            Sub::Warm(listed) => Some((ActKind::Warm, listed.resolved(preload))),
-            Sub::Hold { listed, .. } => Some((ActKind::Hold, listed.resolved(preload))),
-            Sub::Drop(models) => Some((ActKind::Drop, models.clone())),
-            Sub::Swap(_)
-            | Sub::Preload(_)
-            | Sub::Pins
-            | Sub::Bench(_)
-            | Sub::Flow(_)
-            | Sub::Phase(_)
-            | Sub::History(_)
-            | Sub::Tune(_)
-            | Sub::Doctor
-            | Sub::Status { .. }
-            | Sub::Config { .. }
-            | Sub::Demo { .. } => None,
-        }
-    }
-}
-
 impl Cli {
     /// Whether the embedded server is to be used.
     pub fn wants_demo(&self) -> bool {
@@ -257,9 +129,10 @@ impl Cli {
 
     /// Reads a command line, the program's name first. The error says what is wrong or is the help that was asked for.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-        let cli = Cli::try_parse_from(args)?;
+        let mut matches = help::tree().try_get_matches_from(args)?;
+        let cli = Cli::from_arg_matches_mut(&mut matches)?;
         cli.contradiction()
-            .map_or(Ok(()), |what| Err(Cli::command().error(ErrorKind::ArgumentConflict, what)))?;
+            .map_or(Ok(()), |what| Err(help::tree().error(ErrorKind::ArgumentConflict, what)))?;
         Ok(cli)
     }
 
@@ -287,6 +160,9 @@ impl Cli {
         }
         if flags.json && self.command.is_none() {
             return Some("the screen has no JSON; use resident status --json");
+        }
+        if flags.json && matches!(self.command, Some(Sub::Completions { .. } | Sub::Man { .. })) {
+            return Some("--json: completions and man pages have forms of their own");
         }
         if flags.json && matches!(&self.command, Some(Sub::History(asked)) if asked.csv) {
             return Some("--json and --csv are two answers: use one of them");
@@ -330,7 +206,10 @@ fn end_of(error: &clap::Error) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::args::Swap;
+    use crate::residency::act::ActKind;
     use crate::residency::flow::Manner;
+    use crate::residency::name::ModelName;
     use crate::residency::swap::Way;
 
     fn read(line: &str) -> Result<Cli, clap::Error> {
@@ -341,11 +220,6 @@ mod tests {
         let error = read(line).expect_err(line);
         assert_eq!(error.exit_code(), i32::from(Exit::Usage as u8), "{line}");
         error.to_string()
-    }
-
-    #[test]
-    fn the_tree_is_sound() {
-        Cli::command().debug_assert();
     }
 
     #[test]
@@ -403,6 +277,10 @@ mod tests {
         for (line, reason) in [
             ("resident load ../etc/passwd", "invalid model name"),
             ("resident load a --timeout soon", "not a duration"),
+            ("resident keep-alive 0 a", "resident unload MODEL"),
+            ("resident keep-alive -1 a", "resident pin MODEL"),
+            ("resident keep-alive a", "not a duration"),
+            ("resident --read-only keep-alive 5m a", "changes nothing"),
             ("resident load a --timeout 0", "not a duration"),
             ("resident --refresh 200ms", "at least 1s"),
             ("resident --demo --host box status", "one of them"),
@@ -429,6 +307,8 @@ mod tests {
             ("resident demo --serve --clean", "--clean"),
             ("resident config --check --init", "--init"),
             ("resident history --csv --json", "one of them"),
+            ("resident man --json", "forms of their own"),
+            ("resident completions tcsh", "tcsh"),
             ("resident history --since yesterday", "2h, 7d"),
             ("resident history --limit 0", "0"),
             ("resident history --today --limit 3", "--limit"),
@@ -476,31 +356,5 @@ mod tests {
         let serve = read("resident demo --serve --port 8080").unwrap().command;
         assert_eq!(serve, Some(Sub::Demo { serve: true, port: Some(8080), models: None, clean: false }));
         assert!(!read("resident status").unwrap().wants_demo());
-    }
-
-    #[test]
-    fn help_is_an_answer_and_the_long_one_has_examples() {
-        let help = |line: &str| {
-            let error = read(line).expect_err(line);
-            assert_eq!((error.kind(), error.exit_code()), (ErrorKind::DisplayHelp, 0));
-            error.to_string()
-        };
-        let (short, long) = (help("resident -h"), help("resident --help"));
-        assert!(long.contains("Examples:") && long.contains("5 no server"), "{long}");
-        assert!(!short.contains("Examples:") && short.contains("unload"), "{short}");
-    }
-
-    #[test]
-    fn every_example_in_the_help_is_a_right_command_line() {
-        let lines: Vec<&str> = EXAMPLES
-            .lines()
-            .chain(preload::HELP.lines())
-            .filter(|line| line.starts_with("  resident"))
-            .collect();
-        assert!(lines.len() >= 5);
-        for line in lines {
-            let (command, _) = line.trim().split_once("   ").unwrap_or((line.trim(), ""));
-            read(command).unwrap_or_else(|error| panic!("{command}: {error}"));
-        }
     }
 }

@@ -9,6 +9,7 @@
 //! | `past` | the summary of it that the screen shows |
 //! | `pin` | which models are to stay in VRAM |
 //! | `uses` | when models were used, and what that says of their keep_alive |
+//! | `tally` | all that ever happened, counted; what goes for its age stays in it |
 //! | `history` | questions about it, answered beside all else |
 //! | `keeper` | which instance acts by itself, and writes down what others did |
 //!
@@ -26,6 +27,7 @@ mod past;
 mod pin;
 mod process;
 mod row;
+mod tally;
 mod uses;
 
 use std::io;

@@ -1,7 +1,11 @@
 //! Adapter: what the machine says, and what is kept in its RAM. RAM, cards, page cache and runner processes; one thread
 //! for each thing that can hang. The engine calls this; it names `residency` only.
 
+#[cfg(target_os = "linux")]
+pub mod access;
 pub mod amd;
+#[cfg(target_os = "linux")]
+pub mod disk;
 pub mod evict;
 pub mod gpu;
 pub mod hold;

@@ -1,4 +1,4 @@
-//! `load`, `unload`, `pin`, `unpin`, `touch`, `warm`, `drop`: asks the engine for one act after the other and waits for each one's end.
+//! `load`, `unload`, `pin`, `unpin`, `touch`, `keep-alive`, `warm`, `drop`: asks the engine for one act after the other and waits for each one's end.
 
 pub(super) mod bar;
 pub(super) mod ending;
@@ -146,11 +146,14 @@ pub(super) async fn carry_out<F: Future<Output = ()>>(
             *note = match request.kind {
                 ActKind::Unload => Some(unloaded(&before, model, *took)),
                 ActKind::Unpin => stays(&now, model),
+                ActKind::KeepAlive(time) => Some(pins::another(&before, model, time)),
                 kind if kind.is_of_ram() => moved::words(&now, kind, model, seen),
                 _ => None,
             };
             *facts = match request.kind {
-                ActKind::Unload => pins::ends(&before, model).then(|| json!({"unpinned": true})),
+                ActKind::Unload | ActKind::KeepAlive(_) => {
+                    pins::ends(&before, model).then(|| json!({"unpinned": true}))
+                }
                 kind => moved::facts(&now, kind, model, seen),
             };
         }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::bench;
 use crate::residency::flow::Manner;
-use crate::residency::keep_alive::parse_duration;
+use crate::residency::keep_alive::{KeepAlive, parse_duration};
 use crate::residency::name::{ModelName, NameError};
 use crate::residency::swap::Way;
 
@@ -19,6 +19,17 @@ pub struct Models {
     /// Give up after this long, such as 90s or 5m
     #[arg(long, value_name = "DURATION", value_parser = timeout)]
     pub timeout: Option<Duration>,
+}
+
+/// Which models, and how long each is to stay after its last use.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Stay {
+    /// How long, such as 30m or 2h; for ever is a pin, and 0 an unload
+    #[arg(value_name = "TIME", value_parser = stay, allow_negative_numbers = true)]
+    pub time: KeepAlive,
+    /// Which.
+    #[command(flatten)]
+    pub models: Models,
 }
 
 /// Which model, and how it is made ready.
@@ -94,6 +105,15 @@ pub(super) fn model(text: &str) -> Result<ModelName, NameError> {
 
 pub(super) fn timeout(text: &str) -> Result<Duration, &'static str> {
     parse_duration(text).filter(|d| !d.is_zero()).ok_or("not a duration; write 90s, 5m or 1h30m")
+}
+
+/// What is another act is not done under this name: it asks first.
+fn stay(text: &str) -> Result<KeepAlive, String> {
+    match KeepAlive::parse(text).map_err(|_| "not a duration; write 30m or 2h".to_owned())? {
+        KeepAlive::Forever => Err("for ever is a pin: resident pin MODEL".to_owned()),
+        KeepAlive::For(Duration::ZERO) => Err("0 is an unload: resident unload MODEL".to_owned()),
+        time @ KeepAlive::For(_) => Ok(time),
+    }
 }
 
 fn way(text: &str) -> Result<Way, &'static str> {

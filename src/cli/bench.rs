@@ -118,31 +118,26 @@ pub async fn run(
     out: &mut Out<'_>,
 ) -> Exit {
     let Some(form) = ask.how.print.form(flags) else {
-        out.remark("choose one of --json, --csv and --markdown");
-        return Exit::Usage;
+        return out.refuse(flags.json, Exit::Usage, "choose one of --json, --csv and --markdown");
     };
     if config.ui.read_only || flags.read_only {
-        out.remark("read-only: nothing is changed, so nothing is measured");
-        return Exit::Usage;
+        let why = "read-only: nothing is changed, so nothing is measured";
+        return out.refuse(flags.json, Exit::Usage, why);
     }
     let snapshot = match known(&mut handle).await {
         Ok(snapshot) => snapshot,
-        Err((exit, why)) => {
-            out.remark(&why);
-            return exit;
-        }
+        Err((exit, why)) => return out.refuse(flags.json, exit, &why),
     };
     let Some(server) = snapshot.servers.first() else { return Exit::Failed };
     let models = match chosen(server, &ask.models, &config.preload.models) {
         Ok(models) => models,
-        Err(why) => {
-            out.remark(&why);
-            return Exit::Failed;
-        }
+        Err(why) => return out.refuse(flags.json, Exit::Failed, &why),
     };
     let kinds: &[Kind] = if ask.ways { &Kind::WAYS } else { &Kind::PLAIN };
     let asks_first = !flags.yes && config.ui.confirm != Confirm::Never;
-    if asks_first && let Err(exit) = allowed(&question(server, &models, kinds, ask.how.runs), consent, out) {
+    if asks_first
+        && let Err(exit) = allowed(&question(server, &models, kinds, ask.how.runs), consent, flags.json, out)
+    {
         return exit;
     }
     let request = bench::Request {
@@ -206,17 +201,16 @@ fn chosen(server: &Server, named: &[ModelName], listed: &[ModelName]) -> Result<
 }
 
 /// Whether the user agrees.
-pub(super) fn allowed(question: &str, consent: Consent<'_>, out: &mut Out<'_>) -> Result<(), Exit> {
+pub(super) fn allowed(
+    question: &str,
+    consent: Consent<'_>,
+    as_json: bool,
+    out: &mut Out<'_>,
+) -> Result<(), Exit> {
     match consent(question) {
         Some(true) => Ok(()),
-        Some(false) => {
-            out.remark("nothing was done");
-            Err(Exit::Refused)
-        }
-        None => {
-            out.remark(&format!("{question}; --yes does it"));
-            Err(Exit::Refused)
-        }
+        Some(false) => Err(out.refuse(as_json, Exit::Refused, "nothing was done")),
+        None => Err(out.refuse(as_json, Exit::Refused, &format!("{question}; --yes does it"))),
     }
 }
 

@@ -5,12 +5,14 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use serde_json::{Map, Value, json as object};
 use tokio::time::Instant;
 
 use super::ready::{self, PATIENCE, Ready};
+use super::status::{SCHEMA_VERSION, pretty};
 use super::wire::World;
 use super::{Cli, Exit, Sub};
-use crate::config::{self, Config, Loaded, Sources};
+use crate::config::{self, Config, Loaded, Problem, Sources};
 use crate::residency::bytes::Bytes;
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::Snapshot;
@@ -63,7 +65,11 @@ pub fn load(cli: &Cli) -> Option<Settings> {
     }
     let keymap = Keymap::new(&loaded.config.keys).map_err(|more| problems.extend(more)).ok();
     if !problems.is_empty() {
-        let _ = write!(std::io::stderr(), "{}", config::render(&problems));
+        if cli.flags.json && matches!(cli.command, Some(Sub::Config { .. })) {
+            let _ = writeln!(std::io::stdout(), "{}", pretty(&verdict(&problems, &loaded)));
+        } else {
+            let _ = write!(std::io::stderr(), "{}", config::render(&problems));
+        }
         return None;
     }
     Some(Settings { loaded, fleet, at: at.unwrap_or(0), keymap: keymap?, sources })
@@ -76,17 +82,64 @@ fn no_such_server(name: &str, fleet: &[(String, Config)]) -> config::Problem {
 }
 
 /// `resident config`: prints the merged settings; `--check` only whether they hold; `--init` proposes a file.
-pub async fn run(settings: Settings, check: bool, init: bool, clock: Clock) -> anyhow::Result<Exit> {
+pub async fn run(
+    settings: Settings,
+    (check, init, as_json): (bool, bool, bool),
+    clock: Clock,
+) -> anyhow::Result<Exit> {
     if init {
         return propose_file(settings, clock).await;
     }
     let Settings { loaded, .. } = settings;
     let mut out = std::io::stdout();
-    let text = if check { checked(&loaded) } else { config::show(&loaded) };
+    let text = match (check, as_json) {
+        (true, true) => pretty(&verdict(&[], &loaded)) + "\n",
+        (true, false) => checked(&loaded),
+        (false, true) => pretty(&merged(&loaded)?) + "\n",
+        (false, false) => config::show(&loaded),
+    };
     match write!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("printing the settings"),
         _ => Ok(Exit::Done),
     }
+}
+
+/// What `--check` says to a script.
+fn verdict(problems: &[Problem], loaded: &Loaded) -> Value {
+    let problem = |problem: &Problem| {
+        let place = problem.place.as_ref();
+        object!({
+            "file": place.map(|place| place.file.to_string_lossy()),
+            "line": place.map(|place| place.line).filter(|line| *line > 0),
+            "column": place.map(|place| place.column).filter(|column| *column > 0),
+            "key": problem.key,
+            "message": problem.message,
+        })
+    };
+    object!({
+        "schema_version": SCHEMA_VERSION,
+        "file": loaded.config.file.as_ref().map(|file| file.to_string_lossy()),
+        "problems": problems.iter().map(problem).collect::<Vec<_>>(),
+        "notes": loaded.notes,
+        "ignored": loaded.ignored,
+    })
+}
+
+/// The merged settings for a script: what is printed for eyes, which can be loaded again, and where it comes from.
+fn merged(loaded: &Loaded) -> anyhow::Result<Value> {
+    let config: Value =
+        serde_yaml::from_str(&config::show(loaded)).context("reading the merged settings again")?;
+    let origins = loaded.origins.iter().map(|(key, origin)| (key.clone(), origin.to_string().into()));
+    Ok(object!({
+        "schema_version": SCHEMA_VERSION,
+        "file": loaded.config.file.as_ref().map(|file| file.to_string_lossy()),
+        "may_act": loaded.config.may_act,
+        "config": config,
+        // What is not here is a default.
+        "origins": origins.collect::<Map<String, Value>>(),
+        "notes": loaded.notes,
+        "ignored": loaded.ignored,
+    }))
 }
 
 /// What `--check` says when nothing is wrong.

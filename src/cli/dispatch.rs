@@ -6,11 +6,12 @@ use anyhow::Context;
 use jiff::tz::TimeZone;
 
 use super::act::Request;
+use super::config::Settings;
 use super::out::Out;
 use super::wire::World;
 use super::{
-    Cli, Exit, Sub, act, bench, demo, doctor, flow, history, hold, phase, pins, preload, screen, state,
-    status, swap, tune,
+    Cli, Exit, Sub, act, bench, completions, demo, doctor, export, flow, history, hold, man, phase, pins,
+    preload, screen, state, status, swap, tune,
 };
 use crate::config::Strategy;
 use crate::engine::{Command, Handle, clock};
@@ -38,6 +39,12 @@ pub fn run(cli: &Cli) -> Exit {
 }
 
 async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
+    // What packagers ask for needs neither a config nor a home directory.
+    match &cli.command {
+        Some(Sub::Completions { shell }) => return completions::print(*shell),
+        Some(Sub::Man { dir }) => return man::run(dir.as_deref()),
+        _ => {}
+    }
     let clock = clock::system();
     let place = demo::Place::new(cli.flags.demo_scale.unwrap_or(demo::SCALE));
     let too_much = place.as_ref().ok().filter(|_| cli.wants_demo() && !cli.flags.yes);
@@ -58,7 +65,7 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     }
     let Some(settings) = super::config::load(cli) else { return Ok(Exit::Usage) };
     if let Some(Sub::Config { check, init }) = &cli.command {
-        return super::config::run(settings, *check, *init, clock).await;
+        return super::config::run(settings, (*check, *init, cli.flags.json), clock).await;
     }
     let config = settings.loaded.config.clone();
     if let Some(Sub::History(asked)) = &cli.command {
@@ -76,12 +83,12 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     } else {
         World::real(config, clock)
     };
-    let exit = one_shot(cli, &world).await;
+    let exit = one_shot(cli, &settings, &world).await;
     world.end().await;
     exit
 }
 
-async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
+async fn one_shot(cli: &Cli, settings: &Settings, world: &World) -> anyhow::Result<Exit> {
     // The idea's own way, and the only one where the server's RAM is on another machine.
     let by_request = world.config.preload.strategy == Strategy::Request;
     let (mut results, mut remarks) = (std::io::stdout(), std::io::stderr());
@@ -95,10 +102,17 @@ async fn one_shot(cli: &Cli, world: &World) -> anyhow::Result<Exit> {
     if let Some(Sub::Phase(asked)) = &cli.command {
         return phase::run(asked, &cli.flags, world, interrupt, &mut out).await;
     }
-    let handle = world.engine()?.start();
+    if let Some(Sub::Export(asked)) = &cli.command {
+        return export::start(asked, world, interrupt, &mut out).await;
+    }
+    let engine = world.engine()?;
+    let port = engine.client().port();
+    let handle = engine.start();
     Ok(match &cli.command {
-        Some(Sub::Doctor) => {
-            let request = doctor::Request { json: cli.flags.json, recalls: recalls(world, &handle) };
+        Some(Sub::Doctor { quick }) => {
+            let setup = doctor::Setup::new(settings, &world.config, port, *quick);
+            let recalls = recalls(world, &handle);
+            let request = doctor::Request { json: cli.flags.json, recalls, setup: Some(&setup) };
             doctor::run(handle, request, &world.clock, interrupt, &mut out).await
         }
         Some(Sub::Status { watch }) => {

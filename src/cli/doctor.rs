@@ -1,4 +1,7 @@
-//! `doctor`: what is wrong with the server or with how it is used, each with what says so and what to do.
+//! `doctor`: how all is set up, and what is wrong with the server or with how it is used; each with what to do.
+
+mod setup;
+mod sheet;
 
 use std::fmt::Write as _;
 use std::future::Future;
@@ -8,11 +11,14 @@ use std::time::Duration;
 use serde_json::{Value, json as object};
 use tokio::time::Instant;
 
+pub use setup::Setup;
+
 use super::Exit;
 use super::out::Out;
 use super::ready::{self, Ready};
 use super::status::{pretty, script_name, seconds};
 use crate::engine::Handle;
+use crate::residency::checkup::{Check, Verdict};
 use crate::residency::finding::Finding;
 use crate::residency::snapshot::{Server, Snapshot};
 use crate::residency::text::printable;
@@ -23,22 +29,26 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// How long it may take until enough was seen to judge: the server has to answer twice.
 const JUDGEMENT: Duration = Duration::from_secs(20);
+/// How long the machine's own readings may take where there is no server to wait for.
+const MACHINE: Duration = Duration::from_secs(3);
 /// How long the journal's past may take.
 const PAST: Duration = Duration::from_millis(500);
 
 /// What one call of `doctor` asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Request {
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
     /// JSON instead of words.
     pub json: bool,
     /// The journal is asked for the past: reloads and evictions are counted from it.
     pub recalls: bool,
+    /// What the check-up is told from; without it only findings are told.
+    pub setup: Option<&'a Setup>,
 }
 
 /// Looks at the server until it can judge, and prints what it found: done if that is nothing, failed otherwise.
 pub async fn run(
     mut handle: Handle,
-    request: Request,
+    request: Request<'_>,
     clock: &Clock,
     interrupt: impl Future<Output = ()>,
     out: &mut Out<'_>,
@@ -50,7 +60,7 @@ pub async fn run(
     }
 }
 
-async fn look(handle: &mut Handle, request: Request, clock: &Clock, out: &mut Out<'_>) -> Exit {
+async fn look(handle: &mut Handle, request: Request<'_>, clock: &Clock, out: &mut Out<'_>) -> Exit {
     let (exit, why) = match ready::server(handle, Instant::now() + ready::PATIENCE).await {
         Ready::Up(_) => (Exit::Done, String::new()),
         Ready::Down(why) => (Exit::NoServer, why),
@@ -58,8 +68,7 @@ async fn look(handle: &mut Handle, request: Request, clock: &Clock, out: &mut Ou
         Ready::Ended => (Exit::Failed, "the engine has stopped".to_owned()),
     };
     if exit != Exit::Done {
-        out.remark(&why);
-        return exit;
+        return without(handle, request, (exit, &why), clock, out).await;
     }
     let until = Instant::now() + JUDGEMENT;
     ready::readings(handle, until).await;
@@ -69,26 +78,65 @@ async fn look(handle: &mut Handle, request: Request, clock: &Clock, out: &mut Ou
     let judged = |snapshot: &Snapshot| snapshot.servers.iter().all(|server| server.findings.is_some());
     let snapshot: Arc<Snapshot> = ready::all(handle, until, |snapshot| !judged(snapshot)).await;
     let (Some(server), true) = (snapshot.servers.first(), judged(&snapshot)) else {
-        out.remark("the server did not answer twice in time: nothing can be judged");
-        return Exit::TimedOut;
+        let why = "the server did not answer twice in time: nothing can be judged";
+        return without(handle, request, (Exit::TimedOut, why), clock, out).await;
     };
     let findings = server.findings.as_deref().unwrap_or_default();
     let loads = snapshot.past.swaps.len();
+    let checks = match request.setup {
+        Some(setup) => setup.checks(&snapshot, clock).await,
+        None => Vec::new(),
+    };
     let now = clock();
     let text = if request.json {
-        pretty(&json(server, findings, loads, now))
+        pretty(&json(server, findings, &checks, loads, now))
     } else {
-        words(server, findings, loads, now)
+        let words = words(server, findings, loads, now);
+        if checks.is_empty() { words } else { format!("{}\n\n{words}", sheet::words(&checks)) }
     };
     if let Err(error) = out.result(&text) {
         out.remark(&format!("cannot write the findings: {error}"));
         return Exit::Failed;
     }
-    if findings.is_empty() { Exit::Done } else { Exit::Failed }
+    let is_well = findings.is_empty() && !checks.iter().any(|check| check.verdict == Verdict::Broken);
+    if is_well { Exit::Done } else { Exit::Failed }
+}
+
+/// Without a server there are no findings: how all else is set up can be told, where that is asked for.
+async fn without(
+    handle: &mut Handle,
+    request: Request<'_>,
+    (exit, why): (Exit, &str),
+    clock: &Clock,
+    out: &mut Out<'_>,
+) -> Exit {
+    let snapshot = ready::machine(handle, Instant::now() + MACHINE).await;
+    if let (Some(setup), Some(server)) = (request.setup, snapshot.servers.first()) {
+        let checks = setup.checks(&snapshot, clock).await;
+        let text = if request.json {
+            pretty(&object!({
+                "schema_version": SCHEMA_VERSION,
+                "at": clock().wall.to_string(),
+                "server": server.url,
+                "outcome": if exit == Exit::NoServer { "no_server" } else { "timed_out" },
+                "exit_code": exit as u8,
+                "error": printable(why),
+                "loads_in_journal": snapshot.past.swaps.len(),
+                "findings": null,
+                "checks": sheet::json(&checks),
+            }))
+        } else {
+            sheet::words(&checks)
+        };
+        // Who cannot be written to is told by the exit code alone.
+        drop(out.result(&text));
+    }
+    out.remark(why);
+    exit
 }
 
 /// For scripts. What was looked at says what an empty list is worth.
-fn json(server: &Server, findings: &[Finding], loads: usize, now: Moment) -> Value {
+fn json(server: &Server, findings: &[Finding], checks: &[Check], loads: usize, now: Moment) -> Value {
     let one = |finding: &Finding| {
         object!({
             "kind": finding.kind.key(),
@@ -105,6 +153,7 @@ fn json(server: &Server, findings: &[Finding], loads: usize, now: Moment) -> Val
         "server": server.url,
         "loads_in_journal": loads,
         "findings": findings.iter().map(one).collect::<Vec<_>>(),
+        "checks": sheet::json(checks),
     })
 }
 

@@ -85,10 +85,7 @@ pub async fn run(
         None => list(request, out),
         Some(name) => match workflow(request, name) {
             Ok(workflow) => runs(handle, request, workflow, interrupt, out).await,
-            Err(why) => {
-                out.remark(&why);
-                return Exit::Usage;
-            }
+            Err(why) => return out.refuse(request.json, Exit::Usage, &why),
         },
     };
     ended.unwrap_or_else(|error| {
@@ -116,6 +113,9 @@ fn list(request: &Request, out: &mut Out<'_>) -> io::Result<Exit> {
     let workflows = &request.config.workflows;
     if workflows.is_empty() {
         out.remark("the config has no workflows: write some under workflows:, or try --demo");
+        if request.json {
+            out.result(&document::none())?;
+        }
     }
     for workflow in workflows {
         let tasks = request.config.tasks(workflow);
@@ -203,8 +203,7 @@ async fn runs<F: Future<Output = ()>>(
         () = interrupt.as_mut() => return Ok(Exit::Failed),
     };
     if let Err((exit, why)) = admitted {
-        out.remark(&why);
-        return Ok(exit);
+        return Ok(out.refuse(request.json, exit, &why));
     }
     // Each round is a run of its own here: its sum is printed before the next one begins.
     let forever = workflow.repeat && request.runs.is_none();

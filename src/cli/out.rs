@@ -2,6 +2,12 @@
 
 use std::io::{self, ErrorKind, Write};
 
+use serde_json::json;
+
+use super::Exit;
+use super::status::SCHEMA_VERSION;
+use crate::residency::text::printable;
+
 /// Where a subcommand writes: `stdout` and `stderr`, or two buffers in a test.
 pub struct Out<'a> {
     results: &'a mut dyn Write,
@@ -34,6 +40,28 @@ impl<'a> Out<'a> {
     /// Writes a remark. There is nobody left to tell when that fails, so it may.
     pub fn remark(&mut self, text: &str) {
         drop(writeln!(self.remarks, "{text}"));
+    }
+
+    /// Says why nothing came of what was asked: in words, or to a script as its one object. Gives how that ends.
+    pub fn refuse(&mut self, as_json: bool, exit: Exit, why: &str) -> Exit {
+        if !as_json {
+            self.remark(why);
+            return exit;
+        }
+        let outcome = match exit {
+            Exit::Done => "done",
+            Exit::Failed => "failed",
+            Exit::Usage => "usage",
+            Exit::Refused => "refused",
+            Exit::TimedOut => "timed_out",
+            Exit::NoServer => "no_server",
+        };
+        let object = json!({
+            "schema_version": SCHEMA_VERSION, "outcome": outcome, "exit_code": exit as u8, "error": printable(why),
+        });
+        // Who cannot be written to is told by the exit code alone.
+        drop(self.result(&object.to_string()));
+        exit
     }
 
     /// Whether the reader of the results has gone away.

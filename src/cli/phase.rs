@@ -21,6 +21,7 @@ use super::act::{Limits, Request};
 use super::args::{model, timeout};
 use super::dispatch::recalls;
 use super::out::Out;
+use super::swap::restore;
 use super::wire::World;
 use super::{Exit, Flags};
 use crate::config::Confirm;
@@ -49,6 +50,9 @@ pub struct Phase {
     /// The context it needs, in tokens, instead of the phase's
     #[arg(long, value_name = "N", requires = "name", value_parser = clap::value_parser!(u64).range(1..))]
     pub num_ctx: Option<u64>,
+    /// If it fails, load what had to go for it again
+    #[arg(long, requires = "name")]
+    pub restore: bool,
     /// Give up after this long, such as 90s or 5m
     #[arg(long, value_name = "DURATION", value_parser = timeout)]
     pub timeout: Option<Duration>,
@@ -83,14 +87,11 @@ pub async fn run(
     };
     let wanted = match Wanted::of(config, asked, name) {
         Ok(wanted) => wanted,
-        Err(why) => {
-            out.remark(&why);
-            return Ok(Exit::Usage);
-        }
+        Err(why) => return Ok(out.refuse(flags.json, Exit::Usage, &why)),
     };
     if config.ui.read_only || flags.read_only {
-        out.remark("read-only: nothing is changed, so no model is made ready");
-        return Ok(Exit::Usage);
+        let why = "read-only: nothing is changed, so no model is made ready";
+        return Ok(out.refuse(flags.json, Exit::Usage, why));
     }
     if let Some(instead) = &wanted.instead {
         out.remark(instead);
@@ -110,7 +111,7 @@ pub async fn run(
     let engine = world.engine()?;
     let teller = Teller::open(world);
     let clock = Arc::clone(&world.clock);
-    let look = move || runner::look(Path::new("/proc"), clock);
+    let look = move |port| runner::look(Path::new("/proc"), port, Arc::clone(&clock));
     // What asks before every act is asked by the longer way, which says so.
     let may = request.yes || request.confirm != Confirm::Always;
     let there = if may {
@@ -119,13 +120,18 @@ pub async fn run(
         None
     };
     let ready = if let Some(ready) = there {
+        out_of(&ready, &wanted, flags.json, out)?;
         ready
     } else {
         let mut handle = engine.start();
         request.recalls = recalls(world, &handle);
-        swap_in::make_ready(&mut handle, &wanted, &request, &mut limits, out).await
+        let ready = swap_in::make_ready(&mut handle, &wanted, &request, &mut limits, out).await;
+        out_of(&ready, &wanted, flags.json, out)?;
+        if asked.restore {
+            restore(&mut handle, (&ready.ending, &ready.after), flags.json, &mut limits, out).await;
+        }
+        ready
     };
-    out_of(&ready, &wanted, flags.json, out)?;
     if ready.ending.exit() == Exit::Done {
         match teller.tell(wanted.record(&ready)).await {
             Ok(anew) => anew.iter().for_each(|anew| out.remark(anew)),
@@ -157,6 +163,7 @@ fn out_of(ready: &Ready, wanted: &Wanted, json: bool, out: &mut Out<'_>) -> std:
     if matches!(ready.ending, Ending::Done { .. }) {
         return out.result(&line);
     }
+    ready.after.left.iter().for_each(|left| out.remark(left));
     out.remark(&line);
     Ok(())
 }

@@ -52,22 +52,6 @@ pub enum Wanted {
     All,
 }
 
-/// What stays, and how it is used; printed below the options.
-pub(super) const HELP: &str = "\
-ollama.model is loaded into VRAM first, then ollama.preload.models are read into RAM, in their order. Nobody is evicted
-for it: where the card is in use the primary model waits, the rest goes on, and the command ends with 1.
-
-What stays when it has ended: the primary model in VRAM, for as long as its keep_alive says; and what was read, in the
-page cache, until the kernel needs the memory. Nothing holds it any more: a running dashboard or `resident hold` does.
-
-Examples:
-  resident preload                          all of it, for a service (Type=oneshot) or a login
-  resident preload --ready primary          before an agent starts: only its first model, then go
-  resident preload --timeout 2m --json      one document at the end, for scripts
-
-Exit codes:
-  0 all that was asked is there   1 not all of it   2 nothing to preload   4 timed out   5 no server";
-
 /// Joined from the command line and the config.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {

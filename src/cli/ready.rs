@@ -88,6 +88,17 @@ pub(super) async fn all(
     }
 }
 
+/// Waits until memory and cards are read, whether there is a server or not; gives what is known when the time is up.
+pub(super) async fn machine(handle: &mut Handle, until: Instant) -> Arc<Snapshot> {
+    loop {
+        let snapshot = Arc::clone(&handle.snapshots.borrow_and_update());
+        let done = is_machine_read(&snapshot);
+        if done || !matches!(timeout_at(until, handle.snapshots.changed()).await, Ok(Ok(()))) {
+            return handle.snapshot();
+        }
+    }
+}
+
 fn knows_models(server: &Server) -> bool {
     server.tags_at.is_some() && server.ps_at.is_some()
 }
@@ -119,10 +130,11 @@ fn is_read(snapshot: &Snapshot) -> bool {
     let unread = |model: &Model| {
         model.cached == Cached::Unread && !matches!(model.state, State::NotHere | State::Cloud)
     };
-    snapshot.host.ram.is_some()
-        && !matches!(
-            &snapshot.host.cards,
-            None | Some(crate::residency::timing::Reading { value: Cards::Unread, .. })
-        )
+    is_machine_read(snapshot)
         && !snapshot.servers.iter().any(|server| server.local && server.models.iter().any(unread))
+}
+
+fn is_machine_read(snapshot: &Snapshot) -> bool {
+    let cards = snapshot.host.cards.as_ref().map(|reading| &reading.value);
+    snapshot.host.ram.is_some() && !matches!(cards, None | Some(Cards::Unread))
 }

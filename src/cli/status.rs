@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 pub use self::document::json;
 pub use self::keeping::keeping;
 pub use self::sheet::table;
+pub(super) use self::words::{is_estimate, ram_unknown};
 use super::Exit;
 use super::out::Out;
 use super::ready::{self, Ready};

@@ -207,7 +207,8 @@ impl Reader {
     }
 
     pub(super) fn model(&mut self, key: &str, node: &Node) -> Option<ModelName> {
-        let text = self.text(key, node)?;
+        // A number would be a name, and is hardly meant as one.
+        let text = self.words(key, node)?;
         ModelName::parse(&text).map_err(|error| self.wrong(node.at, key, error.to_string())).ok()
     }
 

@@ -587,6 +587,42 @@ mod tests {
     }
 
     #[test]
+    fn where_the_server_chose_the_look_after_the_end_shows_what_went_and_what_did_not() {
+        let (mut acts, mut known) = (Acts::default(), known_cold());
+        for text in ["b", "c"] {
+            known.installed.insert(name(text), known.installed[&name("a")].clone());
+            let mut blob = known.blobs(&name("a"))[0].clone();
+            (blob.digest, blob.path) =
+                (format!("sha256:{text}"), Some(format!("/blobs/sha256-{text}").into()));
+            known.files.insert(name(text), Ok(vec![blob]));
+            run(&mut known, text, 4096, soon());
+        }
+        let start = now();
+        let runners = |list: &[(u32, &str)], millis| {
+            let runner = |(pid, blob): &(u32, &str)| Runner {
+                pid: *pid,
+                blob: format!("/blobs/sha256-{blob}"),
+                ready: Some(true),
+                ..Runner::default()
+            };
+            let value = Runners { list: list.iter().map(runner).collect(), server: None };
+            Some(crate::residency::timing::Reading { value, at: at(start, millis) })
+        };
+        known.runners = runners(&[(7, "b"), (8, "c")], 0);
+        acts.take(order(&acts, ActKind::Swap, "a"), start);
+        acts.start(&mut known, &[], start);
+        acts.answered(ActId(1), ok(), &mut known, at(start, 300));
+        let went = |acts: &Acts| acts.list()[0].swap.as_ref().unwrap().went.clone();
+        assert_eq!((went(&acts), acts.records(&known, false).len()), (None, 0));
+        assert_eq!(acts.look_period(&known, at(start, 301)), Some(LOOK), "it is looked on after the end");
+        known.runners = runners(&[(8, "c"), (9, "a")], 350);
+        acts.look(&mut known);
+        assert_eq!(went(&acts), Some(vec![name("b")]));
+        assert_eq!(acts.records(&known, false)[0].displaced, [name("b")]);
+        assert_eq!(acts.look_period(&known, at(start, 400)), None);
+    }
+
+    #[test]
     fn where_the_server_chose_and_died_nothing_is_said_of_what_is_loaded() {
         let (mut acts, mut known) = (Acts::default(), known(&["a", "b"]));
         run(&mut known, "b", 4096, soon());

@@ -56,6 +56,7 @@ pub(crate) fn join(known: &Known, events: &VecDeque<Arc<Event>>, acts: Vec<Act>,
             findings,
             ps_at: known.ps_at,
             tags_at: known.tags_at,
+            runners: known.runners.as_ref().map(|reading| reading.value.len()),
         }],
         events: events.clone(),
         acts,
@@ -240,6 +241,7 @@ fn server_differs(old: &Server, new: &Server) -> bool {
         || old.models_dir != new.models_dir
         || old.models_dir_unknown != new.models_dir_unknown
         || old.findings != new.findings
+        || old.runners != new.runners
         || old.models.len() != new.models.len()
         || old.models.iter().zip(&new.models).any(|(old, new)| model_differs(old, new))
 }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::Opened;
+use crate::residency::text::printable;
 
 /// "rsdt": what tells our file from any other program's.
 const APPLICATION: i64 = 0x7273_6474;
@@ -18,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The steps that lead from an empty file to this version; a file of version n has gone the first n of them. Never
 /// change one that was released: add another.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     "
     CREATE TABLE process (
         id INTEGER PRIMARY KEY,
@@ -132,6 +133,22 @@ const STEPS: [&str; 5] = [
         PRIMARY KEY (server, model)
     ) STRICT, WITHOUT ROWID;
 ",
+    // What was counted of rows that went because they were too old or too many.
+    "
+    CREATE TABLE tally (
+        server INTEGER NOT NULL,
+        what TEXT NOT NULL, -- swap, left, used, phase, forecast
+        model INTEGER NOT NULL, -- 0: of no model
+        ours INTEGER NOT NULL,
+        how TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        class INTEGER NOT NULL, -- milliseconds that a swap took at most; 0: longer than all; -1: not timed
+        times INTEGER NOT NULL,
+        took INTEGER NOT NULL,
+        read INTEGER NOT NULL,
+        PRIMARY KEY (server, what, model, ours, how, origin, class)
+    ) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// An open file.
@@ -204,8 +221,20 @@ impl From<rusqlite::Error> for Unusable {
 
 impl Unusable {
     fn damaged(why: &impl ToString) -> Unusable {
-        Unusable::MoveAside { ending: "corrupt", why: why.to_string() }
+        Unusable::MoveAside { ending: "corrupt", why: in_short(&why.to_string()) }
     }
+}
+
+/// The first thing that a check of the file says, on one line: it may say hundreds, over a headline of its own.
+fn in_short(why: &str) -> String {
+    const LONGEST: usize = 80;
+    let mut lines = why.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.find(|line| !line.starts_with("***")).unwrap_or("its check fails");
+    let first = printable(first);
+    if first.chars().count() <= LONGEST {
+        return first.into_owned();
+    }
+    first.chars().take(LONGEST).chain(['…']).collect()
 }
 
 /// Why a file is not read.
@@ -368,4 +397,18 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 #[cfg(not(unix))]
 fn identity(_path: &Path) -> Option<(u64, u64)> {
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_check_says_is_told_in_one_short_line() {
+        let why =
+            "*** in database main ***\nTree 15 page 4: btreeInitPage() returns error code 11\nPage 2: x";
+        assert_eq!(in_short(why), "Tree 15 page 4: btreeInitPage() returns error code 11");
+        assert_eq!(in_short(&"\u{1b}".repeat(200)), "\u{fffd}".repeat(80) + "…");
+        assert_eq!(in_short("*** in database main ***\n"), "its check fails");
+    }
 }

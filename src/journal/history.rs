@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use tokio::sync::oneshot;
 
+pub use super::tally::Tally;
 use super::{file, past, row, uses};
 use crate::residency::name::ModelName;
 use crate::residency::record::{Day, Happened, Record};
@@ -77,6 +78,14 @@ pub fn uses(
     ask(path, move |connection| {
         let all = uses::traces(connection, &server, now)?;
         Ok(all.into_values().filter(|trace| models.is_empty() || models.contains(&trace.model)).collect())
+    })
+}
+
+/// Counts all that ever happened on a server, on from what was counted before. What is counted once stays counted.
+pub fn tally(path: &Path, server: String, before: Tally, now: Timestamp) -> io::Result<Answer<Tally>> {
+    ask(path, move |connection| match number(connection, &server)? {
+        Some(server) => before.read(connection, server, now),
+        None => Ok(Tally::default()),
     })
 }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior, named_params, params};
 
 use super::row::{self, micros};
+use super::tally;
 use crate::residency::record::{Happened, Record, SwapRecord};
 use crate::residency::swap::Ended;
 
@@ -139,18 +140,18 @@ fn end_of(at: i64, swap: &SwapRecord) -> i64 {
     at.saturating_add(micros(swap.stages.total.unwrap_or_default())).saturating_add(micros(APART))
 }
 
-/// Deletes what is too old or too much. Rows are looked at from the oldest on, and no further than to the first that
+/// Deletes what is too old or too much, which stays counted. Rows are looked at from the oldest on, and no further than to the first that
 /// stays.
 fn prune(connection: &Connection, now: Timestamp, rows: i64) -> rusqlite::Result<()> {
     let oldest = now.as_microsecond().saturating_sub(micros(AGE));
     for table in ["swap", "gone", "used", "phase", "forecast"] {
-        connection
-            .prepare(&format!(
-                "DELETE FROM {table} WHERE id <= (SELECT max(id) FROM {table}) - ?1 OR id < coalesce(\
-                 (SELECT id FROM {table} WHERE at >= ?2 ORDER BY id LIMIT 1), {})",
-                i64::MAX
-            ))?
-            .execute(params![rows, oldest])?;
+        let goes = format!(
+            "(id <= (SELECT max(id) FROM {table}) - ?1 OR id < coalesce(\
+             (SELECT id FROM {table} WHERE at >= ?2 ORDER BY id LIMIT 1), {}))",
+            i64::MAX
+        );
+        tally::keep(connection, table, &goes, params![rows, oldest])?;
+        connection.prepare(&format!("DELETE FROM {table} WHERE {goes}"))?.execute(params![rows, oldest])?;
     }
     Ok(())
 }

@@ -261,7 +261,7 @@ async fn the_file_says_what_it_is() {
     opened(&place.open()).await.unwrap();
     let raw = place.raw();
     let number = |name: &str| raw.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!((number("application_id"), number("user_version")), (0x7273_6474, 5));
+    assert_eq!((number("application_id"), number("user_version")), (0x7273_6474, 6));
     let mode: String = raw.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
 }

@@ -25,9 +25,9 @@ use crate::residency::bytes::Bytes;
 use crate::residency::hold::{Held, How};
 use crate::residency::timing::{Clock, Reading};
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::{lock_advice, lock_limit};
+pub use elsewhere::{lock_advice, lock_limit, lock_lines};
 #[cfg(target_os = "linux")]
-pub use limit::{lock_advice, lock_limit};
+pub use limit::{lock_advice, lock_limit, lock_lines};
 use turns::Turns;
 
 #[cfg(not(target_os = "linux"))]

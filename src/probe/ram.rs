@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use sysinfo::{MemoryRefreshKind, System};
@@ -114,10 +115,21 @@ const V1: Version = Version {
     locked: "total_unevictable",
 };
 
+/// The tightest memory limit on a process, of its group or a parent of that, where one is below `total`; an error where
+/// its group is not known.
+pub fn limit_on(root: &Path, pid: u32, total: Bytes) -> io::Result<Option<Bytes>> {
+    let of = fs::read_to_string(root.join(format!("proc/{pid}/cgroup")))?;
+    Ok(groups_of(&of, root, total).iter().map(|group| group.limit).min())
+}
+
 /// All groups, from ours up to the root, whose limit is below `total`.
 fn groups(root: &Path, total: Bytes) -> Vec<Group> {
-    let own = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
-    let Some((path, version)) = own_group(&own) else { return Vec::new() };
+    groups_of(&fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default(), root, total)
+}
+
+/// The same of a process whose `/proc/PID/cgroup` says `own`.
+fn groups_of(own: &str, root: &Path, total: Bytes) -> Vec<Group> {
+    let Some((path, version)) = own_group(own) else { return Vec::new() };
     let mount = root.join(if version.limit == V2.limit { "sys/fs/cgroup" } else { "sys/fs/cgroup/memory" });
     // Inside a container the path may name directories that only the host sees; the root of what is mounted is
     // then the container's own group. `..` would leave the mount.
@@ -215,6 +227,20 @@ mod tests {
         ]);
         let own = Group { limit: Bytes(5000), used: Bytes(4000), cache: Bytes(3000) };
         assert_eq!(groups(root.path(), Bytes(10_000)), [own]);
+    }
+
+    #[test]
+    fn another_process_has_the_limit_of_its_own_groups() {
+        let root = tree(&[
+            ("proc/7/cgroup", "0::/system.slice/ollama.service\n"),
+            ("proc/8/cgroup", "0::/free\n"),
+            ("sys/fs/cgroup/system.slice/ollama.service/memory.max", "4000\n"),
+            ("sys/fs/cgroup/system.slice/ollama.service/memory.current", "1\n"),
+            ("sys/fs/cgroup/system.slice/memory.max", "5000\n"),
+            ("sys/fs/cgroup/system.slice/memory.current", "1\n"),
+        ]);
+        let on = |pid| limit_on(root.path(), pid, Bytes(10_000)).ok();
+        assert_eq!((on(7), on(8), on(9)), (Some(Some(Bytes(4000))), Some(None), None));
     }
 
     #[test]

@@ -32,11 +32,29 @@ pub fn spawn(proc: &Path, port: Option<u16>, clock: Clock, period: Duration) -> 
     })
 }
 
-/// One look: all runners and how they are. Blocks until each has answered, or its time is up.
-pub fn look(proc: &Path, clock: Clock) -> Vec<Runner> {
-    let mut runners = Scanner::new(proc).scan();
-    Health::new(clock, health::PATIENCE).ask(&mut runners);
-    runners
+/// The process that listens on `port`, and its program's name, where that can be told.
+pub fn listener(proc: &Path, port: u16) -> Option<(u32, String)> {
+    let (all, mut server) = (everybody(proc), Server::new(port));
+    server.look_for(proc, all.clone(), || all);
+    let pid = server.pid()?;
+    let line = process::command_line(&proc.join(pid.to_string()));
+    let program = line.split(|byte| matches!(byte, 0 | b' ')).next()?;
+    let program = String::from_utf8_lossy(program);
+    Some((pid, program.rsplit('/').next().unwrap_or_default().to_owned()))
+}
+
+/// Whether a process runs in a container; `None` where that is not ours to know.
+pub fn is_contained(proc: &Path, pid: u32) -> Option<bool> {
+    let process = proc.join(pid.to_string());
+    process.join("cgroup").exists().then(|| process::is_contained(&process))
+}
+
+/// One look: all runners, or those of the server on `port`, and how they are. Blocks until each has answered, or its time is up.
+pub fn look(proc: &Path, port: Option<u16>, clock: Clock) -> Runners {
+    let mut scanner = Scanner { server: port.map(Server::new), ..Scanner::new(proc) };
+    let mut list = scanner.scan();
+    Health::new(clock, health::PATIENCE).ask(&mut list);
+    Runners { list, server: scanner.of }
 }
 
 /// Finds runners and remembers who is none, so that a scan of a quiet machine is one directory listing; once the

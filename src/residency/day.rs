@@ -40,12 +40,24 @@ impl Day {
     pub fn sum(swaps: &[Swapped], cold: &[Swapped]) -> Day {
         let timed: Vec<(&Swapped, Duration)> =
             swaps.iter().filter_map(|swap| Some((swap, swap.took?))).collect();
+        let count = |swaps: usize| u32::try_from(swaps).unwrap_or(u32::MAX);
         Day {
-            swaps: u32::try_from(swaps.len()).unwrap_or(u32::MAX),
+            swaps: count(swaps.len()),
+            not_timed: count(swaps.len() - timed.len()),
             waited: timed.iter().map(|(_, took)| *took).sum(),
             cold: (!cold.is_empty() && !timed.is_empty())
                 .then(|| timed.iter().map(|(swap, took)| would_have_taken(swap, *took, cold)).sum()),
             median: median(timed.iter().map(|(_, took)| *took).collect()),
+        }
+    }
+
+    /// How many, and how many of them have no time: `6 swaps (3 not timed)`.
+    pub fn count(&self) -> String {
+        match (self.swaps, self.not_timed) {
+            (1, 0) => "1 swap".to_owned(),
+            (1, _) => "1 swap (not timed)".to_owned(),
+            (swaps, 0) => format!("{swaps} swaps"),
+            (swaps, not_timed) => format!("{swaps} swaps ({not_timed} not timed)"),
         }
     }
 }
@@ -82,7 +94,7 @@ mod tests {
     }
 
     fn sum(swaps: &[Swapped], cold: &[Swapped]) -> (u32, u64, Option<u64>, Option<u64>) {
-        let Day { swaps, waited, cold, median } = Day::sum(swaps, cold);
+        let Day { swaps, waited, cold, median, .. } = Day::sum(swaps, cold);
         (swaps, waited.as_secs(), cold.map(|d| d.as_secs()), median.map(|d| d.as_secs()))
     }
 
@@ -115,6 +127,13 @@ mod tests {
     #[test]
     fn a_swap_that_nobody_timed_is_counted_and_no_more() {
         let cold = [swapped("a", 2, Some(4), true)];
-        assert_eq!(sum(&[swapped("a", 2, None, false)], &cold), (1, 0, None, None));
+        let none = [swapped("a", 2, None, false)];
+        assert_eq!(sum(&none, &cold), (1, 0, None, None));
+        assert_eq!(Day::sum(&none, &cold).count(), "1 swap (not timed)");
+        let day =
+            [swapped("a", 2, None, false), swapped("b", 2, Some(1), false), swapped("a", 2, Some(3), false)];
+        assert_eq!(sum(&day, &[]), (3, 4, None, Some(2)));
+        assert_eq!(Day::sum(&day, &[]).count(), "3 swaps (1 not timed)");
+        assert_eq!(Day::sum(&day[1..], &[]).count(), "2 swaps");
     }
 }

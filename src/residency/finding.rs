@@ -50,6 +50,17 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 7] = [
+        Kind::StuckScheduler,
+        Kind::Ghost,
+        Kind::Orphan,
+        Kind::Overdue,
+        Kind::ReloadChurn,
+        Kind::EvictionLoop,
+        Kind::OtherPrograms,
+    ];
+
     /// Its name for scripts.
     pub fn key(self) -> &'static str {
         match self {

@@ -52,13 +52,20 @@ pub fn why_not(available: Bytes, margin: Bytes, some_avg10: Option<f32>) -> Opti
 
 /// What to do so that `needed` can be locked where `limit` is all that `user` may lock: the numbers and the lines.
 pub fn raise_limit(needed: Bytes, limit: Bytes, user: &str) -> String {
+    format!(
+        "{} may be locked and {} are needed; {}",
+        binary(limit),
+        binary(needed),
+        limit_lines(needed, user)
+    )
+}
+
+/// Only the lines with which `user` may lock `needed`.
+pub fn limit_lines(needed: Bytes, user: &str) -> String {
     let kib = needed.0.div_ceil(1024);
     format!(
-        "{} may be locked and {} are needed; in a systemd unit, under [Service]: `LimitMEMLOCK=infinity` \
-         (systemctl edit UNIT); in a terminal, in /etc/security/limits.conf: `{user} - memlock {kib}`, then log in \
-         again",
-        binary(limit),
-        binary(needed)
+        "in a systemd unit, under [Service]: `LimitMEMLOCK=infinity` (systemctl edit UNIT); in a terminal, in \
+         /etc/security/limits.conf: `{user} - memlock {kib}`, then log in again"
     )
 }
 

@@ -171,6 +171,8 @@ impl Past {
 pub struct Day {
     /// How many models were made ready.
     pub swaps: u32,
+    /// How many of them nobody saw begin: they count in no time.
+    pub not_timed: u32,
     /// How long that took together.
     pub waited: Duration,
     /// How long it would have taken with all of them on disk (computed: `~`); `None` where no cold one was seen.

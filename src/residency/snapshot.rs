@@ -100,6 +100,8 @@ pub struct Server {
     pub ps_at: Option<Moment>,
     /// When `/api/tags` last answered.
     pub tags_at: Option<Moment>,
+    /// How many runner processes the last look found; `None` before it, and where nobody looks.
+    pub runners: Option<usize>,
 }
 
 impl Server {

@@ -210,6 +210,8 @@ pub struct Swapping {
     pub stage: Option<Stage>,
     /// How it ended.
     pub ended: Option<Ended>,
+    /// What went for it so far; `None` where the server chooses and that is not seen.
+    pub went: Option<Vec<ModelName>>,
 }
 
 #[cfg(test)]

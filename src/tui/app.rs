@@ -11,6 +11,7 @@ use super::columns::Column;
 use super::course::Course;
 use super::fleet::Fleet;
 use super::keymap::Keymap;
+use crate::engine::flow::Output;
 use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::bytes::Bytes;
 use crate::residency::event::What;
@@ -38,6 +39,7 @@ mod ram;
 mod roam;
 mod settings;
 
+pub(crate) use agent::Left;
 pub(crate) use flow::Shown;
 use freeze::Frozen;
 pub use layer::Effect;
@@ -103,6 +105,8 @@ pub struct App {
     pub(crate) ended: Option<ActId>,
     /// The workflow of ours that runs, or ran last and is still shown.
     pub(crate) flow: Option<Arc<Flow>>,
+    /// What the latest command of that workflow says.
+    pub(crate) output: Arc<Output>,
     /// The measurement of ours that runs, or ran last and is still shown; then no workflow is.
     pub(crate) proof: Option<Proof>,
     /// When the last run that was put away ended.
@@ -143,6 +147,7 @@ impl App {
             models: Vec::new(),
             ps_at: None,
             tags_at: None,
+            runners: None,
         };
         let snapshot = Snapshot {
             at: now,
@@ -170,6 +175,7 @@ impl App {
             asked: Vec::new(),
             ended: None,
             flow: None,
+            output: Arc::default(),
             proof: None,
             put_away: None,
             leaving: false,
@@ -374,7 +380,7 @@ impl App {
     }
 
     /// Whether a page hides the table and what stands with it.
-    fn is_covered(&self) -> bool {
+    pub(crate) fn is_covered(&self) -> bool {
         self.context() == Context::Page
     }
 }

@@ -149,6 +149,7 @@ pub(crate) fn server(models: Vec<Model>) -> Server {
         models,
         ps_at: Some(now()),
         tags_at: Some(now()),
+        runners: Some(1),
     }
 }
 

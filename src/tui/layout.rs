@@ -10,6 +10,9 @@ pub(crate) const SMALLEST: (u16, u16) = (30, 8);
 /// From here the details have a place of their own.
 pub(crate) const WIDE: u16 = 140;
 
+/// Rows that the table keeps beside the panels below it, with its heading, unless it needs fewer.
+pub(crate) const TABLE: u16 = 5;
+
 /// What the layout depends on besides the size.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wants {
@@ -129,7 +132,7 @@ pub(crate) fn areas(screen: Rect, wants: Wants) -> Areas {
 /// Rows of a panel below the table: what it wants, as long as the table keeps half of the room, or a few rows while a
 /// workflow's panel has the keys.
 fn rows_below(height: u16, rows: u16, wants: Wants) -> u16 {
-    let table = if wants.panel == Panel::Flow { 5 } else { height / 2 };
+    let table = if wants.panel == Panel::Flow { TABLE } else { TABLE.max(height / 2) };
     rows.min(height.saturating_sub(table.min(wants.models.saturating_add(1)) + 1))
 }
 

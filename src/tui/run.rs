@@ -23,19 +23,18 @@ use crate::residency::timing::{Clock, Moment};
 
 mod effects;
 mod job;
+mod pulse;
 mod release;
 mod seats;
 mod signals;
 
 use job::Job;
+use pulse::Pulse;
 use seats::{Others, Seats};
 use signals::Signals;
 
 /// The shortest time between two frames: 30 a second.
 const FRAME: Duration = Duration::from_millis(33);
-
-/// A sign of life is written this often: it finds a terminal that is gone without a word, and refreshes ages.
-const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Shows the screen until the user leaves it. The first frame is drawn before the engine is started.
 pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
@@ -71,7 +70,7 @@ pub async fn run(start: Start<'_>) -> io::Result<Outcome> {
         screen: Screen::take(mouse)?,
         clock,
         drawn: now,
-        alive: now,
+        pulse: Pulse::new(now),
         due: None,
         looked: None,
         write_list,
@@ -129,8 +128,8 @@ struct Session {
     clock: Clock,
     /// When the last frame was drawn.
     drawn: Moment,
-    /// When something was last written for certain.
-    alive: Moment,
+    /// When something is to be written that changes nothing.
+    pulse: Pulse,
     /// When the next frame is due.
     due: Option<Instant>,
     /// The model that the engine was told to look at.
@@ -302,14 +301,17 @@ impl Session {
     fn draw(&mut self, now: Moment) -> io::Result<()> {
         self.app.fleet = self.seats.fleet();
         let app = &self.app;
-        self.screen.draw(|buffer| view(buffer, app, now))?;
-        if now.since(self.alive.mono) >= HEARTBEAT {
+        let mut wrote = self.screen.draw(|buffer| view(buffer, app, now))?;
+        if !wrote && self.pulse.left(now).is_zero() {
             self.screen.heartbeat()?;
-            self.alive = now;
+            wrote = true;
+        }
+        if wrote {
+            self.pulse.wrote(now);
         }
         self.drawn = now;
-        let heartbeat = HEARTBEAT.saturating_sub(now.since(self.alive.mono)).max(FRAME);
-        let next = self.app.next_tick(now).map_or(heartbeat, |tick| tick.max(FRAME).min(heartbeat));
+        let pulse = self.pulse.left(now).max(FRAME);
+        let next = self.app.next_tick(now).map_or(pulse, |tick| tick.max(FRAME).min(pulse));
         self.due = Some(Instant::from_std(now.mono + next));
         Ok(())
     }
@@ -322,7 +324,7 @@ impl Session {
         rustix::process::kill_current_process_group(Signal::STOP)?;
         self.screen.take_again()?;
         self.drawn = (self.clock)();
-        self.alive = self.drawn;
+        self.pulse.wrote(self.drawn);
         Ok(())
     }
 

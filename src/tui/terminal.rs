@@ -90,8 +90,8 @@ impl Screen {
         Write::flush(&mut self.backend)
     }
 
-    /// Draws a picture: only the cells that changed are written, and nothing at all if none did.
-    pub(crate) fn draw(&mut self, paint: impl FnOnce(&mut Buffer)) -> io::Result<()> {
+    /// Draws a picture: only the cells that changed are written, and nothing at all if none did; says whether any were.
+    pub(crate) fn draw(&mut self, paint: impl FnOnce(&mut Buffer)) -> io::Result<bool> {
         let area = size();
         self.next.resize(area);
         self.next.reset();
@@ -105,7 +105,7 @@ impl Screen {
         } else {
             let changes: Vec<_> = self.shown.diff_iter(&self.next).collect();
             if changes.is_empty() {
-                return Ok(());
+                return Ok(false);
             }
             let wrapped = changes.len() > ONE_GO;
             if wrapped {
@@ -119,7 +119,7 @@ impl Screen {
         Write::flush(&mut self.backend)?;
         self.afresh = false;
         std::mem::swap(&mut self.shown, &mut self.next);
-        Ok(())
+        Ok(true)
     }
 
     /// Writes something that changes nothing: a terminal that is gone is found by the error, no other way is sure.

@@ -23,8 +23,7 @@ pub fn view(buffer: &mut Buffer, app: &App, now: Moment) {
         Strip::new(buffer, screen).put(&words, app.settings.theme.text);
         return;
     }
-    let lines = message::lines(app, now, screen.width);
-    let areas = areas(app, screen, lines.len(), now);
+    let (said, areas) = areas(app, screen, now);
     header::render(buffer, areas.header, app, now);
     servers::render(buffer, areas.servers, app);
     gauges::render(buffer, areas.gauges, app, now);
@@ -46,19 +45,18 @@ pub fn view(buffer: &mut Buffer, app: &App, now: Moment) {
             log::render(buffer, areas.log, areas.day, app);
         }
     }
-    let has_log = !areas.log.is_empty();
-    message::render(buffer, areas.message, app, now, &lines, has_log);
+    message::render(buffer, &areas, app, &said);
     footer::render(buffer, areas.footer, app);
     if app.settings.ascii {
         theme::to_ascii(buffer);
     }
 }
 
-/// Where each panel of a screen of that size is; `message` is the number of rows that the message wants.
-fn areas(app: &App, screen: Rect, message: usize, now: Moment) -> Areas {
+/// What the message says on a screen of that size, and where each panel is.
+fn areas(app: &App, screen: Rect, now: Moment) -> (message::Lines, Areas) {
     let count = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
     let cards = app.snapshot.host.cards.as_ref().map_or(1, |cards| cards.value.list().len());
-    let wants = Wants {
+    let wants = |message: usize| Wants {
         cards: count(cards),
         models: count(app.models().len()),
         servers: servers::rows(app),
@@ -69,7 +67,14 @@ fn areas(app: &App, screen: Rect, message: usize, now: Moment) -> Areas {
         zoomed: app.zoomed,
         panel: app.panel,
     };
-    layout::areas(screen, wants)
+    let mut said = message::lines(app, now, screen.width, 0);
+    let mut areas = layout::areas(screen, wants(said.0.len()));
+    if !areas.startup.is_empty() && !app.is_covered() {
+        // What its panel says need not be said once more; with fewer lines there is no less room for it.
+        said = message::lines(app, now, screen.width, areas.startup.height);
+        areas = layout::areas(screen, wants(said.0.len()));
+    }
+    (said, areas)
 }
 
 /// What is drawn at that place of a screen of that size.
@@ -78,7 +83,7 @@ pub(crate) fn under(app: &App, screen: Rect, place: Position, now: Moment) -> Un
         return Under::Nothing;
     }
     let now = app.frozen.as_ref().map_or(now, |frozen| frozen.since);
-    let areas = areas(app, screen, message::lines(app, now, screen.width).len(), now);
+    let (_, areas) = areas(app, screen, now);
     if let Some(action) = footer::at(areas.footer, app, place) {
         return Under::Key(action);
     }

@@ -41,7 +41,11 @@ struct Ran {
 async fn ran(handle: Handle, request: &Request, interrupt: impl Future<Output = ()>) -> Ran {
     let (mut results, mut remarks) = (Vec::new(), Vec::new());
     let exit = run(handle, request, interrupt, &mut Out::new(&mut results, &mut remarks)).await;
-    Ran { exit, results: String::from_utf8(results).unwrap(), remarks: String::from_utf8(remarks).unwrap() }
+    let results = String::from_utf8(results).unwrap();
+    if request.json {
+        results.lines().for_each(|line| crate::schema::follows("act", &serde_json::from_str(line).unwrap()));
+    }
+    Ran { exit, results, remarks: String::from_utf8(remarks).unwrap() }
 }
 
 fn two_models() -> Snapshot {

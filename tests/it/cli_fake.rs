@@ -106,6 +106,7 @@ pub fn snapshot(at: Moment, models: Vec<Model>) -> Snapshot {
             models,
             ps_at: Some(at),
             tags_at: Some(at),
+            runners: Some(1),
         }],
         events: VecDeque::new(),
         acts: Vec::new(),

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -24,10 +24,11 @@ phases:
   execution: {model: 'b:1b', num_ctx: 8192}
 ";
 
-/// A server with two models loaded, that notes what it is asked.
+/// A server with two models loaded, that notes what it is asked. The load of a third throws both out and never ends.
 struct Server {
     url: String,
     asked: Arc<Mutex<Vec<String>>>,
+    hangs: mpsc::Receiver<()>,
 }
 
 impl Server {
@@ -35,14 +36,15 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
+        let (hanging, hangs) = mpsc::channel();
         let note = Arc::clone(&asked);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let note = Arc::clone(&note);
-                std::thread::spawn(move || answer(stream.unwrap(), &note));
+                let (note, hanging) = (Arc::clone(&note), hanging.clone());
+                std::thread::spawn(move || answer(stream.unwrap(), &note, &hanging));
             }
         });
-        Server { url, asked }
+        Server { url, asked, hangs }
     }
 
     fn asked(&self) -> Vec<String> {
@@ -51,7 +53,7 @@ impl Server {
 }
 
 /// Answers all requests of one connection.
-fn answer(mut stream: TcpStream, note: &Mutex<Vec<String>>) {
+fn answer(mut stream: TcpStream, note: &Mutex<Vec<String>>, hanging: &mpsc::Sender<()>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let loaded = |name: &str, context: u64| {
         json!({"name": name, "model": name, "size": 1000, "size_vram": 1000, "digest": "ab",
@@ -77,11 +79,21 @@ fn answer(mut stream: TcpStream, note: &Mutex<Vec<String>>) {
         let mut body = vec![0; length];
         reader.read_exact(&mut body).unwrap();
         let path = head.split(" HTTP/").next().unwrap().to_owned();
-        note.lock().unwrap().push(format!("{path} {}", String::from_utf8(body).unwrap()).trim().to_owned());
+        let asked = format!("{path} {}", String::from_utf8(body).unwrap()).trim().to_owned();
+        let loads_third = |asked: &String| asked.starts_with("POST /api/generate") && asked.contains("c:1b");
+        let hangs = loads_third(&asked);
+        let is_full = !hangs && !note.lock().unwrap().iter().any(loads_third);
+        note.lock().unwrap().push(asked);
+        if hangs {
+            hanging.send(()).unwrap();
+            let _ = reader.read(&mut [0]);
+            return;
+        }
         // Enough for the longer way too, which is gone while another server of this machine loads something.
         let said = match path.as_str() {
             "GET /api/version" => json!({"version": "0.32.15"}),
-            "GET /api/tags" => json!({"models": [installed("a:1b"), installed("b:1b")]}),
+            "GET /api/tags" => json!({"models": [installed("a:1b"), installed("b:1b"), installed("c:1b")]}),
+            "GET /api/ps" if !is_full => json!({"models": []}),
             "GET /api/ps" => json!({"models": [loaded("a:1b", 16384), loaded("b:1b", 8192)]}),
             "POST /api/generate" => json!({"model": "a:1b", "done": true, "done_reason": "load"}),
             _ => json!({}),
@@ -102,7 +114,18 @@ fn home(config: &str) -> TempDir {
 }
 
 fn run(home: &Path, host: &str, args: &[&str]) -> (Option<i32>, String, String) {
-    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_resident"))
+    ended(command(home, host, args).output().unwrap())
+}
+
+fn ended(output: Output) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = output;
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+fn command(home: &Path, host: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_resident"));
+    command
         .arg("phase")
         .args(args)
         .args(["--host", host, "--config"])
@@ -111,10 +134,9 @@ fn run(home: &Path, host: &str, args: &[&str]) -> (Option<i32>, String, String) 
         .env("HOME", home)
         .current_dir(home)
         .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code(), text(stdout), text(stderr))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
 }
 
 /// What the journal says of a server's runs: the phases of each, newest run first.
@@ -231,6 +253,36 @@ async fn what_is_not_ready_is_not_told_and_ends_with_its_code() {
     assert_eq!(told(home.path(), nowhere).await, Vec::<Vec<PhaseRecord>>::new());
 }
 
+#[cfg(unix)]
+#[test]
+fn what_is_interrupted_says_what_is_left_and_restore_loads_it_again() {
+    let home = home(&format!("{CONFIG}ui: {{gpu: false}}"));
+    let interrupted = |args: &[&str]| {
+        let server = Server::new();
+        let args = [&["third", "--yes", "--model", "c:1b"], args].concat();
+        let child = command(home.path(), &server.url, &args).spawn().unwrap();
+        server.hangs.recv_timeout(Duration::from_secs(60)).unwrap();
+        let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        (ended(child.wait_with_output().unwrap()), server)
+    };
+    let left = "cancelled while loading: a:1b, b:1b are unloaded, nothing is loaded";
+    let ((code, said, remarks), _) = interrupted(&[]);
+    assert_eq!((code, said.as_str()), (Some(1), ""));
+    assert_eq!(remarks, format!("{left}\nthird: c:1b not swapped in: cancelled\n"));
+    let ((code, said, remarks), server) = interrupted(&["--json", "--restore"]);
+    let ended: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &ended["outcome"], &ended["left"]), (Some(1), &json!("cancelled"), &json!(left)));
+    assert_eq!(ended["displaced"], json!(["a:1b", "b:1b"]));
+    assert_eq!(remarks, "a:1b is loaded again\nb:1b is loaded again\n");
+    let asked = server.asked();
+    let loads = |name: &str| {
+        let load = format!("POST /api/generate {{\"model\":\"{name}\"");
+        asked.iter().filter(|asked| asked.starts_with(&load)).count()
+    };
+    assert_eq!((loads("a:1b"), loads("b:1b")), (1, 1), "{asked:?}");
+}
+
 #[test]
 fn a_journal_that_cannot_be_written_is_said_and_the_model_is_ready_all_the_same() {
     let (server, home) = (Server::new(), home(CONFIG));
@@ -275,6 +327,79 @@ phases: {context: openthinker3-7b, execution: {model: 'qwen2.5-coder:7b', num_ct
         assert_eq!(home.model("qwen2.5-coder:7b")["state"], "idle");
         let (_, said, _) = phase(&home, &["execution"]);
         assert_eq!(said, "execution: qwen2.5-coder:7b already in VRAM\n");
+    }
+
+    /// The newest row of a kind in the journal.
+    fn newest(home: &Home, kind: &str) -> Value {
+        let (_, said, _) = home.run(&["history", "--json", "--kind", kind]);
+        let history: Value = serde_json::from_str(&said).unwrap();
+        history["records"][0].clone()
+    }
+
+    #[test]
+    fn how_much_of_it_is_in_ram_is_known_before_it_is_swapped_in() {
+        let home = demo();
+        let qwen = "qwen2.5-coder:7b";
+        for (args, cold) in [(["drop", "--yes", qwen], true), (["warm", "--no-auto", qwen], false)] {
+            let (code, _, remarks) = home.run(&args);
+            assert_eq!(code, Some(0), "{remarks}");
+            assert_eq!(phase(&home, &["execution"]).0, Some(0));
+            let swap = newest(&home, "swaps");
+            let (ram, size) = (swap["ram_bytes"].as_u64().unwrap(), swap["size_bytes"].as_u64().unwrap());
+            assert_eq!((ram < size / 2, &swap["model"]), (cold, &json!(qwen)), "{swap}");
+            assert_eq!(home.run(&["unload", qwen]).0, Some(0));
+        }
+    }
+
+    fn kill_runner(home: &Home, model: &str) {
+        let port = home.url.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        let runners = resident::probe::runner::look(Path::new("/proc"), port, clock());
+        assert_eq!(runners.len(), 1, "{runners:?}");
+        let pid = rustix::process::Pid::from_raw(i32::try_from(runners[0].pid).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        // The server's own list still has it, as that of a real one does.
+        assert_eq!(home.model(model)["loaded"], true);
+    }
+
+    #[test]
+    fn a_model_whose_runner_was_killed_is_loaded_again_and_said_so() {
+        let home = demo();
+        for (args, already) in [
+            (&["phase", "--config", "c.yaml", "--json", "context"][..], "already_in_vram"),
+            (&["swap", "--json", "openthinker3-7b"], "already"),
+        ] {
+            assert_eq!(home.run(&["load", "openthinker3-7b"]).0, Some(0));
+            kill_runner(&home, "openthinker3-7b");
+            let (code, said, remarks) = home.run(args);
+            let ready: Value = serde_json::from_str(&said).unwrap();
+            assert_eq!((code, &ready[already]), (Some(0), &json!(false)), "{said}{remarks}");
+            assert!(ready["took_seconds"].as_f64().unwrap() > 0.0, "{said}");
+            let swap = newest(&home, "swaps");
+            assert_eq!(
+                (&swap["model"], &swap["in_vram"]),
+                (&json!("openthinker3-7b"), &json!(false)),
+                "{swap}"
+            );
+        }
+        let (_, said, _) = home.run(&["swap", "openthinker3-7b", "--json"]);
+        assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["already"], json!(true), "{said}");
+    }
+
+    #[test]
+    fn where_no_card_is_seen_what_went_is_seen_all_the_same() {
+        let home = demo();
+        std::fs::write(home.dir.path().join("c.yaml"), format!("{CONFIG}ui: {{gpu: false}}")).unwrap();
+        let phase = &["phase", "--config", "c.yaml", "--json", "execution"][..];
+        let swap = &["swap", "--config", "c.yaml", "--json", "openthinker3-7b"][..];
+        assert_eq!(home.run(&["load", "openthinker3-7b"]).0, Some(0));
+        for (args, went) in
+            [(phase, "openthinker3-7b"), (swap, "qwen2.5-coder:7b"), (phase, "openthinker3-7b")]
+        {
+            let (code, said, remarks) = home.run(args);
+            let ready: Value = serde_json::from_str(&said).unwrap();
+            assert_eq!((code, &ready["displaced"]), (Some(0), &json!([went])), "{said}{remarks}");
+            assert_eq!(newest(&home, "swaps")["displaced"], json!([went]));
+        }
     }
 
     #[test]

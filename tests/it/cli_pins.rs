@@ -49,7 +49,11 @@ async fn ran(snapshot: Snapshot, request: &Request) -> (Exit, String, String) {
     let (mut results, mut remarks) = (Vec::new(), Vec::new());
     let now = (noon().wall, &TimeZone::UTC);
     let exit = run(handle, request, now, pending(), &mut Out::new(&mut results, &mut remarks)).await;
-    (exit, String::from_utf8(results).unwrap(), String::from_utf8(remarks).unwrap())
+    let out = String::from_utf8(results).unwrap();
+    if request.json {
+        crate::schema::follows("pins", &serde_json::from_str(&out).unwrap());
+    }
+    (exit, out, String::from_utf8(remarks).unwrap())
 }
 
 #[tokio::test]

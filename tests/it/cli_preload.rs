@@ -52,7 +52,11 @@ struct Ran {
 async fn ran(handle: Handle, request: &Request, interrupt: impl Future<Output = ()>) -> Ran {
     let (mut results, mut remarks) = (Vec::new(), Vec::new());
     let exit = run(handle, request, interrupt, &mut Out::new(&mut results, &mut remarks)).await;
-    Ran { exit, results: String::from_utf8(results).unwrap(), remarks: String::from_utf8(remarks).unwrap() }
+    let results = String::from_utf8(results).unwrap();
+    if request.json && exit != Exit::Usage {
+        crate::schema::follows("preload", &serde_json::from_str(&results).unwrap());
+    }
+    Ran { exit, results, remarks: String::from_utf8(remarks).unwrap() }
 }
 
 fn three_models() -> Snapshot {

@@ -31,7 +31,8 @@ fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
-fn command(home: &Path, args: &[&str]) -> Command {
+/// The program in a home of its own, with these arguments.
+pub fn command(home: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(args).env_clear().current_dir(home).stdin(Stdio::null());
     for (name, place) in [
@@ -61,6 +62,11 @@ impl Home {
             .unwrap();
         let url = first_line(server.stdout.take().unwrap());
         Home { dir, server, url }
+    }
+
+    /// The program in this home, asked about no server yet.
+    pub fn bare(&self, args: &[&str]) -> Command {
+        command(self.dir.path(), args)
     }
 
     pub fn command(&self, args: &[&str]) -> Command {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use resident::cli::Exit;
 use resident::cli::out::Out;
-use resident::cli::status::{Request, json, keeping, run, table};
+use resident::cli::status::{self, Request, keeping, run, table};
 use resident::config::Config;
 use resident::residency::bytes::{Bytes, GIB};
 use resident::residency::expiry::Expiry;
@@ -24,6 +24,13 @@ use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
 
 use crate::cli_fake::{after, engine, in_vram, name, noon, on_disk, snapshot, stopped};
+
+/// The JSON of a snapshot; its schema knows all of it.
+fn json(snapshot: &Snapshot, keep_alive: Option<KeepAlive>, now: Moment) -> Value {
+    let told = status::json(snapshot, keep_alive, now);
+    crate::schema::follows("status", &told);
+    told
+}
 
 const ONCE: Request = Request { json: true, watch: false, recalls: false, keep_alive: None, columns: None };
 

@@ -12,6 +12,7 @@ use resident::config::Confirm;
 use resident::engine::{Command, Handle};
 use resident::residency::act::{Act, ActId, ActKind, ActState};
 use resident::residency::bytes::Bytes;
+use resident::residency::event::{Event, What};
 use resident::residency::expiry::Expiry;
 use resident::residency::forecast::Forecast;
 use resident::residency::name::ModelName;
@@ -64,7 +65,8 @@ fn swapping(stage: Option<Stage>, ended: Option<Ended>) -> Swapping {
     } else {
         Stages::default()
     };
-    Swapping { plan, stages, stage, ended }
+    let went = Some(plan.goes.clone());
+    Swapping { plan, stages, stage, ended, went }
 }
 
 fn show(
@@ -121,7 +123,11 @@ async fn the_plan_is_said_before_and_the_stages_after() {
     let ran = ran(handle, line, pending()).await;
     let wish = Wish { num_ctx: Some(8192), way: Some(Way::Beside), first_token: true, spare: false };
     assert_eq!(playing.await.unwrap(), wish);
-    assert_eq!(ran.remarks, "swap to DeepSeek-R1:14b: qwen2.5-coder:7b goes, 100 % in RAM\n");
+    assert_eq!(
+        ran.remarks,
+        "swap to DeepSeek-R1:14b: qwen2.5-coder:7b goes, 100 % in RAM\n\
+         no first token: this model only embeds\n"
+    );
     assert_eq!(
         (ran.exit, ran.results.as_str()),
         (
@@ -181,6 +187,21 @@ async fn a_model_that_is_there_says_so() {
 }
 
 #[tokio::test]
+async fn what_only_the_end_brings_is_said_too() {
+    let (handle, mut fake) = engine(two_models());
+    tokio::spawn(async move {
+        let (id, model, _) = asked(&mut fake).await;
+        show(&fake, id, ActKind::Swap, &model, done(4), None);
+        while fake.commands.recv().await.is_some() {}
+        let what = What::Warned { why: "the journal was unusable".to_owned() };
+        let event = Event { number: 1, at: noon(), model: None, what };
+        fake.change(|snapshot| snapshot.events.push_back(Arc::new(event)));
+    });
+    let ran = ran(handle, "qwen2.5-coder:7b", pending()).await;
+    assert_eq!((ran.exit, ran.remarks.as_str()), (Exit::Done, "the journal was unusable\n"));
+}
+
+#[tokio::test]
 async fn a_failure_offers_the_old_model_and_restore_loads_it() {
     let (handle, mut fake) = engine(two_models());
     let playing = tokio::spawn(async move {
@@ -221,6 +242,27 @@ async fn an_interrupt_cancels_and_says_what_is_loaded() {
     let ran = ran(handle, "deepseek-r1:14b", tokio::time::sleep(Duration::from_secs(1))).await;
     assert_eq!((ran.exit, ran.results.as_str()), (Exit::Failed, ""));
     assert!(ran.remarks.contains("qwen2.5-coder:7b is unloaded, nothing is loaded"), "{}", ran.remarks);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_script_is_told_what_an_interrupt_has_left() {
+    let (handle, mut fake) = engine(two_models());
+    let why = "cancelled while loading: qwen2.5-coder:7b is unloaded, nothing is loaded";
+    tokio::spawn(async move {
+        let (id, model, _) = asked(&mut fake).await;
+        show(&fake, id, ActKind::Swap, &model, running(), Some(swapping(Some(Stage::Load), None)));
+        assert_eq!(fake.commands.recv().await, Some(Command::CancelAll));
+        let ended = Some(Ended::Cancelled { stage: Stage::Load });
+        let went = Some(vec![name("qwen2.5-coder:7b")]);
+        let swap = Swapping { went, ..swapping(None, ended) };
+        show(&fake, id, ActKind::Swap, &model, failed(why, true), Some(swap));
+        while fake.commands.recv().await.is_some() {}
+    });
+    let ran = ran(handle, "deepseek-r1:14b --json", tokio::time::sleep(Duration::from_secs(1))).await;
+    let told: Value = serde_json::from_str(&ran.results).unwrap();
+    assert_eq!((ran.exit, &told["outcome"]), (Exit::Failed, &"cancelled".into()));
+    assert_eq!(told["displaced"], serde_json::json!(["qwen2.5-coder:7b"]));
+    assert_eq!((&told["left"], ran.remarks.as_str()), (&why.into(), ""));
 }
 
 #[tokio::test(start_paused = true)]

@@ -79,10 +79,14 @@ async fn doctor(findings: Vec<Finding>, json: bool) -> (String, Exit) {
     let (handle, _engine) = engine(shown);
     let (mut results, mut remarks) = (Vec::new(), Vec::new());
     let mut out = Out::new(&mut results, &mut remarks);
-    let request = Request { json, recalls: false };
+    let request = Request { json, recalls: false, setup: None };
     let exit = run(handle, request, &stopped(after(at, 40)), pending(), &mut out).await;
     assert_eq!(remarks, b"");
-    (String::from_utf8(results).unwrap(), exit)
+    let text = String::from_utf8(results).unwrap();
+    if json {
+        crate::schema::follows("doctor", &serde_json::from_str(&text).unwrap());
+    }
+    (text, exit)
 }
 
 fn stuck() -> Finding {

@@ -418,6 +418,44 @@ async fn start_up_by_requests_sends_nothing_while_a_model_is_loaded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn start_up_by_requests_does_not_throw_out_what_it_has_just_loaded() {
+    let place = Place::new().await;
+    let preload = Preload {
+        strategy: Strategy::Request,
+        models: vec![name(THINKER), name(GEMMA)],
+        ..Preload::default()
+    };
+    let mut world = place.keeper(started(preload)).await;
+    world.event(QWEN, |what| matches!(what, What::Ready { .. })).await;
+    place.seconds(60).await;
+    let running = place.sim.runners().await;
+    assert_eq!(running.len(), 1);
+    let snapshot = world.handle.snapshot();
+    assert_eq!(count(&snapshot, |what| matches!(what, What::Evicted { .. })), 0);
+    let startup = snapshot.keeping.startup.clone().unwrap();
+    assert!(matches!(startup.items[1].state, ItemState::Waits(_)), "{startup:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pin_rests_that_a_load_of_ours_threw_out_until_its_place_is_free() {
+    let place = Place::new().await;
+    let mut world = place.keeper(pinned(&[QWEN])).await;
+    world.until("the pin", |s| is_held(QWEN)(s).then_some(())).await;
+    world.done(ActKind::Load, THINKER).await;
+    let rests = |s: &Snapshot| {
+        let pin = s.keeping.pin(&name(QWEN))?;
+        (pin.state == PinState::Suspended(name(THINKER))).then_some(())
+    };
+    journal(&mut world, "a pin that rests", rests).await;
+    place.seconds(120).await;
+    assert!(rests(&world.handle.snapshot()).is_some(), "nobody swapped back");
+    world.done(ActKind::Unload, THINKER).await;
+    world.until("the pin again", |s| is_held(QWEN)(s).then_some(())).await;
+    // It was asked for by name; what brought the pin back threw out nobody.
+    assert_eq!(place.fouls(), [(Broken::EvictsPinned, Some(name(QWEN)))]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn hands_off_means_that_nothing_is_sent_until_they_are_on_again() {
     let place = Place::new().await;
     let config = Config { hands_off: true, ..pinned(&[QWEN]) };

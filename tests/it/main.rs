@@ -5,8 +5,12 @@
 #[cfg(target_os = "linux")]
 mod agent_python;
 mod arrows;
+mod checkup;
 mod chronicle;
 mod cli_act;
+#[cfg(target_os = "linux")]
+mod cli_doctor;
+mod cli_export;
 mod cli_fake;
 mod cli_flow;
 mod cli_phase;
@@ -25,6 +29,8 @@ mod engine_behaviour;
 mod engine_bench;
 mod engine_swap;
 mod engine_world;
+mod export_names;
+mod export_world;
 mod findings;
 mod flow;
 mod forecast;
@@ -36,6 +42,7 @@ mod ollama_store;
 #[cfg(target_os = "linux")]
 mod other_user;
 mod outer_files;
+mod package;
 #[cfg(target_os = "linux")]
 mod probe_hold;
 mod probe_nvml;
@@ -46,6 +53,7 @@ mod probe_warm;
 #[cfg(target_os = "linux")]
 mod ram_tier;
 mod rust_text;
+mod schema;
 mod sim_children;
 mod sim_contract;
 mod sim_files;

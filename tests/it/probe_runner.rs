@@ -183,3 +183,17 @@ async fn how_far_a_real_runner_is_is_shown_while_it_loads() {
     assert_eq!((runner.pid, runner.parent, runner.slots), (pid, Some(std::process::id()), Some(1)));
     server.shutdown().await;
 }
+
+#[test]
+fn who_listens_on_a_port_is_found_with_its_program() {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let proc = std::path::Path::new("/proc");
+    let (pid, program) = resident::probe::runner::listener(proc, port).unwrap();
+    assert_eq!(pid, std::process::id());
+    assert!(program.starts_with("it-"), "{program}");
+    drop(socket);
+    assert_eq!(resident::probe::runner::listener(proc, port), None);
+    assert!(resident::probe::runner::is_contained(proc, pid).is_some());
+    assert_eq!(resident::probe::runner::is_contained(std::path::Path::new("/no/proc"), pid), None);
+}

@@ -41,3 +41,15 @@ async fn what_cancels_everything_ends_a_workflow_too() {
     pty.assert_given_back();
     sim.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_a_command_says_is_shown_while_it_runs() {
+    let (sim, _home, mut pty) = running("echo compiling; echo test one of two; sleep 1000").await;
+    pty.shows("verification  compiling");
+    pty.shows("test one of two");
+    pty.press("C");
+    pty.shows("checks   cancelled");
+    pty.press("q");
+    pty.ends(0);
+    sim.shutdown().await;
+}

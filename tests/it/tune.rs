@@ -78,6 +78,7 @@ async fn tune_says_the_same_to_scripts_of_the_models_that_are_asked_for() {
     used(&journal(state.path()), SERVER, "deepseek-r1:14b", 90, 3).await;
     let done = tune(state.path(), &["Qwen2.5-coder:7b", "--json", "--percent", "90"]).code(0);
     let said: Value = serde_json::from_str(&text(&done)).unwrap();
+    crate::schema::follows("tune", &said);
     assert_eq!(
         (&said["schema_version"], &said["server"], &said["percent"]),
         (&json!(1), &json!(SERVER), &json!(90))

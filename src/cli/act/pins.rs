@@ -11,6 +11,7 @@ use crate::residency::act::ActKind;
 use crate::residency::bytes::Bytes;
 use crate::residency::guard::room::{Room, room};
 use crate::residency::host::Cards;
+use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::Snapshot;
 
@@ -79,10 +80,16 @@ pub(in crate::cli) async fn rest(
     pinned.iter().filter(|name| !is_loaded(&snapshot, name)).cloned().collect()
 }
 
-/// Whether the model is meant to stay, so that an unload ends that.
+/// Whether the model is meant to stay, so that an unload or another keep_alive ends that.
 pub(super) fn ends(snapshot: &Snapshot, model: &ModelName) -> bool {
     let is_wished = |name: &ModelName| snapshot.servers.first()?.model(name).map(|model| model.wished);
     is_wished(model).unwrap_or(false)
+}
+
+/// What there is to say of another keep_alive.
+pub(super) fn another(before: &Snapshot, model: &ModelName, time: KeepAlive) -> String {
+    let pin = if ends(before, model) { "; its pin is over" } else { "" };
+    format!("goes {time} after its last use{pin}")
 }
 
 /// Whether a pin is to go of a model that the server no longer has.

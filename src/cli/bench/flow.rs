@@ -42,40 +42,33 @@ pub async fn run(
 ) -> Exit {
     let Request { asked, flags, config, scale } = request;
     let Some(form) = asked.print.form(flags) else {
-        out.remark("choose one of --json, --csv and --markdown");
-        return Exit::Usage;
+        return out.refuse(flags.json, Exit::Usage, "choose one of --json, --csv and --markdown");
     };
     if config.ui.read_only || flags.read_only {
-        out.remark("read-only: nothing is changed, so nothing is measured");
-        return Exit::Usage;
+        let why = "read-only: nothing is changed, so nothing is measured";
+        return out.refuse(flags.json, Exit::Usage, why);
     }
     let workflow = match workflow(config, asked.name.as_deref()) {
         Ok(workflow) => workflow,
-        Err(why) => {
-            out.remark(&why);
-            return Exit::Usage;
-        }
+        Err(why) => return out.refuse(flags.json, Exit::Usage, &why),
     };
     let snapshot = match known(&mut handle).await {
         Ok(snapshot) => snapshot,
-        Err((exit, why)) => {
-            out.remark(&why);
-            return exit;
-        }
+        Err((exit, why)) => return out.refuse(flags.json, exit, &why),
     };
     let Some(server) = snapshot.servers.first() else { return Exit::Failed };
     let mut models: Vec<ModelName> = config.tasks(workflow).into_iter().map(|task| task.model).collect();
     if let Some(missing) = models.iter().find(|model| server.model(model).is_none()) {
-        out.remark(&format!(
-            "{missing} is not installed on this server; to install it: ollama pull {missing}"
-        ));
-        return Exit::Failed;
+        let why = format!("{missing} is not installed on this server; to install it: ollama pull {missing}");
+        return out.refuse(flags.json, Exit::Failed, &why);
     }
     models.sort();
     models.dedup();
     let rounds = asked.runs.unwrap_or(RUNS);
     let asks_first = !flags.yes && config.ui.confirm != Confirm::Never;
-    if asks_first && let Err(exit) = allowed(&question(server, &workflow.name, &models, rounds), consent, out)
+    if asks_first
+        && let Err(exit) =
+            allowed(&question(server, &workflow.name, &models, rounds), consent, request.flags.json, out)
     {
         return exit;
     }

@@ -9,6 +9,11 @@ use crate::residency::flow::{Ahead, AheadDid, Flow, FlowState, FlowStep, StepSta
 use crate::residency::swap::Stages;
 use crate::residency::workflow::Task;
 
+/// That there are none.
+pub(super) fn none() -> String {
+    one_line(&json!({"schema_version": SCHEMA_VERSION, "workflows": []}))
+}
+
 /// A workflow of the config.
 pub(super) fn workflow(workflow: &Workflow, tasks: &[Task]) -> String {
     let step = |task: &Task| {

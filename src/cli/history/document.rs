@@ -73,6 +73,7 @@ pub fn day_json(server: &str, day: &Day) -> Value {
         "schema_version": SCHEMA_VERSION,
         "server": server,
         "swaps": day.swaps,
+        "not_timed": day.not_timed,
         "waited_seconds": seconds(day.waited),
         "cold_seconds": day.cold.map(seconds),
         "median_seconds": day.median.map(seconds),
@@ -84,8 +85,9 @@ pub fn day_csv(day: &Day) -> String {
     let cold = cell(day.cold.map(seconds).as_ref());
     let median = cell(day.median.map(seconds).as_ref());
     format!(
-        "swaps,waited_seconds,cold_seconds,median_seconds\n{},{},{cold},{median}\n",
+        "swaps,not_timed,waited_seconds,cold_seconds,median_seconds\n{},{},{},{cold},{median}\n",
         day.swaps,
+        day.not_timed,
         seconds(day.waited)
     )
 }

@@ -17,8 +17,7 @@ use crate::tui::format;
 
 /// `today 143 swaps   waited 2:10   (cold would be ~13:50)   median 0.9 s`
 pub fn day_line(day: &Day) -> String {
-    let swaps = if day.swaps == 1 { "swap" } else { "swaps" };
-    let mut text = format!("today {} {swaps}", day.swaps);
+    let mut text = format!("today {}", day.count());
     if let Some(median) = day.median {
         let _ = write!(text, "   waited {}", format::took(day.waited));
         if let Some(cold) = day.cold {

@@ -161,6 +161,7 @@ fn where_there_is_nothing_it_is_said_of_what() {
 fn a_day_is_one_line() {
     let day = Day {
         swaps: 143,
+        not_timed: 0,
         waited: Duration::from_secs(130),
         cold: Some(Duration::from_secs(830)),
         median: Some(Duration::from_millis(900)),
@@ -168,14 +169,16 @@ fn a_day_is_one_line() {
     assert_eq!(day_line(&day), "today 143 swaps   waited 2:10   (cold would be ~13:50)   median 0.90 s");
     assert_eq!(day_line(&Day { cold: None, swaps: 1, ..day }), "today 1 swap   waited 2:10   median 0.90 s");
     assert_eq!(day_line(&Day::default()), "today 0 swaps");
+    let some = Day { not_timed: 3, cold: None, ..day };
+    assert_eq!(day_line(&some), "today 143 swaps (3 not timed)   waited 2:10   median 0.90 s");
     assert_eq!(
         day_json(SERVER, &Day { cold: None, ..day }),
         serde_json::json!({
-            "schema_version": 1, "server": SERVER, "swaps": 143, "waited_seconds": 130.0, "cold_seconds": null,
+            "schema_version": 1, "server": SERVER, "swaps": 143, "not_timed": 0, "waited_seconds": 130.0, "cold_seconds": null,
             "median_seconds": 0.9,
         })
     );
-    let lines = "swaps,waited_seconds,cold_seconds,median_seconds\n143,130.0,830.0,0.9\n";
+    let lines = "swaps,not_timed,waited_seconds,cold_seconds,median_seconds\n143,0,130.0,830.0,0.9\n";
     assert_eq!(day_csv(&day), lines);
 }
 

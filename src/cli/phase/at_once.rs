@@ -12,17 +12,17 @@ use crate::cli::act::ending::Ending;
 use crate::ollama::wire::Running;
 use crate::ollama::{Client, Error, Load};
 use crate::residency::expiry::Expiry;
-use crate::residency::host::Runner;
+use crate::residency::host::{Runner, Runners};
 use crate::residency::name::ModelName;
 use crate::residency::timing::Moment;
 
 /// Restarts the countdown of a model that is loaded as it is wanted; `None` if it is not, or if that cannot be told.
-/// `look` reads the runners of this machine, and may block.
+/// `look` reads the runners of the server on a port, and may block.
 pub(super) async fn touch<F: Future<Output = ()>>(
     client: &Client,
     wanted: &Wanted,
     now: Moment,
-    look: impl FnOnce() -> Vec<Runner> + Send + 'static,
+    look: impl FnOnce(Option<u16>) -> Runners + Send + 'static,
     limits: &mut Limits<'_, F>,
 ) -> Option<Ready> {
     let deadline = limits.deadline;
@@ -44,18 +44,19 @@ async fn touch_loaded(
     client: &Client,
     wanted: &Wanted,
     now: Moment,
-    look: impl FnOnce() -> Vec<Runner> + Send + 'static,
+    look: impl FnOnce(Option<u16>) -> Runners + Send + 'static,
 ) -> Option<Ready> {
-    let runners = client.is_local().then(|| tokio::task::spawn_blocking(look));
+    let port = client.port();
+    let runners = client.is_local().then(|| tokio::task::spawn_blocking(move || look(port)));
     let loaded = client.ps().await.ok()?;
     // What a touch has to carry, so that the server does not load it anew.
     let context = as_wanted(&loaded, wanted, now)?.context_length;
     let runners = match runners {
         Some(look) => look.await.ok()?,
-        None => Vec::new(),
+        None => Runners::default(),
     };
     // While a load is pending nothing but a load may be sent. It may be another server's: the longer way tells.
-    if runners.iter().any(is_loading) {
+    if runners.iter().any(is_loading) || lacks_one(&runners, &loaded) {
         return None;
     }
     let mut touch = Load { model: &wanted.model, keep_alive: None, num_ctx: context, embed: false };
@@ -77,6 +78,14 @@ fn as_wanted<'a>(loaded: &'a [Running], wanted: &Wanted, now: Moment) -> Option<
 
 fn is_loading(runner: &Runner) -> bool {
     runner.ready == Some(false)
+}
+
+/// Whether more is listed than there are runners: a model without one is a ghost, and a touch would load it unsaid.
+/// Which one it is, is not told without the models' files. Other formats have runners of other kinds.
+fn lacks_one(runners: &Runners, loaded: &[Running]) -> bool {
+    let listed = loaded.iter().filter(|running| running.details.format == "gguf").count();
+    let alive = runners.iter().filter(|runner| !runner.left_behind).count();
+    runners.server.is_some() && alive < listed
 }
 
 fn only_embeds(error: &Error) -> bool {
@@ -123,7 +132,8 @@ mod tests {
     }
 
     fn loaded() -> Value {
-        json!({"name": "a:1b", "model": "a:1b", "context_length": 16384, "expires_at": "2026-11-23T12:05:00Z"})
+        json!({"name": "a:1b", "model": "a:1b", "context_length": 16384, "expires_at": "2026-11-23T12:05:00Z",
+               "details": {"format": "gguf"}})
     }
 
     #[expect(clippy::disallowed_methods, reason = "any instant will do")]
@@ -146,9 +156,13 @@ mod tests {
         Runner { pid: 1, blob: "/b".to_owned(), ready, ..Runner::default() }
     }
 
-    async fn touched(client: &Client, wanted: &Wanted, runners: Vec<Runner>) -> Option<Ready> {
+    async fn touched(client: &Client, wanted: &Wanted, list: Vec<Runner>) -> Option<Ready> {
+        seen(client, wanted, Runners { list, server: None }).await
+    }
+
+    async fn seen(client: &Client, wanted: &Wanted, runners: Runners) -> Option<Ready> {
         let mut limits = Limits { interrupt: std::pin::pin!(std::future::pending()), deadline: None };
-        touch(client, wanted, now(), move || runners, &mut limits).await
+        touch(client, wanted, now(), move |_| runners, &mut limits).await
     }
 
     fn body(path: &str) -> String {
@@ -192,6 +206,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_listed_without_a_runner_is_left_to_the_longer_way_where_the_server_itself_is_seen() {
+        let (client, asked) = server(false).await;
+        let wanted = wanted("a:1b", None);
+        let left_behind = Runner { left_behind: true, ..runner(Some(true)) };
+        let of_server = |list| Runners { list, server: Some(7) };
+        assert_eq!(seen(&client, &wanted, of_server(vec![left_behind])).await, None);
+        assert_eq!(*asked.lock().unwrap(), ["/api/ps "]);
+        assert!(seen(&client, &wanted, of_server(vec![runner(Some(true))])).await.is_some());
+        assert!(
+            touched(&client, &wanted, Vec::new()).await.is_some(),
+            "where none can be seen none is missed"
+        );
+    }
+
+    #[tokio::test]
     async fn a_server_that_is_gone_is_left_to_the_longer_way_and_a_time_that_is_up_is_said() {
         let gone = Client::new("http://127.0.0.1:1", Options::default()).unwrap();
         assert_eq!(touched(&gone, &wanted("a:1b", None), Vec::new()).await, None);
@@ -201,7 +230,8 @@ mod tests {
         let silent = Client::new(&silent, Options::default()).unwrap();
         let deadline = Some(tokio::time::Instant::now());
         let mut limits = Limits { interrupt: std::pin::pin!(std::future::pending()), deadline };
-        let ready = touch(&silent, &wanted("a:1b", None), now(), Vec::new, &mut limits).await.unwrap();
+        let ready =
+            touch(&silent, &wanted("a:1b", None), now(), |_| Runners::default(), &mut limits).await.unwrap();
         assert!(matches!(ready.ending, Ending::TimedOut { .. }), "{ready:?}");
     }
 

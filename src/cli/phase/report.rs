@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use super::wanted::Wanted;
 use crate::cli::act::ending::Ending;
 use crate::cli::status::{SCHEMA_VERSION, one_line, script_name, seconds};
+use crate::cli::swap::{After, names};
 use crate::config::Config;
 use crate::residency::act::ActKind;
-use crate::residency::name::ModelName;
 use crate::residency::text::printable;
 
 /// How making a model ready ended.
@@ -21,20 +21,20 @@ pub(super) struct Ready {
     pub already: bool,
     /// The context it runs with, as the server says or its load carried; `None` where it is not known yet.
     pub num_ctx: Option<u64>,
-    /// What left VRAM for it.
-    pub displaced: Vec<ModelName>,
+    /// What left VRAM for it, and what is left of it.
+    pub after: After,
 }
 
 impl Ready {
     /// It is not, and this is why.
     pub(super) fn not(ending: Ending) -> Ready {
-        Ready { ending, already: false, num_ctx: None, displaced: Vec::new() }
+        Ready { ending, already: false, num_ctx: None, after: After::nothing() }
     }
 
     /// It was there already.
     pub(super) fn already(num_ctx: Option<u64>) -> Ready {
         let ending = Ending::Done { took: Duration::ZERO, note: None, facts: None };
-        Ready { ending, already: true, num_ctx, displaced: Vec::new() }
+        Ready { ending, already: true, num_ctx, after: After::nothing() }
     }
 
     /// How long the agent waited for the model; nothing where it was there.
@@ -63,11 +63,13 @@ impl Ready {
         object["phase"] = wanted.phase.as_str().into();
         object["is_known"] = wanted.instead.is_none().into();
         object["next"] = wanted.next.as_ref().map(script_name).into();
+        object["displaced"] = names(self.after.displaced.as_deref());
         if matches!(self.ending, Ending::Done { .. }) {
             object["already_in_vram"] = self.already.into();
             object["num_ctx"] = self.num_ctx.into();
-            object["displaced"] = self.displaced.iter().map(script_name).collect();
             object["took_seconds"] = seconds(self.took());
+        } else if let Some(left) = &self.after.left {
+            object["left"] = left.as_str().into();
         }
         one_line(&object)
     }

@@ -4,10 +4,12 @@ use tokio::time::{Instant, sleep};
 
 use super::report::Ready;
 use super::wanted::Wanted;
+use crate::cli::Exit;
 use crate::cli::act::bar::Bar;
 use crate::cli::act::ending::Ending;
 use crate::cli::act::{self, AGAIN, Limits, OFFERS, Request, pins};
 use crate::cli::out::Out;
+use crate::cli::swap::{After, known};
 use crate::engine::{Busy, Handle};
 use crate::residency::act::{ActId, ActKind};
 use crate::residency::snapshot::{Model, Snapshot};
@@ -21,14 +23,14 @@ pub(super) async fn make_ready<F: Future<Output = ()>>(
     limits: &mut Limits<'_, F>,
     out: &mut Out<'_>,
 ) -> Ready {
-    let snapshot = match act::known(handle, request, limits).await {
+    let snapshot = match known(handle, request, &wanted.model, limits).await {
         Ok(snapshot) => snapshot,
         Err(ending) => return Ready::not(ending),
     };
     let how = Found::of(&snapshot, wanted);
-    let (kind, already) = match how {
-        Found::Away => (ActKind::Swap, false),
-        Found::AsWanted => (ActKind::Touch, true),
+    let kind = match how {
+        Found::Away => ActKind::Swap,
+        Found::AsWanted => ActKind::Touch,
         // Loading it again for another context ends it first.
         Found::OtherContext(has) => {
             out.remark(&format!(
@@ -36,7 +38,7 @@ pub(super) async fn make_ready<F: Future<Output = ()>>(
                 wanted.model,
                 wanted.num_ctx.unwrap_or_default()
             ));
-            (ActKind::Unload, false)
+            ActKind::Unload
         }
     };
     let judged = Request { kind, ..request.clone() };
@@ -44,7 +46,7 @@ pub(super) async fn make_ready<F: Future<Output = ()>>(
         return Ready::not(ending);
     }
     let began = Instant::now();
-    let Some(id) = offer(|| ask(handle, kind, wanted)).await else {
+    let Some(id) = offer(|| ask(handle, wanted)).await else {
         let why = "too many commands are waiting; try again".to_owned();
         return Ready::not(Ending::Failed { why, cancelled: false });
     };
@@ -55,14 +57,15 @@ pub(super) async fn make_ready<F: Future<Output = ()>>(
             out.remark(&format!("{pinned} stays pinned: it rests until the swap back"));
         }
     }
+    let after = After::of(handle, id).await;
     let now = handle.snapshot();
-    let swap = now.acts.iter().find(|act| act.id == id).and_then(|act| act.swap.clone());
-    let displaced = swap.as_ref().map(|swap| swap.plan.goes.clone());
+    // A swap of what is there is a touch, without a plan; one that the server lists without a runner is loaded.
+    let already = after.swap.is_none() && ending.exit() == Exit::Done;
     // A swap is done before a snapshot lists the model: what its load carried is what it runs with.
     let sent = if already { None } else { limit(&snapshot, wanted) };
-    let sent = sent.or_else(|| swap.and_then(|swap| swap.plan.num_ctx));
+    let sent = sent.or_else(|| after.swap.as_ref().and_then(|swap| swap.plan.num_ctx));
     let num_ctx = sent.or_else(|| loaded(&now, wanted).and_then(|model| model.loaded.as_ref()?.context));
-    Ready { ending, already, num_ctx, displaced: displaced.unwrap_or_default() }
+    Ready { ending, already, num_ctx, after }
 }
 
 /// How the wanted model was found.
@@ -98,10 +101,7 @@ fn loaded<'a>(snapshot: &'a Snapshot, wanted: &Wanted) -> Option<&'a Model> {
     snapshot.servers.first()?.model(&wanted.model).filter(|model| model.has_runner())
 }
 
-fn ask(handle: &Handle, kind: ActKind, wanted: &Wanted) -> Result<ActId, Busy> {
-    if kind == ActKind::Touch {
-        return handle.act(kind, wanted.model.clone());
-    }
+fn ask(handle: &Handle, wanted: &Wanted) -> Result<ActId, Busy> {
     handle.swap(wanted.model.clone(), Wish { num_ctx: wanted.num_ctx, ..Wish::default() })
 }
 

@@ -47,7 +47,7 @@ pub(super) fn state_words(model: &Model, in_ram: u8) -> String {
 }
 
 /// Why it cannot be said how much of a model is in RAM; `None` where it can.
-pub(super) fn ram_unknown(model: &Model) -> Option<&str> {
+pub(in crate::cli) fn ram_unknown(model: &Model) -> Option<&str> {
     match &model.cached {
         _ if model.tiers.unknown == Bytes::ZERO => None,
         _ if model.state == State::Cloud => Some("it runs in the cloud"),
@@ -59,7 +59,7 @@ pub(super) fn ram_unknown(model: &Model) -> Option<&str> {
 }
 
 /// Whether a model's tiers rest on samples.
-pub(super) fn is_estimate(model: &Model) -> bool {
+pub(in crate::cli) fn is_estimate(model: &Model) -> bool {
     model.loaded.is_none() && model.cached.is_estimate()
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json as object};
 
+use super::After;
 use crate::cli::act::ending::Ending;
 use crate::cli::status::{script_name, seconds};
 use crate::residency::act::ActKind;
@@ -58,27 +59,30 @@ pub(in crate::cli) fn read_from(swap: &Swapping) -> Option<String> {
     ahead().or_else(|| from_disk(swap)).or_else(from_ram)
 }
 
+/// Models' names for a script; null where they are not known.
+pub(in crate::cli) fn names(models: Option<&[ModelName]>) -> Value {
+    models.map(|models| models.iter().map(script_name).collect::<Vec<_>>()).into()
+}
+
 /// The object for a script.
-pub(super) fn json(
-    ending: &Ending,
-    model: &ModelName,
-    swap: Option<&Swapping>,
-    rests: &[ModelName],
-) -> Value {
+pub(super) fn json(ending: &Ending, model: &ModelName, after: &After, rests: &[ModelName]) -> Value {
     let mut answer = ending.json(ActKind::Swap, model);
-    let Some(Swapping { plan, stages, .. }) = swap else {
+    answer["displaced"] = names(after.displaced.as_deref());
+    if let Some(left) = &after.left {
+        answer["left"] = left.as_str().into();
+    }
+    let Some(Swapping { plan, stages, .. }) = after.swap.as_deref() else {
         answer["already"] = matches!(ending, Ending::Done { .. }).into();
         return answer;
     };
-    let names = |models: &[ModelName]| models.iter().map(script_name).map(Value::from).collect::<Vec<_>>();
     let time = |time: Option<Duration>| time.map_or(Value::Null, seconds);
     answer["already"] = false.into();
     // Pinned models that went for it: they come back with the swap back.
-    answer["rests"] = names(rests).into();
+    answer["rests"] = names(Some(rests));
     answer["plan"] = object!({
-        "goes": names(&plan.goes),
+        "goes": names(Some(&plan.goes)),
         "server_chooses": plan.server_chooses,
-        "stays": names(&plan.stays),
+        "stays": names(Some(&plan.stays)),
         "warm": plan.way.word(),
         "num_ctx": plan.num_ctx,
         "size_bytes": plan.before.whole,
@@ -103,6 +107,8 @@ pub(super) fn json(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::residency::bytes::{Bytes, GB};
     use crate::residency::swap::{Before, Ended, Plan};
@@ -115,7 +121,7 @@ mod tests {
         let before = Before { whole: Bytes(5 * GB), ram: Some(Bytes(GB)), ..Before::default() };
         let goes = vec![ModelName::from_server("old:7b")];
         let plan = Plan { goes, before, ..Plan::default() };
-        Swapping { plan, stages, stage: None, ended: Some(Ended::Ready) }
+        Swapping { plan, stages, stage: None, ended: Some(Ended::Ready), went: Some(Vec::new()) }
     }
 
     fn qwen() -> ModelName {
@@ -158,15 +164,23 @@ mod tests {
     #[test]
     fn a_script_gets_the_plan_and_every_stage() {
         let done = Ending::Done { took: Duration::from_millis(820), note: None, facts: None };
-        let told =
-            json(&done, &qwen(), Some(&swapping(Stages { load: Some(ms(380)), ..Stages::default() })), &[]);
+        let swap = swapping(Stages { load: Some(ms(380)), ..Stages::default() });
+        let after = After { swap: Some(Arc::new(swap)), ..After::default() };
+        let told = json(&done, &qwen(), &after, &[]);
         assert_eq!(told["took_seconds"], 0.82);
         assert_eq!((&told["plan"]["goes"][0], &told["plan"]["warm"]), (&"old:7b".into(), &"off".into()));
         assert_eq!(
             (&told["stages"]["load_seconds"], &told["stages"]["gone_seconds"]),
             (&0.38.into(), &Value::Null)
         );
-        let touched = json(&done, &qwen(), None, &[]);
+        assert_eq!(told["displaced"], Value::Null, "nobody knows");
+        let touched = json(&done, &qwen(), &After::nothing(), &[]);
         assert_eq!((&touched["already"], touched.get("plan")), (&true.into(), None));
+        assert_eq!(touched["displaced"], object!([]));
+        let why = "cancelled while loading: old:7b is unloaded, nothing is loaded";
+        let displaced = Some(vec![ModelName::from_server("old:7b")]);
+        let after = After { displaced, left: Some(why.to_owned()), ..after };
+        let cancelled = json(&Ending::Interrupted, &qwen(), &after, &[]);
+        assert_eq!((&cancelled["displaced"], &cancelled["left"]), (&object!(["old:7b"]), &why.into()));
     }
 }

@@ -96,7 +96,8 @@ pub(super) fn first(act: &Act, wish: &Wish, known: &mut Known) -> Result<First, 
         First::Send(Job::Touch { keep_alive, num_ctx: context, embed, model })
     };
     let unload = || First::Send(Job::Unload { model: model.clone() });
-    let is_whole = is_loaded && !known.ghosts.contains(&model);
+    // One without a runner is a ghost, though nobody has said so yet.
+    let is_whole = is_loaded && !known.ghosts.contains(&model) && !known.is_missed(&model);
     Ok(match kind {
         // A ghost's weights are not in VRAM: a load brings them back, a touch would too, so say load.
         ActKind::Load | ActKind::Swap if is_whole && !wants_another(wish, context, &details) => touch(tuned),

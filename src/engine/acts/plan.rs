@@ -51,7 +51,9 @@ fn before(model: &ModelName, known: &Known) -> Before {
     let cached = known.cached(model).0;
     Before {
         whole: if files > Bytes::ZERO { files } else { listed },
-        in_vram: known.running_as(model).is_some() && !known.ghosts.contains(model),
+        in_vram: known.running_as(model).is_some()
+            && !known.ghosts.contains(model)
+            && !known.is_missed(model),
         ram: cached.bytes(),
         estimate: cached.is_estimate(),
     }

@@ -75,13 +75,14 @@ impl Stopwatch {
         }
     }
 
-    /// What a snapshot shows.
-    pub fn swapping(&self) -> Swapping {
+    /// What a snapshot shows; `went` has gone for it.
+    pub fn swapping(&self, went: Option<&[ModelName]>) -> Swapping {
         Swapping {
             plan: self.plan.clone(),
             stages: self.stages,
             stage: self.stage.map(|stage| self.shown(stage)),
             ended: self.ended.clone(),
+            went: went.map(<[ModelName]>::to_vec),
         }
     }
 
@@ -334,6 +335,14 @@ pub(super) fn exited(pid: Option<u32>, asked: Moment, known: &Known) -> Option<M
     let pid = pid?;
     let reading = known.runners.as_ref().filter(|reading| reading.at.mono >= asked.mono)?;
     reading.value.iter().all(|runner| runner.pid != pid).then_some(reading.at)
+}
+
+/// Whether the runner with this pid was seen at a look since `asked`.
+pub(super) fn lives(pid: Option<u32>, asked: Moment, known: &Known) -> bool {
+    pid.is_some_and(|pid| {
+        let reading = known.runners.as_ref().filter(|reading| reading.at.mono >= asked.mono);
+        reading.is_some_and(|reading| reading.value.iter().any(|runner| runner.pid == pid))
+    })
 }
 
 pub(super) fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {

@@ -80,6 +80,8 @@ pub(super) struct Tracked {
     going: Vec<Going>,
     /// What was loaded when the load was asked for, where the server chooses what goes.
     at_stake: Vec<AtStake>,
+    /// Nobody looked any more which of them went.
+    unseen: bool,
     loads_since: Moment,
     /// It stood in the queue behind others.
     pub queued: bool,
@@ -107,6 +109,7 @@ impl Tracked {
             displaced: Vec::new(),
             going: Vec::new(),
             at_stake: Vec::new(),
+            unseen: false,
             loads_since: now,
             queued: false,
             busy: Vec::new(),
@@ -118,7 +121,9 @@ impl Tracked {
 
     /// For the snapshot.
     pub fn shown(&self) -> Act {
-        let swap = self.watch.as_ref().map(|watch| std::sync::Arc::new(watch.swapping()));
+        let is_seen = !self.unseen && self.at_stake.is_empty();
+        let went = is_seen.then_some(self.displaced.as_slice());
+        let swap = self.watch.as_ref().map(|watch| std::sync::Arc::new(watch.swapping(went)));
         Act { swap, ..self.act.clone() }
     }
 
@@ -200,8 +205,10 @@ impl Tracked {
             return self.send(Job::Unload { model }, jobs);
         }
         watch.load(&self.busy, known, now);
-        if watch.plan.server_chooses {
-            let others = known.running.iter().filter(|(name, _)| !known.are_one(name, &self.act.model));
+        // What goes by the server's own choice is to be seen; of a swap's victims each was asked to.
+        let goes = |name: &ModelName| watch.plan.server_chooses || watch.plan.goes.contains(name);
+        if watch.plan.server_chooses || self.act.kind != ActKind::Swap {
+            let others = known.runs().filter(|(name, _)| goes(name) && !known.are_one(name, &self.act.model));
             let at_stake = others.map(|(name, running)| AtStake {
                 model: name.clone(),
                 expiry: running.expiry,

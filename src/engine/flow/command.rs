@@ -29,7 +29,6 @@ pub(super) async fn run(
     tell: &watch::Sender<Arc<Output>>,
     stop: &CancellationToken,
 ) -> Result<(), String> {
-    tell.send_modify(|output| *output = Arc::new(output.next()));
     let [program, arguments @ ..] = argv else { return Err("no program is named".to_owned()) };
     let (mut child, output) =
         spawn(program, arguments, environment).map_err(|error| format!("{program}: {error}"))?;

@@ -21,6 +21,8 @@ const CHUNK: usize = 64 * 1024;
 pub struct Output {
     /// Which command of the run this is, from 1.
     pub command: u64,
+    /// Which step's it is.
+    pub step: usize,
     /// How many lines came before those that are kept.
     pub gone: u64,
     /// The last lines, oldest first; standard output and error as they came.
@@ -28,9 +30,9 @@ pub struct Output {
 }
 
 impl Output {
-    /// Nothing was said yet by the command after this one.
-    pub(super) fn next(&self) -> Output {
-        Output { command: self.command + 1, ..Output::default() }
+    /// Nothing was said yet by the command after this one, which is that step's.
+    pub(super) fn next(&self, step: usize) -> Output {
+        Output { command: self.command + 1, step, ..Output::default() }
     }
 
     /// Takes many lines; only those that stay are looked at.

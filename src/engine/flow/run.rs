@@ -278,6 +278,7 @@ impl Driver {
             scale,
             context: loaded.and_then(|loaded| loaded.context).or(task.num_ctx),
             run: self.name.clone(),
+            step,
             output: self.output.clone(),
         };
         self.record(PhaseRecord {

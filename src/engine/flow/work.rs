@@ -27,6 +27,8 @@ pub(super) struct Around {
     pub context: Option<u64>,
     /// Whose phase this is.
     pub run: String,
+    /// The step's number.
+    pub step: usize,
     pub output: watch::Sender<Arc<Output>>,
 }
 
@@ -74,6 +76,7 @@ async fn work(task: Task, around: Around, stop: CancellationToken) -> Worked {
                 ("RESIDENT_MODEL", task.model.to_string()),
                 ("RESIDENT_RUN", around.run.clone()),
             ];
+            around.output.send_modify(|output| *output = Arc::new(output.next(around.step)));
             command::run(argv, environment, &around.output, &stop).await.map(|()| None)
         }
     }

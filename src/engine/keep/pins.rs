@@ -280,10 +280,11 @@ impl Manager {
         let displaces = match forecast {
             _ if loaded().find(goes).is_none() => Displaces::Nothing,
             _ if loaded().filter(goes).any(works) => Displaces::Precious,
-            None => Displaces::Unknown,
-            Some(_) if loaded().filter(goes).any(|other| other.pinned || known.is_wished(&other.name)) => {
+            // Where nobody can say who goes, all that is loaded may.
+            _ if loaded().filter(goes).any(|other| other.pinned || known.is_wished(&other.name)) => {
                 Displaces::Precious
             }
+            None => Displaces::Unknown,
             Some(_) => Displaces::Idle,
         };
         // One that was never seen in use is idle for as long as anybody looks.

@@ -31,6 +31,8 @@ pub(super) struct Course {
     decided: bool,
     /// The answer of the server that was looked at last.
     looked: Option<Moment>,
+    /// When the latest act for it ended: what the server said before does not show what that left.
+    ended: Option<Moment>,
 }
 
 impl Course {
@@ -74,12 +76,19 @@ impl Manager {
         if looked && ended.is_none() {
             return;
         }
-        self.keep.startup.looked = self.known.ps_at;
         let Some(mut startup) = self.keep.startup.startup.take() else { return };
         let before: Vec<ItemState> = startup.items.iter().map(|item| item.state.clone()).collect();
         if let Some((at, end)) = ended {
             startup.ended(at, end, now);
+            self.keep.startup.ended = Some(now);
         }
+        let is_old = |ended: Moment| self.known.ps_asked.is_none_or(|asked| asked.mono < ended.mono);
+        if self.keep.startup.ended.is_some_and(is_old) {
+            self.tell_startup(&startup, &before);
+            self.keep.startup.startup = Some(startup);
+            return;
+        }
+        self.keep.startup.looked = self.known.ps_at;
         let shown = Arc::clone(&self.publish.borrow());
         let models = shown.servers.first().map_or(&[][..], |server| &server.models);
         let waited = now.since(startup.began.mono);

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Known;
+use crate::engine::facts::Running;
 use crate::residency::bytes::Bytes;
 use crate::residency::host::{LoadMode, Runner, used_on};
 use crate::residency::name::ModelName;
@@ -58,6 +59,19 @@ impl Known {
         (sees_server || self.demo_scale.is_some() || sees_any())
             && self.weights(name).is_some()
             && self.details(name).format == "gguf"
+    }
+
+    /// Whether a model is listed without a runner that would be found: a touch of it would load it. What the very first
+    /// answer lists was there before the first look; of what came later a look says it that came after.
+    pub fn is_missed(&self, name: &ModelName) -> bool {
+        let listed = self.running.get(name);
+        let is_looked_for = |running: &Running| running.unseen > 0 || self.suspects.answers <= 1;
+        listed.is_some_and(is_looked_for) && self.lacks_runner(name)
+    }
+
+    /// Whether the latest look would have found a runner of that model, and did not.
+    pub fn lacks_runner(&self, name: &ModelName) -> bool {
+        self.runners.is_some() && self.is_findable(name) && self.runners_of(name).next().is_none()
     }
 
     /// All runners that were found, whosever they are.

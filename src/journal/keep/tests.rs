@@ -156,7 +156,7 @@ async fn who_asks_for_the_history_makes_no_file_and_changes_none() {
     let raw = place.raw();
     raw.execute_batch(
         "DROP TABLE swap; DROP TABLE gone; DROP TABLE used; DROP TABLE phase; DROP TABLE name; \
-         DROP TABLE forecast; DROP TABLE pin",
+         DROP TABLE forecast; DROP TABLE pin; DROP TABLE tally",
     )
     .unwrap();
     raw.pragma_update(None, "user_version", 1).unwrap();
@@ -176,7 +176,10 @@ async fn a_file_from_before_waiting_was_told_apart_is_read_as_it_is_and_brought_
     let place = Place::new();
     drop(open(&place));
     let raw = place.raw();
-    raw.execute_batch("ALTER TABLE swap DROP COLUMN waited; DROP TABLE forecast; DROP TABLE pin").unwrap();
+    raw.execute_batch(
+        "ALTER TABLE swap DROP COLUMN waited; DROP TABLE forecast; DROP TABLE pin; DROP TABLE tally",
+    )
+    .unwrap();
     raw.pragma_update(None, "user_version", 2).unwrap();
     raw.execute_batch(&format!(
         "INSERT INTO name (id, text) VALUES (1, '{SERVER}'), (2, 'a');

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Fate, Keep, Unlocked};
 use crate::residency::bytes::Bytes;
-use crate::residency::hold::raise_limit;
+use crate::residency::hold::{limit_lines, raise_limit};
 
 const WHY: &str = "this system cannot hold files";
 
@@ -61,6 +61,11 @@ pub fn lock_advice(needed: Bytes, limit: Bytes) -> String {
     raise_limit(needed, limit, "USER")
 }
 
+/// Only the lines.
+pub fn lock_lines(needed: Bytes) -> String {
+    limit_lines(needed, "USER")
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
@@ -92,5 +97,6 @@ mod tests {
     fn no_limit_is_known() {
         assert_eq!(lock_limit(), None);
         assert!(lock_advice(Bytes(1024), Bytes(0)).contains("`USER - memlock 1`"));
+        assert!(lock_lines(Bytes(1024)).contains("`USER - memlock 1`"));
     }
 }

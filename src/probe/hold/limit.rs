@@ -6,7 +6,7 @@ use rustix::process::{Resource, geteuid, getrlimit};
 
 use crate::probe::privilege::{self, Capability};
 use crate::residency::bytes::Bytes;
-use crate::residency::hold::raise_limit;
+use crate::residency::hold::{limit_lines, raise_limit};
 
 /// How much this process may lock in all; `None` is no limit.
 pub fn lock_limit() -> Option<Bytes> {
@@ -18,8 +18,17 @@ pub fn lock_limit() -> Option<Bytes> {
 
 /// What to do so that this user can lock `needed` where `limit` is the limit.
 pub fn lock_advice(needed: Bytes, limit: Bytes) -> String {
-    let uid = geteuid().as_raw();
-    raise_limit(needed, limit, &name(&fs::read_to_string("/etc/passwd").unwrap_or_default(), uid))
+    raise_limit(needed, limit, &user())
+}
+
+/// Only the lines with which this user can lock `needed`.
+pub fn lock_lines(needed: Bytes) -> String {
+    limit_lines(needed, &user())
+}
+
+/// Who we are, as limits.conf takes it.
+fn user() -> String {
+    name(&fs::read_to_string("/etc/passwd").unwrap_or_default(), geteuid().as_raw())
 }
 
 /// The user's name, or the form of its number that limits.conf takes.

@@ -92,9 +92,12 @@ fn listening(proc: &Path, port: u16) -> Vec<Socket> {
         let socket = Socket { user: words.get(7)?.parse().ok()?, inode: words.get(9)?.parse().ok()? };
         is_it.then_some(socket)
     };
-    let tables =
-        ["net/tcp", "net/tcp6"].map(|table| fs::read_to_string(proc.join(table)).unwrap_or_default());
-    tables.iter().flat_map(|table| table.lines().filter_map(parse)).collect()
+    // The kernel takes some milliseconds for each of these.
+    let tables = ["net/tcp", "net/tcp6"].into_iter().map(|table| {
+        let table = fs::read_to_string(proc.join(table)).unwrap_or_default();
+        table.lines().filter_map(parse).collect::<Vec<Socket>>()
+    });
+    tables.into_iter().find(|sockets| !sockets.is_empty()).unwrap_or_default()
 }
 
 /// Which of these has one of the sockets.

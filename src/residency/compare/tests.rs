@@ -109,6 +109,7 @@ fn flow(manner: Manner, steps: &[(u64, u64)]) -> Flow {
             stages: Stages::default(),
             stage: None,
             ended: None,
+            went: Some(Vec::new()),
         })),
         work: Some((Duration::ZERO, millis(1000))),
         planned: None,

@@ -12,6 +12,10 @@ const ASSERT: Duration = Duration::from_secs(3);
 const ASSERT_MOST: Duration = Duration::from_secs(60);
 /// A model is brought back after this long at first.
 const BACK: Duration = Duration::from_secs(5);
+/// A pin that rests comes back when nothing has been in its way for so long.
+const ROOM: Duration = Duration::from_secs(30);
+/// One that was given up is tried again when nothing has been in its way for so long.
+const PEACE: Duration = Duration::from_secs(900);
 /// So often it is brought back within [`WITHIN`]; then whoever insists wins.
 pub const TRIES: u32 = 4;
 /// The time within which tries count.
@@ -150,9 +154,18 @@ impl Memory {
             Place::Away { displaces, by, quiet } => {
                 let away = *self.away.get_or_insert(now);
                 self.overwritten = None;
-                let may = !fact.under_way && !fact.suspended && !load_pending;
-                if !may || self.gave_up || fact.gave_up {
+                if fact.under_way || load_pending {
                     return None;
+                }
+                // Where there is room by now it hurts nobody, whoever took its place before.
+                let pause = if self.gave_up || fact.gave_up { PEACE } else { ROOM };
+                let is_free = *displaces == Displaces::Nothing && now.since(away.mono) >= pause;
+                if (fact.suspended || self.gave_up || fact.gave_up) && !is_free {
+                    return None;
+                }
+                if self.gave_up || fact.gave_up {
+                    self.gave_up = false;
+                    self.backs.clear();
                 }
                 if self.tries() >= TRIES {
                     self.gave_up = true;

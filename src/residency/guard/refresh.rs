@@ -38,13 +38,14 @@ pub fn is_due(fact: &Fact, keep_alive: KeepAlive, interval: Duration, now: Momen
     let KeepAlive::For(most) = keep_alive else { return is_time };
     // So long after the last use a touch lets it live to the end of the config's keep_alive, and no longer.
     let Some(last) = most.checked_sub(fact.whole) else { return false };
-    let used = now.since(fact.used.mono);
-    if used > last + APART / 2 {
+    // The answer's way counts too.
+    let (used, last) = (now.since(fact.used.mono), last.saturating_sub(LOOKS / 8));
+    if used > last {
         return false;
     }
     // The last one is worth it only if the model would not live as long anyway.
     let gains = fact.whole.saturating_sub(left) >= fact.whole / 10;
-    gains && (is_time || used + LOOKS / 4 >= last)
+    gains && (is_time || used + LOOKS / 2 >= last)
 }
 
 #[cfg(test)]

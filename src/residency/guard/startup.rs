@@ -13,6 +13,8 @@ pub struct Startup {
     pub began: Moment,
     /// The primary model first, then the list in its order.
     pub items: Vec<Item>,
+    /// When the latest of them was where it was to be.
+    pub latest: Option<Moment>,
     /// How long it all took, once nothing is left to be done.
     pub took: Option<Duration>,
 }
@@ -114,7 +116,7 @@ impl Startup {
         let item = |model: &ModelName, goal| Item { model: model.clone(), goal, state: ItemState::Queued };
         let first = primary.map(|model| item(model, Goal::Vram));
         let rest = list.iter().filter(|model| Some(*model) != primary).map(|model| item(model, all));
-        Startup { began: now, items: first.into_iter().chain(rest).collect(), took: None }
+        Startup { began: now, items: first.into_iter().chain(rest).collect(), latest: None, took: None }
     }
 
     /// Goes on as far as it can: which of the models is to be moved now. One is moved at a time.
@@ -122,6 +124,9 @@ impl Startup {
         let mut is_working = self.items.iter().any(|item| item.state == ItemState::Working);
         let mut begins = None;
         for (at, item) in self.items.iter_mut().enumerate() {
+            if item.state.is_ready() && item.goal == Goal::Vram && matches!(fact(item), Fact::Away { .. }) {
+                item.state = ItemState::Failed("it left VRAM again".to_owned());
+            }
             if item.state.is_over() || item.state == ItemState::Working {
                 continue;
             }
@@ -142,7 +147,7 @@ impl Startup {
         begins
     }
 
-    /// Takes the end of the act for one model.
+    /// Takes the end of the act for one model; it is over by a later turn, which sees what that left.
     pub fn ended(&mut self, at: usize, end: End, now: Moment) {
         if let Some(item) = self.items.get_mut(at) {
             item.state = match end {
@@ -150,8 +155,8 @@ impl Startup {
                 End::Cancelled => ItemState::Skipped,
                 End::Failed(why) => ItemState::Failed(why),
             };
+            self.latest = Some(now);
         }
-        self.end_if_over(now);
     }
 
     /// The user does not want that model moved, or none of what is left.
@@ -183,7 +188,7 @@ impl Startup {
 
     fn end_if_over(&mut self, now: Moment) {
         if self.took.is_none() && self.items.iter().all(|item| item.state.is_over()) {
-            self.took = Some(now.since(self.began.mono));
+            self.took = Some(self.latest.unwrap_or(now).since(self.began.mono));
         }
     }
 }

@@ -5,9 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::residency::bytes::Bytes;
+use crate::residency::event::What;
 use crate::residency::flow::{Flow, FlowState, FlowStep, Manner, StepState};
 use crate::residency::name::ModelName;
 use crate::residency::record::{Past, PhaseRecord, Run};
+use crate::residency::snapshot::{Snapshot, State};
 use crate::residency::timing::Moment;
 
 /// A run whose last phase is older is shown no longer: its agent has gone without a word.
@@ -58,13 +60,47 @@ pub(super) fn whose(run: &Run) -> &'static str {
     named(&run.run).1
 }
 
+/// The model of the phase that was told last is no longer in VRAM: nobody works with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Left {
+    pub(crate) model: ModelName,
+    /// When it left, where that was seen.
+    pub(crate) at: Option<Timestamp>,
+}
+
+/// Whether the model of a run's last phase has left VRAM since it was told.
+pub(super) fn left(run: &Run, snapshot: &Snapshot) -> Option<Left> {
+    let (at, phase) = run.phases.last().filter(|(_, phase)| !phase.phase.is_empty())?;
+    let ready = at.checked_add(phase.swap).ok()?;
+    let name = phase.model.as_ref()?;
+    let server = snapshot.servers.first()?;
+    // What the server said before is no word about it.
+    server.ps_at.filter(|ps| ps.wall > ready)?;
+    let model = server.model(name)?;
+    if model.has_runner() || matches!(model.state, State::Loading { .. } | State::Cloud) {
+        return None;
+    }
+    let left = snapshot.events.iter().rev().find(|event| {
+        let leaves = matches!(
+            event.what,
+            What::Unloaded { .. }
+                | What::Evicted { .. }
+                | What::Expired
+                | What::RunnerDied
+                | What::LostWithServer
+        );
+        leaves && event.model.as_ref() == Some(name) && event.at.wall >= ready
+    });
+    Some(Left { model: name.clone(), at: left.map(|event| event.at.wall) })
+}
+
 /// From one moment on the wall to another; nothing if it lies ahead.
 fn between(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or(Duration::ZERO)
 }
 
-/// The run as a workflow: what one phase took is the time until the next one was told.
-pub(super) fn as_flow(run: &Run, now: Moment) -> Flow {
+/// The run as a workflow: what one phase took is the time until the next one was told, or until its model left.
+pub(super) fn as_flow(run: &Run, left: Option<&Left>, now: Moment) -> Flow {
     let first = run.phases.first().map_or(now.wall, |(at, _)| *at);
     let moment = |at: Timestamp| Moment {
         mono: now.mono.checked_sub(between(at, now.wall)).unwrap_or(now.mono),
@@ -73,23 +109,26 @@ pub(super) fn as_flow(run: &Run, now: Moment) -> Flow {
     let mut steps: Vec<FlowStep> = Vec::new();
     for (i, (at, phase)) in run.phases.iter().enumerate().filter(|(_, (_, phase))| !phase.phase.is_empty()) {
         let next = run.phases.get(i + 1).map(|(at, _)| *at);
-        let ends = next.unwrap_or(now.wall);
+        let ends = match left {
+            Some(left) if next.is_none() => left.at,
+            _ => Some(next.unwrap_or(now.wall)),
+        };
         let offset = between(first, *at);
-        let work = between(*at, ends).saturating_sub(phase.swap);
+        let work = ends.map(|ends| between(*at, ends).saturating_sub(phase.swap));
         steps.push(FlowStep {
             phase: phase.phase.clone(),
             model: model(phase),
             on_failure: false,
             state: match next {
-                Some(_) => StepState::Done,
-                None => StepState::Working(Moment {
+                None if left.is_none() => StepState::Working(Moment {
                     mono: moment(*at).mono + phase.swap,
                     wall: at.checked_add(phase.swap).unwrap_or(*at),
                 }),
+                _ => StepState::Done,
             },
             swap: Some((offset, phase.swap)),
             swapping: None,
-            work: Some((offset + phase.swap, work)),
+            work: work.map(|work| (offset + phase.swap, work)),
             planned: None,
             tokens: None,
             last: None,
@@ -101,6 +140,8 @@ pub(super) fn as_flow(run: &Run, now: Moment) -> Flow {
     };
     let state = match run.phases.last() {
         Some((at, phase)) if phase.phase.is_empty() => FlowState::Done { took: between(first, *at) },
+        // Nobody said that it is over, and nothing of it is seen.
+        _ if left.is_some() => FlowState::Paused,
         _ => FlowState::Running,
     };
     Flow {

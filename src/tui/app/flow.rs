@@ -19,6 +19,8 @@ pub(crate) struct Shown<'a> {
     pub(crate) flow: Cow<'a, Flow>,
     /// Whose run it is, if not ours: as its phases were told, only to be looked at.
     pub(crate) whose: Option<&'static str>,
+    /// The model that it worked with has left VRAM.
+    pub(crate) left: Option<agent::Left>,
 }
 
 impl App {
@@ -145,10 +147,12 @@ impl App {
             return None;
         }
         if let Some(flow) = &self.flow {
-            return Some(Shown { flow: Cow::Borrowed(flow), whose: None });
+            return Some(Shown { flow: Cow::Borrowed(flow), whose: None, left: None });
         }
         let run = agent::live(&self.snapshot.past, self.put_away, now)?;
-        Some(Shown { flow: Cow::Owned(agent::as_flow(run, now)), whose: Some(agent::whose(run)) })
+        let left = agent::left(run, &self.snapshot);
+        let flow = Cow::Owned(agent::as_flow(run, left.as_ref(), now));
+        Some(Shown { flow, whose: Some(agent::whose(run)), left })
     }
 
     /// How soon the panel's clocks show another figure; `None` where none runs.

@@ -109,20 +109,23 @@ impl App {
         self.what_stays_but(&self.pins_to_release())
     }
 
-    /// The same without these models, of which more is said.
+    /// The same without these models, of which more is said. A pin of a model that is not in VRAM stays too.
     pub(crate) fn what_stays_but(&self, released: &[ModelName]) -> Option<String> {
-        let pinned: Vec<String> = self
-            .server()?
-            .models
-            .iter()
-            .filter(|model| model.pinned && model.loaded.is_some() && !released.contains(&model.name))
-            .map(|model| model.name.to_string())
-            .collect();
-        match pinned.as_slice() {
-            [] => None,
-            [one] => Some(format!("{one} stays pinned")),
-            many => Some(format!("{} stay pinned", many.join(", "))),
-        }
+        let server = self.server()?;
+        let stays = |name: &&ModelName| !released.contains(name);
+        let pinned = server.models.iter().filter(|model| model.pinned && model.loaded.is_some());
+        let is_away = |name: &&ModelName| server.model(name).is_none_or(|model| model.loaded.is_none());
+        let pins = self.snapshot.keeping.pins.iter().flat_map(|pins| pins.iter());
+        let wished = pins.filter(|pin| !pin.state.is_over()).map(|pin| &pin.model);
+        let said = |models: Vec<&ModelName>, how: &str| {
+            let names: Vec<String> = models.iter().map(ToString::to_string).collect();
+            let verb = if names.len() == 1 { "stays" } else { "stay" };
+            (!names.is_empty()).then(|| format!("{} {verb} pinned{how}", names.join(", ")))
+        };
+        let here = said(pinned.map(|model| &model.name).filter(stays).collect(), "");
+        let away = said(wished.filter(stays).filter(is_away).collect(), ", not in VRAM now");
+        let lines: Vec<String> = here.into_iter().chain(away).collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
     }
 
     /// The pins that are let go as this dashboard ends: the config says so, and it is the one that enforces them.

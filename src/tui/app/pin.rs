@@ -59,10 +59,13 @@ impl App {
         self.go(kind, &model, effect)
     }
 
-    /// Whether a model can be pinned beside the pins that are there.
+    /// Whether a model can be pinned beside the pins that are there or on their way.
     pub(super) fn room_for(&self, model: &Model) -> Room {
         let cards: Vec<Bytes> = self.snapshot.host.card_list().iter().map(|card| card.total).collect();
-        let server = self.server();
-        server.map_or(Room::Fits, |server| room(server, &self.snapshot.keeping, &cards, &model.name))
+        let Some(mut server) = self.server().cloned() else { return Room::Fits };
+        for other in &mut server.models {
+            other.pinned |= self.is_being_pinned(other);
+        }
+        room(&server, &self.snapshot.keeping, &cards, &model.name)
     }
 }

@@ -23,7 +23,7 @@ impl App {
     fn described(&self, name: &ModelName) -> String {
         match self.server().and_then(|server| server.model(name)) {
             Some(model) if is_busy(model.state) => format!("{name}, which is busy"),
-            found => match found.and_then(Model::pin_word) {
+            found => match found.and_then(|model| self.pin_word(model)) {
                 Some(word) => format!("{name}, which is {word}"),
                 None => name.to_string(),
             },
@@ -52,7 +52,7 @@ impl App {
 
     fn disturbs_models(&self, kind: ActKind, model: &Model) -> Option<String> {
         let name = &model.name;
-        let precious = |model: &Model| model.pin_word().is_some() || is_busy(model.state);
+        let precious = |model: &Model| self.pin_word(model).is_some() || is_busy(model.state);
         match kind {
             ActKind::Unload => self.why_to_stay(model).map(|why| format!("unload {name}, which {why}")),
             ActKind::Swap | ActKind::Load if model.forecast.is_none() && model.loaded.is_none() => {
@@ -84,7 +84,23 @@ impl App {
         if is_busy(model.state) {
             return Some("is busy? its answer under way is finished first".to_owned());
         }
-        model.pin_word().map(|word| format!("is {word}?"))
+        self.pin_word(model).map(|word| format!("is {word}?"))
+    }
+
+    /// Why it is not to leave VRAM unasked: it is pinned or meant to be, or that was asked for here.
+    fn pin_word(&self, model: &Model) -> Option<&'static str> {
+        model.pin_word().or_else(|| self.is_being_pinned(model).then_some("being pinned"))
+    }
+
+    /// Whether a pin of that model waits or runs, or was asked for and no snapshot shows it yet.
+    pub(super) fn is_being_pinned(&self, model: &Model) -> bool {
+        let pins = |kind: ActKind| {
+            kind == ActKind::Pin || matches!(kind, ActKind::KeepAlive(keep_alive) if keep_alive.is_forever())
+        };
+        let live = self.live_acts().map(|act| (act.kind, &act.model));
+        let asked = self.asked.iter().map(|(_, kind, name)| (*kind, name));
+        live.chain(asked)
+            .any(|(kind, name)| pins(kind) && (*name == model.name || model.shared_with.contains(name)))
     }
 
     /// The workflow of ours whose step works with that model now, or makes it ready.
@@ -113,7 +129,7 @@ impl App {
             .filter(|model| model.loaded.is_some() && model.state != State::Ghost)
             .filter_map(|model| match model.state {
                 state if is_busy(state) => Some(format!("{} is busy", model.name)),
-                _ => model.pin_word().map(|word| format!("{} is {word}", model.name)),
+                _ => self.pin_word(model).map(|word| format!("{} is {word}", model.name)),
             })
             .collect();
         (!at_stake.is_empty()).then(|| at_stake.join(", "))

@@ -1,5 +1,7 @@
 //! The panel of a workflow that runs: a row for each step on a common line of time, totals, and what lookahead did.
 
+use std::time::Duration;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -7,12 +9,13 @@ use ratatui::style::Style;
 use crate::residency::flow::{Ahead, AheadDid, Flow, FlowState, FlowStep, StepState};
 use crate::residency::text::printable;
 use crate::residency::timing::Moment;
-use crate::tui::app::{App, Panel, Shown};
+use crate::tui::app::{App, Left, Panel, Shown};
 use crate::tui::format;
 use crate::tui::theme::Theme;
 use crate::tui::widget::stages;
 use crate::tui::widget::strip::{Strip, row};
 
+mod output;
 mod timeline;
 
 use timeline::{Columns, Timeline};
@@ -23,14 +26,17 @@ enum Line {
     Step(usize),
     /// A word and a text.
     Text(String, String),
+    /// What the step's command said; the word is before the first line of it.
+    Output(String, String),
 }
 
 /// Rows that the panel would like; none without a workflow.
 pub(crate) fn rows(app: &App, height: u16, now: Moment) -> u16 {
     let Some(shown) = app.shown_flow(now) else { return 0 };
     let roomy = height >= 36 || app.panel == Panel::Flow;
-    let lines = lines(&shown.flow, roomy).len();
-    u16::try_from(lines + 2).unwrap_or(u16::MAX)
+    let said = output::lines(app, &shown, if roomy { output::MOST } else { 1 }).len();
+    let told = if roomy { told(&shown.flow).len() } else { 0 };
+    u16::try_from(shown.flow.steps.len() + said + told + 2).unwrap_or(u16::MAX)
 }
 
 /// Draws it.
@@ -38,16 +44,15 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
     let Some(shown) = app.shown_flow(now).filter(|_| area.height > 0) else { return };
     let theme = &app.settings.theme;
     let flow = &*shown.flow;
-    let has_keys = app.panel == Panel::Flow;
     if area.height == 1 {
-        return in_a_line(&mut Strip::new(buffer, area), flow, theme, now);
+        return in_a_line(&mut Strip::new(buffer, area), &shown, app, now);
     }
     let columns = Columns::new(flow, area.width);
     let timeline = Timeline::new(flow, columns, now);
-    title(&mut Strip::new(buffer, area), &shown, columns, has_keys, theme, now);
+    title(&mut Strip::new(buffer, area), &shown, columns, app, now);
     let with_totals = area.height > 2;
     let rest = usize::from(area.height) - 1 - usize::from(with_totals);
-    let lines = lines(flow, area.height > 2 + u16::try_from(flow.steps.len()).unwrap_or(u16::MAX));
+    let lines = lines(app, &shown, rest.saturating_sub(flow.steps.len()));
     // The step that is under way is in sight unless the user looks elsewhere.
     let active = flow.steps.iter().rposition(|step| step.state != StepState::Waiting).unwrap_or(0);
     let follow = (active + 1).saturating_sub(rest);
@@ -59,6 +64,9 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
             Line::Step(step) => timeline.step(&mut strip, *step, theme),
             Line::Text(word, text) => {
                 strip.skip(1).cell(word, columns.phase, theme.faint).skip(2).put(text, theme.faint);
+            }
+            Line::Output(word, text) => {
+                strip.skip(1).cell(word, columns.phase, theme.faint).skip(2).put(text, theme.text);
             }
         }
     }
@@ -89,15 +97,16 @@ pub(super) fn render_head(buffer: &mut Buffer, area: Rect, flow: &Flow, word: &s
     columns.head(&mut strip, theme);
 }
 
-fn title(strip: &mut Strip, shown: &Shown, columns: Columns, has_keys: bool, theme: &Theme, now: Moment) {
+fn title(strip: &mut Strip, shown: &Shown, columns: Columns, app: &App, now: Moment) {
     let flow = &*shown.flow;
-    let name = if has_keys { theme.title } else { theme.selected };
+    let theme = &app.settings.theme;
+    let name = if app.panel == Panel::Flow { theme.title } else { theme.selected };
     strip.skip(1);
     let room = strip.left().saturating_sub(columns.numbers());
     let wide = format::columns(&flow.name).min(room);
     strip.cell(&flow.name, wide, name);
     let mut left = room - wide;
-    for (text, style) in title_words(shown, theme, now) {
+    for (text, style) in title_words(shown, app, now) {
         // What does not fit is left out, but why it failed is cut.
         let wide = match &flow.state {
             FlowState::Failed { .. } => format::columns(&text).min(left.saturating_sub(3)),
@@ -113,8 +122,9 @@ fn title(strip: &mut Strip, shown: &Shown, columns: Columns, has_keys: bool, the
 }
 
 /// All that one row says: how far it is, the step that it is at, and its name as far as there is room.
-fn in_a_line(strip: &mut Strip, flow: &Flow, theme: &Theme, now: Moment) {
-    let (state, style) = state(flow, theme, now);
+fn in_a_line(strip: &mut Strip, shown: &Shown, app: &App, now: Moment) {
+    let (flow, theme) = (&*shown.flow, &app.settings.theme);
+    let (state, style) = state(shown, app, now);
     let at = flow.steps.iter().find_map(|step| match step.state {
         StepState::Swapping(_) => Some(format!("{} swaps", step.phase)),
         StepState::Working(_) => Some(format!("{} works", step.phase)),
@@ -132,7 +142,12 @@ fn in_a_line(strip: &mut Strip, flow: &Flow, theme: &Theme, now: Moment) {
 }
 
 /// How far the whole of it is.
-fn state(flow: &Flow, theme: &Theme, now: Moment) -> (String, Style) {
+fn state(shown: &Shown, app: &App, now: Moment) -> (String, Style) {
+    let (flow, theme) = (&*shown.flow, &app.settings.theme);
+    if let Some(Left { model, at }) = &shown.left {
+        let at = at.map(|at| format!("left VRAM at {}", format::clock(at, &app.settings.zone)));
+        return (format!("{model} {}", at.unwrap_or_else(|| "is not in VRAM".to_owned())), theme.warn);
+    }
     match &flow.state {
         FlowState::Running => (format::running(now.since(flow.began.mono)), theme.work),
         FlowState::Paused => ("paused".to_owned(), theme.warn),
@@ -143,9 +158,9 @@ fn state(flow: &Flow, theme: &Theme, now: Moment) -> (String, Style) {
 }
 
 /// What stands after the name.
-fn title_words(shown: &Shown, theme: &Theme, now: Moment) -> Vec<(String, Style)> {
-    let flow = &*shown.flow;
-    let mut words = vec![state(flow, theme, now)];
+fn title_words(shown: &Shown, app: &App, now: Moment) -> Vec<(String, Style)> {
+    let (flow, theme) = (&*shown.flow, &app.settings.theme);
+    let mut words = vec![state(shown, app, now)];
     if flow.of > 1 {
         words.push((format!("run {} of {}", flow.run, flow.of), theme.text));
     }
@@ -158,8 +173,8 @@ fn title_words(shown: &Shown, theme: &Theme, now: Moment) -> Vec<(String, Style)
 }
 
 fn totals(strip: &mut Strip, flow: &Flow, theme: &Theme) {
-    let scale = if flow.scale > 1 { format!(" at 1:{}", flow.scale) } else { String::new() };
-    let mut words = format!("work {}{scale}   swaps {}", format::took(flow.work), format::took(flow.swaps));
+    let (work, swaps, scaled) = (format::took(flow.work), format::took(flow.swaps), scaled(flow));
+    let mut words = format!("work {work}{scaled}   swaps {swaps}");
     let (read, hidden) = flow.hidden;
     if read.0 > 0 {
         let hidden = format::took(hidden);
@@ -170,18 +185,45 @@ fn totals(strip: &mut Strip, flow: &Flow, theme: &Theme) {
     strip.skip(1).put(&words, theme.text);
 }
 
-/// The steps, and with room the stages of their swaps and what lookahead did, the latest first.
-fn lines(flow: &Flow, roomy: bool) -> Vec<Line> {
-    let mut lines: Vec<Line> = (0..flow.steps.len()).map(Line::Step).collect();
-    if roomy {
-        lines.extend(flow.steps.iter().flat_map(told));
-        lines.extend(looked_ahead(flow));
+/// How much of the work was made shorter than it is written: only times are, commands and prompts take what they take.
+fn scaled(flow: &Flow) -> String {
+    if flow.scale <= 1 || flow.steps.iter().all(|step| step.planned.is_none()) {
+        return String::new();
+    }
+    let work = |is_scaled: bool| -> Duration {
+        let of_it = flow.steps.iter().filter(|step| step.planned.is_some() == is_scaled);
+        of_it.filter_map(|step| step.work).map(|(_, took)| took).sum()
+    };
+    let scale = flow.scale;
+    if work(false).is_zero() {
+        format!(" at 1:{scale}")
+    } else {
+        format!(" ({} of it at 1:{scale})", format::took(work(true)))
+    }
+}
+
+/// The steps; and where so many rows are left, what a command says now and what is told of the rest.
+fn lines(app: &App, shown: &Shown, room: usize) -> Vec<Line> {
+    let mut lines: Vec<Line> = (0..shown.flow.steps.len()).map(Line::Step).collect();
+    if room > 0 {
+        let told = told(&shown.flow);
+        // A command has what the others leave, and at least half.
+        let most = room.saturating_sub(told.len()).max(room.div_ceil(2));
+        lines.extend(output::lines(app, shown, most.min(output::MOST)));
+        lines.extend(told);
     }
     lines
 }
 
+/// The stages of all swaps and what lookahead did, the latest first.
+fn told(flow: &Flow) -> Vec<Line> {
+    let mut lines: Vec<Line> = flow.steps.iter().flat_map(told_of).collect();
+    lines.extend(looked_ahead(flow));
+    lines
+}
+
 /// A step's swap stage by stage, and the tokens that came.
-fn told(step: &FlowStep) -> impl Iterator<Item = Line> {
+fn told_of(step: &FlowStep) -> impl Iterator<Item = Line> {
     let swap = step.swapping.as_ref().map(|swapping| stages::line(&swapping.stages, &swapping.plan.before));
     let tokens =
         step.tokens.map(|(tokens, first)| format!("{tokens} tokens, first after {}", format::took(first)));

@@ -1,4 +1,4 @@
-//! The latest swaps, by anybody, as the journal knows them; and the day's sum.
+//! The latest swaps, by anybody, as the journal knows them; the day's sum, and each model's times as a line.
 
 use std::time::Duration;
 
@@ -17,21 +17,22 @@ use crate::tui::format::{self, Unit};
 use crate::tui::widget::strip::Strip;
 use crate::tui::widget::{fold, page, sparkline, stages};
 
+mod latest;
+
+use latest::Latest;
+
 /// `today 143 swaps   waited 2:10   (cold would be ~13:50)   median 0.90 s`; `None` on a day without any.
 pub(crate) fn day(day: &Day) -> Option<String> {
-    let swaps = match day.swaps {
-        0 => return None,
-        1 => "1 swap".to_owned(),
-        swaps => format!("{swaps} swaps"),
-    };
-    let mut words = format!("today {swaps}   waited {}", format::took(day.waited));
+    if day.swaps == 0 {
+        return None;
+    }
+    let mut words = format!("today {}", day.count());
+    let Some(median) = day.median else { return Some(words) };
+    words = format!("{words}   waited {}", format::took(day.waited));
     if let Some(cold) = day.cold {
         words = format!("{words}   (cold would be ~{})", format::took(cold));
     }
-    if let Some(median) = day.median {
-        words = format!("{words}   median {}", format::took(median));
-    }
-    Some(words)
+    Some(format!("{words}   median {}", format::took(median)))
 }
 
 /// What a row says, cell by cell.
@@ -57,6 +58,9 @@ enum Line<'a> {
     Title,
     Blank,
     Head,
+    /// A model's latest times, and what stands over the first of them.
+    LatestHead,
+    Latest(&'a Latest),
     /// The cells of a row, and its words where they fit.
     Row(&'a Row, bool),
     /// Words that did not fit.
@@ -68,10 +72,15 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment, do
     let theme = &app.settings.theme;
     let most = if area.width < 100 { 24 } else { 48 };
     let rows = rows(app, most);
-    let names = rows.iter().map(|row| format::columns(&row.model)).max().unwrap_or(0).clamp(5, most);
+    // The list is what the page is for: a third of it at most, with a heading and a blank, or nothing on a small one.
+    let room = (usize::from(area.height) / 3).saturating_sub(2);
+    let latest = latest::of(&app.snapshot.past, if room > 1 { room } else { 0 });
+    let shown = rows.iter().map(|row| row.model.clone());
+    let shown = shown.chain(latest.iter().map(|latest| latest.model.to_string()));
+    let names = shown.map(|model| format::columns(&model)).max().unwrap_or(0).clamp(5, most);
     // On a small screen the swaps have the room.
     let mut lines = if area.height < 14 { Vec::new() } else { course(area.width, app, now) };
-    lines.extend(self::lines(&rows, area.width, names));
+    lines.extend(self::lines(&latest, &rows, area.width, names));
     page::lines(buffer, area, lines.len(), down, theme.faint, |buffer, area, i| {
         let mut strip = Strip::new(buffer, area);
         strip.skip(1);
@@ -95,6 +104,14 @@ pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment, do
                 strip.skip(10).cell("MODEL", names, theme.faint).skip(2);
                 strip.cell_right("FROM RAM", 8, theme.faint).skip(2).cell_right("TOOK", 8, theme.faint);
                 strip.skip(3).put("STAGES", theme.faint);
+            }
+            Line::LatestHead => {
+                strip.skip(10).cell("MODEL", names, theme.faint).skip(2);
+                strip.cell("LATEST", latest::COLUMNS, theme.faint);
+            }
+            Line::Latest(latest) => {
+                strip.skip(10).cell(&latest.model.to_string(), names, theme.text).skip(2);
+                strip.cell(&latest.line, latest::COLUMNS, theme.text).skip(3).put(&latest.words, theme.text);
             }
             Line::Row(row, with_words) => {
                 strip.put(&format::clock_seconds(row.at, &app.settings.zone), theme.faint).skip(2);
@@ -141,11 +158,17 @@ fn course(width: u16, app: &App, now: Moment) -> Vec<Line<'static>> {
     lines
 }
 
-fn lines(rows: &[Row], width: u16, names: u16) -> Vec<Line<'_>> {
+fn lines<'a>(latest: &'a [Latest], rows: &'a [Row], width: u16, names: u16) -> Vec<Line<'a>> {
     if rows.is_empty() {
         return vec![Line::Title, Line::Words("no swap is known yet".to_owned(), Style::new())];
     }
-    let mut lines = vec![Line::Title, Line::Blank, Line::Head];
+    let mut lines = vec![Line::Title, Line::Blank];
+    if !latest.is_empty() {
+        lines.push(Line::LatestHead);
+        lines.extend(latest.iter().map(Line::Latest));
+        lines.push(Line::Blank);
+    }
+    lines.push(Line::Head);
     for row in rows {
         let fits = format::columns(&row.words) <= width.saturating_sub(names + BESIDE);
         lines.push(Line::Row(row, fits));
@@ -200,7 +223,14 @@ fn folded(swaps: &[(Timestamp, SwapRecord)], most: u16, app: &App) -> Row {
     let at = swaps.first().map_or(Timestamp::UNIX_EPOCH, |(at, _)| *at);
     let times: Vec<Duration> = swaps.iter().filter_map(|(_, swap)| swap.stages.total).collect();
     let about = if swaps.iter().all(|(_, swap)| swap.ours) { "" } else { "~" };
-    let median = sparkline::median(&times).map_or_else(|| "?".to_owned(), format::took);
+    let count = swaps.len();
+    let (took, words) = match sparkline::median(&times) {
+        None => ("?".to_owned(), format!("×{count}, not timed")),
+        Some(median) => {
+            let of = if times.len() == count { String::new() } else { format!(" of {}", times.len()) };
+            (format!("{about}{}", format::took(median)), format!("×{count}, the median{of}"))
+        }
+    };
     let pair: Vec<String> = swaps.iter().take(2).map(|(_, swap)| swap.model.to_string()).collect();
     let whole = pair.join(" ⇄ ");
     let short = || pair.iter().map(|name| format::short_name(name)).collect::<Vec<_>>().join(" ⇄ ");
@@ -208,8 +238,8 @@ fn folded(swaps: &[(Timestamp, SwapRecord)], most: u16, app: &App) -> Row {
         at,
         model: if format::columns(&whole) > most { short() } else { whole },
         ram: String::new(),
-        took: format!("{about}{median}"),
-        words: format!("×{}, the median", swaps.len()),
+        took,
+        words,
         style: app.settings.theme.faint,
     }
 }

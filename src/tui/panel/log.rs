@@ -13,10 +13,12 @@ use crate::residency::timing::Moment;
 use crate::tui::app::{App, Panel};
 use crate::tui::format;
 use crate::tui::widget::strip::{Strip, row};
-use crate::tui::widget::{fold, sparkline, stages};
+use crate::tui::widget::{fold, stages};
 
+mod times;
 mod words;
 
+use times::Times;
 use words::words;
 
 /// Draws the events that fit, and before the oldest of them, in the row above if there is no other, the day's sum.
@@ -96,8 +98,8 @@ fn whole(buffer: &mut Buffer, area: Rect, title: usize, last: usize, app: &App) 
 #[derive(Clone, Copy)]
 enum Said<'a> {
     Event(&'a Event),
-    /// The last two swaps of them, how many there were, and the median of their times.
-    ToAndFro([&'a Event; 2], usize, Option<Duration>),
+    /// The last two swaps of them, and what their times come to.
+    ToAndFro([&'a Event; 2], Times),
 }
 
 /// The lines up to the event with that number in the ring, oldest first. The last swap is told whole.
@@ -122,21 +124,13 @@ fn said(app: &App, last: usize) -> Vec<Said<'_>> {
         let swaps: Vec<&Event> = events[stretch.clone()].iter().copied().filter(came).collect();
         match swaps[..] {
             [.., earlier, later] => {
-                let times: Vec<Duration> = swaps.iter().filter_map(|event| took(event)).collect();
-                said.push(Said::ToAndFro([earlier, later], swaps.len(), sparkline::median(&times)));
+                said.push(Said::ToAndFro([earlier, later], Times::of(&swaps, &app.snapshot.past)));
             }
             _ => said.extend(events[stretch].iter().map(|event| Said::Event(event))),
         }
     }
     said.extend(events[before..].iter().map(|event| Said::Event(event)));
     said
-}
-
-fn took(event: &Event) -> Option<Duration> {
-    match event.what {
-        What::Loaded { took, .. } => took,
-        _ => None,
-    }
 }
 
 impl Said<'_> {
@@ -171,12 +165,10 @@ impl Said<'_> {
             Said::Event(event) => stages_of(event, app)
                 .filter(|stages| format::columns(stages) <= columns)
                 .map_or_else(|| words(event, app), |stages| (stages, app.settings.theme.good)),
-            Said::ToAndFro(pair, count, median) => {
+            Said::ToAndFro(pair, times) => {
                 let names: Vec<String> =
                     pair.iter().filter_map(|event| event.model.as_ref()).map(ToString::to_string).collect();
-                let median =
-                    median.map_or_else(String::new, |took| format!("   median {}", format::took(took)));
-                (format!("{} ×{count}{median}", names.join(" ⇄ ")), app.settings.theme.text)
+                (format!("{} {}", names.join(" ⇄ "), times.words()), app.settings.theme.text)
             }
         }
     }

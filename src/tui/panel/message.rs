@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::log;
+use super::{log, startup};
 use crate::residency::act::{Act, ActState};
 use crate::residency::bytes::Bytes;
 use crate::residency::snapshot::{Model, Reach, State};
@@ -14,36 +14,32 @@ use crate::residency::warm::Progress;
 use crate::tui::action::Action;
 use crate::tui::app::{App, Asked, Layer, Prompt, counted_once};
 use crate::tui::format;
+use crate::tui::layout::Areas;
 use crate::tui::widget::stages;
 use crate::tui::widget::strip::{Strip, row};
 
-/// What is said, wrapped to at most four rows.
-pub(crate) fn lines(app: &App, now: Moment, width: u16) -> Vec<String> {
-    words(app, now).map_or_else(Vec::new, |(words, _)| format::wrap(&words, width.saturating_sub(2), 4))
+/// Rows of words, and how they look.
+pub(crate) type Lines = (Vec<String>, Style);
+
+/// What is said, wrapped to at most four rows; what so many rows of start-up's panel say is not said again.
+pub(crate) fn lines(app: &App, now: Moment, width: u16, startup: u16) -> Lines {
+    words(app, now, startup).map_or_else(Default::default, |(words, style)| {
+        (format::wrap(&words, width.saturating_sub(2), 4), style)
+    })
 }
 
 /// Draws the lines that the layout made room for.
-pub(crate) fn render(
-    buffer: &mut Buffer,
-    area: Rect,
-    app: &App,
-    now: Moment,
-    lines: &[String],
-    has_log: bool,
-) {
+pub(crate) fn render(buffer: &mut Buffer, areas: &Areas, app: &App, (lines, style): &Lines) {
     if let Layer::Prompt(prompt) = &app.layer {
-        render_prompt(buffer, area, prompt, app);
+        render_prompt(buffer, areas.message, prompt, app);
         return;
     }
-    let Some((_, style)) = words(app, now) else {
-        // Where the log has no room, its last line is still seen.
-        if !has_log {
-            log::newest(buffer, area, app);
-        }
-        return;
-    };
+    // Where the log has no room, its last line is still seen.
+    if lines.is_empty() && areas.log.is_empty() {
+        log::newest(buffer, areas.message, app);
+    }
     for (i, line) in lines.iter().enumerate() {
-        Strip::new(buffer, row(area, i)).skip(1).put(line, style);
+        Strip::new(buffer, row(areas.message, i)).skip(1).put(line, *style);
     }
 }
 
@@ -70,7 +66,7 @@ fn render_prompt(buffer: &mut Buffer, area: Rect, prompt: &Prompt, app: &App) {
     };
 }
 
-fn words(app: &App, now: Moment) -> Option<(String, Style)> {
+fn words(app: &App, now: Moment, startup: u16) -> Option<(String, Style)> {
     let theme = &app.settings.theme;
     if let Layer::Ask(ask) = &app.layer {
         return Some((ask.question.clone(), theme.warn));
@@ -82,7 +78,8 @@ fn words(app: &App, now: Moment) -> Option<(String, Style)> {
         return Some((frozen, theme.warn));
     }
     // What moves says more than what waits.
-    let act = app.live_acts().filter(|act| act.is_running()).last().or_else(|| app.live_acts().last());
+    let live = || app.live_acts().filter(|act| !startup::tells_of(app, startup, &act.model, now));
+    let act = live().filter(|act| act.is_running()).last().or_else(|| live().last());
     if let Some(act) = act {
         let (verb, model) = (act.kind.verb(), &act.model);
         if let Some(progress) = act.progress.filter(|_| act.is_running()) {

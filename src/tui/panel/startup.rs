@@ -40,18 +40,29 @@ pub(crate) fn rows(app: &App, now: Moment) -> u16 {
 pub(crate) fn render(buffer: &mut Buffer, area: Rect, app: &App, now: Moment) {
     let Some(startup) = app.shown_startup(now).filter(|_| area.height > 0) else { return };
     title(&mut Strip::new(buffer, area), startup, app, now);
-    let rest = usize::from(area.height) - 1;
     let items = &startup.items;
     let longest = items.iter().map(|item| format::columns(&item.model.to_string())).max().unwrap_or(0);
     let name = longest.min(NAME).min(area.width / 3);
-    // What is under way is in sight, where not all of them have room.
-    let at = items.iter().position(|item| !item.state.is_over()).unwrap_or(0);
-    let first = at.min(items.len().saturating_sub(rest));
-    for (i, item) in items.iter().skip(first).take(rest).enumerate() {
+    for (i, item) in in_sight(startup, area.height).enumerate() {
         let mut strip = Strip::new(buffer, row(area, 1 + i));
         strip.skip(1).cell(&item.model.to_string(), name, app.settings.theme.text).skip(3);
         line(&mut strip, item, app, now);
     }
+}
+
+/// Whether that many rows of the panel say how far a model's act is.
+pub(crate) fn tells_of(app: &App, rows: u16, model: &ModelName, now: Moment) -> bool {
+    let works = |item: &Item| item.model == *model && matches!(item.state, ItemState::Working);
+    app.shown_startup(now).is_some_and(|startup| in_sight(startup, rows).any(works))
+}
+
+/// The models that so many rows show: what is under way is in sight, where not all of them have room.
+fn in_sight(startup: &Startup, rows: u16) -> impl Iterator<Item = &Item> {
+    let rest = usize::from(rows).saturating_sub(1);
+    let items = &startup.items;
+    let at = items.iter().position(|item| !item.state.is_over()).unwrap_or(0);
+    let first = at.min(items.len().saturating_sub(rest));
+    items.iter().skip(first).take(rest)
 }
 
 fn title(strip: &mut Strip, startup: &Startup, app: &App, now: Moment) {

@@ -13,7 +13,7 @@ use crate::tui::app::{App, Sort};
 use crate::tui::columns::{Columns, table_columns};
 use crate::tui::fits;
 use crate::tui::format;
-
+use crate::tui::layout::TABLE;
 use crate::tui::pins;
 use crate::tui::theme::{self, Theme};
 use crate::tui::widget::bar::share_out;
@@ -98,7 +98,7 @@ struct Window {
 impl Window {
     fn new(area: Rect, columns: &Columns, models: usize, selected: usize) -> Window {
         // A few models on a large screen have little area, and a heading all the same.
-        let heading = usize::from(area.height > 5 || usize::from(area.height) > models);
+        let heading = usize::from(area.height >= TABLE || usize::from(area.height) > models);
         let mut rows = usize::from(area.height).saturating_sub(heading);
         let is_cut = models > rows;
         // The mark stands in the heading where that has room for the longest one, else it takes the last row.

@@ -43,7 +43,11 @@ impl Job {
     /// Shows how far it is.
     pub(super) fn show(&mut self, app: &mut App) {
         match &mut self.running {
-            Running::Flow(flow) => app.see_flow(Arc::clone(&flow.state.borrow_and_update())),
+            Running::Flow(flow) => {
+                // What its command says is taken along: it is told a few times a second that it runs, which is enough.
+                app.output = Arc::clone(&flow.output.borrow());
+                app.see_flow(Arc::clone(&flow.state.borrow_and_update()));
+            }
             Running::Bench(bench) => {
                 app.proof = Some(Proof::Bench(Arc::clone(&bench.state.borrow_and_update())));
             }

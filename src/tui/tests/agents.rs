@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::flows::{agent, flow};
+use crate::residency::event::{Event, What};
 use crate::residency::record::PhaseRecord;
+use crate::residency::snapshot::{Snapshot, State};
 use crate::tui::action::Context;
-use crate::tui::fixture::{app, now, picture, press, usual, wall};
+use crate::tui::app::App;
+use crate::tui::fixture::{after, app, name, now, picture, press, usual, wall};
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -48,8 +51,8 @@ fn an_agents_run_is_shown_live_until_it_is_over_or_forgotten() {
 
      ticket-17   15 s   an agent's run                                   swap   work
      context       openthinker3-7b   ━━━━━━━━                                   5.00
-     execution     qwen2.5-coder:7b          ▚━━━━━━━━━━━                0.60   6.40
-     verification  openthinker3-7b                       ▚━━━╸           0.50    2.5
+     execution     openthinker3-7b           ▚━━━━━━━━━━━                0.60   6.40
+     verification  qwen2.5-coder:7b                      ▚━━━╸           0.50    2.5
      work 13.9 s   swaps 1.10 s
 
      12:03:03  nomic-embed-text    pinned
@@ -85,4 +88,60 @@ fn an_agents_run_is_shown_live_until_it_is_over_or_forgotten() {
     looked.see_flow(Arc::new(flow()));
     let shown = picture(&looked, 80, 24);
     assert!(shown.contains("react-dashboard") && !shown.contains("ticket-17"), "ours comes first\n{shown}");
+}
+
+/// An agent's run of a minute, whose last phase's model is no longer in VRAM; it left so long ago, if that was seen.
+fn left(seconds: Option<i64>) -> Snapshot {
+    let mut snapshot = agent(361, "execution");
+    let model = &mut snapshot.servers[0].models[1];
+    model.loaded = None;
+    model.state = State::InRam { percent: 100, estimate: false };
+    if let Some(seconds) = seconds {
+        let by = Some(name("openthinker3-7b"));
+        let what = What::Evicted { by };
+        let event = Event { number: 5, at: after(-seconds), model: Some(name("qwen2.5-coder:7b")), what };
+        snapshot.events.push_back(Arc::new(event));
+    }
+    snapshot
+}
+
+/// The rows of the panel.
+fn panel(app: &App, width: u16, height: u16) -> String {
+    let shown = picture(app, width, height);
+    let rows = shown.lines().skip_while(|line| !line.starts_with(" ticket-17"));
+    rows.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_phase_whose_model_has_left_vram_counts_no_further() {
+    let mut seen = app(left(Some(300)));
+    insta::assert_snapshot!(panel(&seen, 80, 24), @r"
+     ticket-17   qwen2.5-coder:7b left VRAM at 11:59   an agent's run    swap   work
+     context    openthinker3-7b   ━━                                            5.00
+     execution  openthinker3-7b     ▚━                                   0.60   6.40
+     execution  qwen2.5-coder:7b      ▚━━━━━━━━━━━━━━━━━━━━━             0.50   60.5
+     work 71.9 s   swaps 1.10 s
+    ");
+    assert_eq!(seen.next_tick(after(1)), None, "nothing of it moves");
+    assert!(!picture(&seen, 40, 12).contains("execution works"), "{}", picture(&seen, 40, 12));
+    // It comes back, or its phase was told after the server's last answer: it is at work.
+    let mut back = left(Some(300));
+    back.servers[0].models[1].state = State::Loading { since: after(-1), ours: false };
+    seen.see(Arc::new(back));
+    assert!(panel(&seen, 80, 24).contains("6:00"), "{}", panel(&seen, 80, 24));
+    let mut early = left(Some(300));
+    early.servers[0].ps_at = Some(after(-400));
+    seen.see(Arc::new(early));
+    assert!(!panel(&seen, 80, 24).contains("left VRAM"), "{}", panel(&seen, 80, 24));
+}
+
+#[test]
+fn of_a_model_that_nobody_saw_leave_vram_only_that_is_said() {
+    // What is in the log is of before the phase.
+    for long_ago in [None, Some(362)] {
+        let shown = panel(&app(left(long_ago)), 80, 24);
+        assert!(shown.contains("ticket-17   qwen2.5-coder:7b is not in VRAM   an agent's run"), "{shown}");
+        let row = shown.lines().rfind(|line| line.starts_with(" execution ")).unwrap();
+        assert!(row.trim_end().ends_with("0.50"), "no time of work\n{shown}");
+    }
 }

@@ -45,7 +45,7 @@ pub(super) fn flow() -> Flow {
     };
     let before = Before { whole: Bytes(5 * GB), ram: Some(Bytes(5 * GB)), ..Before::default() };
     let plan = Plan { before, ..Plan::default() };
-    let swapping = Swapping { plan, stages, stage: None, ended: None };
+    let swapping = Swapping { plan, stages, stage: None, ended: None, went: Some(Vec::new()) };
     let began = after(-10);
     let mut context = step("context", "openthinker3-7b", StepState::Done);
     context.work = Some((Duration::ZERO, ms(3000)));
@@ -116,8 +116,8 @@ pub(super) fn agent(seconds: i64, last: &str) -> Snapshot {
         run: "ticket-17".into(),
         phases: vec![
             phase(-seconds - 12, "context", "openthinker3-7b", 0),
-            phase(-seconds - 7, "execution", "qwen2.5-coder:7b", 600),
-            phase(-seconds, last, "openthinker3-7b", 500),
+            phase(-seconds - 7, "execution", "openthinker3-7b", 600),
+            phase(-seconds, last, "qwen2.5-coder:7b", 500),
         ],
     };
     snapshot.past = Arc::new(Past { runs: vec![run], ..Past::default() });

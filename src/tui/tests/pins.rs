@@ -302,3 +302,23 @@ fn only_the_keeper_whose_own_config_says_so_releases_pins_as_it_ends() {
     both.say_releasing(1);
     assert!(picture(&both, 80, 24).contains("releasing the pin, 3 s at most; q leaves at once"));
 }
+
+#[test]
+fn quitting_says_of_a_pin_too_whose_model_is_not_in_vram() {
+    let message = |pins: Vec<Pinned>| {
+        let mut app = on(AWAY, |snapshot| snapshot.keeping.pins = Some(Arc::new(pins.clone())));
+        let Some(Effect::Leave(Outcome::Quit { message })) = press(&mut app, "q") else { panic!("a quit") };
+        message.unwrap()
+    };
+    let away = |model| pin(model, rests());
+    assert_eq!(
+        message(vec![pin(HELD, PinState::Held), away(AWAY)]),
+        format!("{HELD} stays pinned\n{AWAY} stays pinned, not in VRAM now")
+    );
+    assert_eq!(
+        message(vec![away(AWAY), away("not-installed")]),
+        format!("{HELD} stays pinned\n{AWAY}, not-installed stay pinned, not in VRAM now")
+    );
+    // One that was given up is not brought back.
+    assert_eq!(message(vec![pin(AWAY, given_up())]), format!("{HELD} stays pinned"));
+}

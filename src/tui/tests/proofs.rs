@@ -146,11 +146,11 @@ fn a_comparison_shows_the_run_under_way_below_its_table() {
      VRAM RTX 2070  ██████ qwen 4.4+0.5 ██████▓▓▓█▓▚▚▚                  5.7/8.0 GiB
      RAM            ▓▓▓▓▓▓▓▚▒▒▒▒▒▒ ▒▒▒▒▒ ▒▒▒▒▒▒▒ ▒·cache·             19.2/31.0 GiB
 
+       MODEL               SIZE  █VRAM ▒RAM ░    STAYS  STATE       FITS     TO VRAM
     ▸* openthinker3-7b   4.7 GB  ▒▒▒▒▒▒▒▒▒▒▒▒           in RAM      ~evicts   ~0.6 s
      * qwen2.5-coder:7b  4.7 GB  ████████████    42:10  idle                    here
      * deepseek-r1:14b   9.0 GB  ▒▒▒▒▒▒▒░░░░░           in RAM 62%  ~big      ~2.3 s
-       llama3.1:8b       4.9 GB  ░░░░░░░░░░░░           on disk     ~fits     ~5.4 s
-       … 2 below
+       … 3 below
 
      compare react-dashboard   4 of 12 runs   lookahead 2: verification works
      wait for                        cold  warm  lookahead  disk hidden  work

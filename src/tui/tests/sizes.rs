@@ -6,11 +6,13 @@ use std::time::Duration;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use super::flows::flow;
 use crate::config::{Phase, Step, Workflow};
 use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::event::{Event, What};
 use crate::residency::flow::{Ahead, AheadDid, Flow, FlowState, StepState};
 use crate::residency::forecast::Forecast;
+use crate::residency::guard::startup::{Goal, Item, ItemState, Startup};
 use crate::residency::host::{Cards, Ram};
 use crate::residency::name::ModelName;
 use crate::residency::record::{Past, PhaseRecord, Run, SwapRecord};
@@ -18,7 +20,7 @@ use crate::residency::snapshot::{Blob, Reach, Snapshot, State};
 use crate::residency::swap::{Ended, Stage};
 use crate::residency::tier::Cached;
 use crate::residency::timing::Reading;
-use crate::tui::app::App;
+use crate::tui::app::{App, Panel};
 use crate::tui::fixture::{
     app, drawn, many, model, name, now, picture, press, server, snapshot, text, usual,
 };
@@ -266,4 +268,31 @@ fn a_help_page_that_is_cut_says_so_until_its_end_is_seen() {
     let end = picture(&app, 80, 24);
     assert!(!end.contains(" more below") && end.contains("in the preload list"), "{end}");
     assert!(!picture(&app, 100, 120).contains(" more below"));
+}
+
+#[test]
+fn the_table_keeps_its_heading_whatever_is_said_below_it() {
+    let heading = |app: &App, height: u16| {
+        let shown = picture(app, 80, height);
+        assert!(shown.contains("  MODEL  "), "{height}\n{shown}");
+    };
+    for lines in 1..=4 {
+        for height in 16..=30 {
+            let mut snapshot = many(12);
+            snapshot.keeping.startup = Some(Arc::new(long_startup()));
+            let mut app = app(snapshot);
+            app.see_flow(Arc::new(flow()));
+            app.notice = Some("words ".repeat(12 * lines));
+            heading(&app, height);
+            app.panel = Panel::Flow;
+            heading(&app, height);
+        }
+    }
+}
+
+/// One with more models than there is room for.
+fn long_startup() -> Startup {
+    let item =
+        |i: u32| Item { model: name(&format!("model-{i}:7b")), goal: Goal::Ram, state: ItemState::Working };
+    Startup { began: now(), items: (0..9).map(item).collect(), latest: None, took: None }
 }

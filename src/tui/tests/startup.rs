@@ -22,7 +22,7 @@ fn startup(states: [ItemState; 5]) -> Startup {
         Item { model: name(model), goal, state }
     };
     let names = [PRIMARY].into_iter().chain(LISTED);
-    Startup { began: after(-4), items: names.zip(states).map(item).collect(), took: None }
+    Startup { began: after(-4), items: names.zip(states).map(item).collect(), latest: None, took: None }
 }
 
 fn with(startup: Startup) -> Snapshot {
@@ -98,9 +98,26 @@ fn at_80_by_24_each_model_says_how_far_it_is() {
      12:04:27  qwen2.5-coder:7b    loading
      12:04:31  qwen2.5-coder:7b    loaded in 0.61 s   from RAM 100 %   7.7 GB/s
      12:04:30  openthinker3-7b     read 3.8 GB in 1.90 s   2.0 GB/s   100 % in RAM
-     warm deepseek-r1:14b   6.0 GB of 9.0 GB   66 %   1.0 GB/s   3.0 s left
+
      enter swap   l load   tab panel   / filter   q quit   C cancel all   ? help
     ");
+}
+
+#[test]
+fn what_the_panel_says_of_a_reading_is_not_said_once_more_below_the_log() {
+    let below = |app: &App, columns: u16, rows: u16| {
+        picture(app, columns, rows).contains("warm deepseek-r1:14b   6.0 GB of 9.0 GB")
+    };
+    let mut app = app(under_way());
+    assert!(!below(&app, 80, 24));
+    assert!(below(&app, 80, 12), "the panel has no room for that model's row");
+    press(&mut app, "?");
+    assert!(below(&app, 80, 24), "a page covers the panel");
+    press(&mut app, "esc");
+    let mut snapshot = under_way();
+    snapshot.acts.push(running(ActKind::Unload, "qwen2.5-coder:7b", 1));
+    app.see(Arc::new(snapshot));
+    assert!(picture(&app, 80, 24).contains("unload qwen2.5-coder:7b   "), "{}", picture(&app, 80, 24));
 }
 
 #[test]

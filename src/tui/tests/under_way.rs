@@ -1,4 +1,4 @@
-//! Acts while a workflow of ours is under way: what would take the model away that its step works with asks first.
+//! While a workflow of ours is under way: what would take its step's model away asks, what cancels it, what its totals say.
 
 use std::sync::Arc;
 
@@ -102,4 +102,24 @@ fn what_cancels_everything_cancels_a_workflow_too() {
     app.asked.push((ActId(1), ActKind::Load, name("llama3.1:8b")));
     assert_eq!(press(&mut app, "C"), Some(Effect::CancelAll), "what was only just asked for");
     assert_eq!(press(&mut app, "j j j c"), Some(Effect::Cancel(name("llama3.1:8b"))));
+}
+
+#[test]
+fn only_times_are_said_to_be_scaled_for_commands_and_prompts_take_what_they_take() {
+    let total = |planned: [bool; 3]| {
+        let mut flow = flow();
+        flow.scale = 4;
+        for (step, is_planned) in flow.steps.iter_mut().zip(planned) {
+            step.planned = step.planned.filter(|_| is_planned);
+        }
+        flow.steps[3].planned = None;
+        let mut app = with_phases(|_| ());
+        app.see_flow(Arc::new(flow));
+        let shown = picture(&app, 120, 30);
+        let total = shown.lines().find(|line| line.starts_with(" work ")).unwrap().to_owned();
+        total.split("   swaps").next().unwrap().to_owned()
+    };
+    assert_eq!(total([true, true, true]), " work 9.00 s at 1:4");
+    assert_eq!(total([false, false, false]), " work 9.00 s");
+    assert_eq!(total([true, false, true]), " work 9.00 s (3.00 s of it at 1:4)");
 }

@@ -37,6 +37,7 @@ impl Tracked {
 
     /// Says how it ended; without `known` nobody can say what is loaded.
     pub(super) fn conclude(&mut self, ended: &Ended, known: Option<&Known>, now: Moment) {
+        self.unseen = known.is_none() && !self.at_stake.is_empty();
         self.at_stake.clear();
         let (why, cancelled) = match ended {
             Ended::Failed { why, .. } => (offer(why, &self.displaced), false),

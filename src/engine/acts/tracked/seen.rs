@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::LOOK;
 use super::super::goal::Goal;
 use super::super::job::Job;
-use super::super::stopwatch::{NOTICED, earlier, exited};
+use super::super::stopwatch::{NOTICED, earlier, exited, lives};
 use super::{AtStake, LOADING, Step, Stopwatch, Tracked};
 use crate::engine::known::Known;
 use crate::engine::observe::Asked;
@@ -31,9 +31,11 @@ impl Tracked {
         self.watch.as_ref().is_some_and(Stopwatch::lacks) && (self.act.is_live() || self.looks_on())
     }
 
-    /// How often to look at the runners where the server chooses which of them goes for a load under way.
+    /// How often to look at the runners where the server chooses which of them goes for a load under way, and once it is
+    /// answered.
     pub fn choice_period(&self, known: &Known, now: Moment) -> Option<Duration> {
-        if !self.act.is_live() || self.at_stake.is_empty() {
+        let is_over = !self.act.is_live() && self.doubt.is_none();
+        if is_over || self.at_stake.is_empty() {
             return None;
         }
         let is_busy =
@@ -153,13 +155,8 @@ impl Tracked {
         if is_unseen && !now_or_never {
             return None;
         }
-        let mut displaced = self.displaced.clone();
         let watch = self.watch.as_mut()?;
-        if self.act.kind == ActKind::Load && !watch.plan.server_chooses {
-            // What the server threw out for it.
-            displaced.extend(watch.plan.goes.iter().filter(|m| !known.running.contains_key(m)).cloned());
-        }
-        watch.record(&self.act.model, &displaced, known.load_mode(&self.act.model), now_or_never)
+        watch.record(&self.act.model, &self.displaced, known.load_mode(&self.act.model), now_or_never)
     }
 
     /// Where the server chooses, what went after the load was asked for went for it, unless its time was up. A load may
@@ -167,13 +164,25 @@ impl Tracked {
     fn see_what_went(&mut self, known: &mut Known) {
         let since = self.loads_since;
         let is_fresh = known.ps_asked.is_some_and(|asked| asked.mono >= since.mono);
+        let ready = match &self.act.state {
+            ActState::Done { at, .. } => Some(*at),
+            _ => None,
+        };
         for mut stake in std::mem::take(&mut self.at_stake) {
             // What was loaded a moment ago, the look before may not have shown.
             stake.pid = stake.pid.or_else(|| known.runner(&stake.model).map(|runner| runner.pid));
             let AtStake { model, expiry, pid, there } = &stake;
             let unlisted = known.ps_at.filter(|_| is_fresh && !known.running.contains_key(model));
-            let exit = exited(*pid, since, known);
+            // One that was never seen is gone where it would be seen now.
+            let lacks = pid.is_none() && known.lacks_runner(model);
+            let looked = known.runners.as_ref().map(|reading| reading.at);
+            let missed = looked.filter(|at| lacks && at.mono >= since.mono);
+            let exit = exited(*pid, since, known).or(missed);
             let Some(gone) = earlier(unlisted, exit) else {
+                // Who lives when the other is ready did not have to go for it.
+                if ready.is_some_and(|ready| lives(*pid, ready, known)) {
+                    continue;
+                }
                 stake.there = known.ps_asked.filter(|_| is_fresh).or(stake.there);
                 self.at_stake.push(stake);
                 continue;

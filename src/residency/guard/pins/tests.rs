@@ -112,10 +112,17 @@ fn it_is_brought_back_only_where_nobody_is_disturbed() {
             Fact { suspended: true, ..fact(away(Displaces::Idle)) },
             false,
         ),
-        ("given up before", seen(), Fact { gave_up: true, ..fact(away(Displaces::Nothing)) }, false),
+        ("given up before", seen(), Fact { gave_up: true, ..fact(away(Displaces::Idle)) }, false),
+        ("and there is room by now", seen(), Fact { gave_up: true, ..fact(away(Displaces::Nothing)) }, true),
+        (
+            "nor is a swap's in its way",
+            seen(),
+            Fact { suspended: true, ..fact(away(Displaces::Nothing)) },
+            true,
+        ),
     ] {
         let mut memory = memory;
-        assert_eq!(!looks(&mut memory, &fact, 0..60).is_empty(), done, "{what}");
+        assert_eq!(!looks(&mut memory, &fact, 0..1000).is_empty(), done, "{what}");
     }
 }
 

@@ -57,7 +57,28 @@ fn what_is_in_use_lets_the_primary_wait_and_the_list_go_on() {
     assert!(startup.is_stuck() && startup.is_live());
     assert_eq!(startup.turn(|_| away(None), now), Some(0), "it has left");
     startup.ended(0, done(1), now);
+    assert!(startup.is_live(), "what that left is to be seen");
+    assert_eq!(startup.turn(|_| Fact::There, now), None);
     assert!(!startup.is_live());
+}
+
+#[test]
+fn what_has_left_vram_again_before_the_end_is_not_ready() {
+    let now = start();
+    let mut startup = startup(now);
+    for at in 0..3 {
+        assert_eq!(
+            startup.turn(|item| if item.state.is_ready() { Fact::There } else { away(None) }, now),
+            Some(at)
+        );
+        startup.ended(at, done(1), now);
+    }
+    assert_eq!(
+        startup.turn(|item| if item.goal == Goal::Vram { away(None) } else { Fact::There }, now),
+        None
+    );
+    assert_eq!(startup.items[0].state, ItemState::Failed("it left VRAM again".to_owned()));
+    assert!(startup.items[1].state.is_ready() && !startup.is_live());
 }
 
 #[test]
@@ -73,6 +94,7 @@ fn what_is_there_is_not_moved_and_what_is_missing_keeps_nobody() {
     startup.ended(2, End::Failed("no room".to_owned()), now);
     let states: Vec<ItemState> = startup.items.iter().map(|item| item.state.clone()).collect();
     assert_eq!(states, [ItemState::Missing, ItemState::There, ItemState::Failed("no room".to_owned())]);
+    assert_eq!(startup.turn(fact, now), None);
     assert!(!startup.is_live());
 }
 
@@ -115,6 +137,7 @@ fn one_is_skipped_or_all_that_is_left() {
     startup.skip(None, now);
     assert_eq!(startup.items[2].state, ItemState::Working, "its act is cancelled, which ends it");
     startup.ended(2, End::Cancelled, now);
+    assert_eq!(startup.turn(|_| away(None), now), None);
     assert!(startup.items.iter().all(|item| item.state == ItemState::Skipped) && !startup.is_live());
 }
 

@@ -2,6 +2,7 @@
 
 use ratatui::style::Style;
 
+use super::times::took;
 use crate::residency::event::{Event, What};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
@@ -18,11 +19,12 @@ pub(super) fn words(event: &Event, app: &App) -> (String, Style) {
         What::Appeared => ("installed".into(), theme.text),
         What::Removed => ("removed from the server".into(), theme.text),
         What::Loading { ours } => (format!("loading{}", whose(*ours)), theme.work),
-        What::Loaded { took, from_ram, ours } => {
+        What::Loaded { from_ram, ours, .. } => {
             // Another client's load is only watched: its beginning and its end are seen late.
             let about = if *ours { "" } else { "~" };
+            let took = took(event, &app.snapshot.past);
             let mut words = match took {
-                Some(took) => format!("loaded in {about}{}", format::took(*took)),
+                Some(took) => format!("loaded in {about}{}", format::took(took)),
                 None => "loaded".to_owned(),
             };
             words += whose(*ours);

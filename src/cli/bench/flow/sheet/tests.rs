@@ -45,6 +45,7 @@ fn run(manner: Manner, swaps: [(u64, u64); 2]) -> FlowRun {
             stages: Stages::default(),
             stage: None,
             ended: None,
+            went: Some(Vec::new()),
         })),
         work: Some((Duration::ZERO, Duration::from_millis(500))),
         planned: Some(Duration::from_millis(500)),
