@@ -161,6 +161,9 @@ impl Cli {
         if flags.json && self.command.is_none() {
             return Some("the screen has no JSON; use resident status --json");
         }
+        if flags.json && matches!(self.command, Some(Sub::Export(_))) {
+            return Some("metrics have no JSON; use resident status --json");
+        }
         if flags.json && matches!(self.command, Some(Sub::Completions { .. } | Sub::Man { .. })) {
             return Some("--json: completions and man pages have forms of their own");
         }

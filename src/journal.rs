@@ -5,6 +5,7 @@
 //! | `file` | the file: made, opened, brought to this version, moved aside |
 //! | `clerk` | the thread that alone writes it |
 //! | `lease`, `process` | who holds which blob in RAM |
+//! | `steps` | how the file came to be as it is |
 //! | `keep`, `row` | what happened, written down |
 //! | `past` | the summary of it that the screen shows |
 //! | `pin` | which models are to stay in VRAM |
@@ -27,6 +28,7 @@ mod past;
 mod pin;
 mod process;
 mod row;
+mod steps;
 mod tally;
 mod uses;
 

@@ -130,9 +130,12 @@ async fn without(
         };
         // Who cannot be written to is told by the exit code alone.
         drop(out.result(&text));
+        if !request.json {
+            out.remark(why);
+        }
+        return exit;
     }
-    out.remark(why);
-    exit
+    out.refuse(request.json, exit, why)
 }
 
 /// For scripts. What was looked at says what an empty list is worth.

@@ -97,7 +97,7 @@ fn every_schema_is_sound_and_describes_each_field_with_its_unit() {
 }
 
 /// Which schemas a subcommand's JSON follows; none for what prints no JSON.
-const OF: [(&str, &[&str]); 23] = [
+const OF: [(&str, &[&str]); 24] = [
     ("status", &["status"]),
     ("load", &["act"]),
     ("unload", &["act"]),
@@ -114,6 +114,7 @@ const OF: [(&str, &[&str]); 23] = [
     ("history", &["history"]),
     ("tune", &["tune"]),
     ("doctor", &["doctor"]),
+    ("export", &[]),
     ("preload", &["preload"]),
     ("flow", &["flow", "compare"]),
     ("bench", &["bench"]),
