@@ -192,10 +192,6 @@ fn the_history_lists_the_latest_swaps_and_folds_those_to_and_fro() {
 
 
 
-
-
-
-
     j down   k up   esc close
     ");
     insta::assert_snapshot!(picture(&app, 140, 14), @r"
