@@ -183,6 +183,24 @@ pub(super) async fn carry_out<F: Future<Output = ()>>(
     Ok(exit)
 }
 
+/// Waits until the server has answered, for as long as `patience` lasts.
+pub(super) async fn reach<F: Future<Output = ()>>(
+    handle: &mut Handle,
+    patience: Instant,
+    limits: &mut Limits<'_, F>,
+) -> Result<(), Ending> {
+    let ready = tokio::select! {
+        ready = ready::server(handle, patience) => ready,
+        () = limits.interrupt.as_mut() => return Err(Ending::Interrupted),
+    };
+    match ready {
+        Ready::Up(_) => Ok(()),
+        Ready::Down(why) => Err(Ending::NoServer { why }),
+        Ready::Late(why) => Err(Ending::TimedOut { why }),
+        Ready::Ended => Err(Ending::engine_ended()),
+    }
+}
+
 /// Waits until the server is known, and what a load would evict where that has to be asked about first.
 pub(super) async fn known<F: Future<Output = ()>>(
     handle: &mut Handle,
@@ -190,16 +208,7 @@ pub(super) async fn known<F: Future<Output = ()>>(
     limits: &mut Limits<'_, F>,
 ) -> Result<Arc<Snapshot>, Ending> {
     let patience = limits.deadline.unwrap_or_else(|| Instant::now() + ready::PATIENCE);
-    let ready = tokio::select! {
-        ready = ready::server(handle, patience) => ready,
-        () = limits.interrupt.as_mut() => return Err(Ending::Interrupted),
-    };
-    match ready {
-        Ready::Up(_) => {}
-        Ready::Down(why) => return Err(Ending::NoServer { why }),
-        Ready::Late(why) => return Err(Ending::TimedOut { why }),
-        Ready::Ended => return Err(Ending::engine_ended()),
-    }
+    reach(handle, patience, limits).await?;
     let read = patience.min(Instant::now() + pins::PATIENCE);
     let snapshot = tokio::select! {
         snapshot = ready::all(handle, read, |snapshot| pins::lacks(snapshot, request)) => snapshot,

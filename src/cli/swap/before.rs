@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::cli::act::ending::Ending;
 use crate::cli::act::{self, FORESIGHT, Limits};
-use crate::cli::ready::{self, Ready};
+use crate::cli::ready;
 use crate::engine::{Command, Handle};
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Model, Server, Snapshot, State};
@@ -29,16 +29,7 @@ pub(in crate::cli) async fn known<F: Future<Output = ()>>(
     let patience = limits.deadline.unwrap_or(asked + ready::PATIENCE);
     // What the server tells of this model is asked first. A queue that is full at once asks in its usual order.
     let _ = handle.send(Command::Look { model: model.clone() });
-    let ready = tokio::select! {
-        ready = ready::server(handle, patience) => ready,
-        () = limits.interrupt.as_mut() => return Err(Ending::Interrupted),
-    };
-    match ready {
-        Ready::Up(_) => {}
-        Ready::Down(why) => return Err(Ending::NoServer { why }),
-        Ready::Late(why) => return Err(Ending::TimedOut { why }),
-        Ready::Ended => return Err(Ending::engine_ended()),
-    }
+    act::reach(handle, patience, limits).await?;
     let planned = async {
         let foreseen = patience.min(asked + FORESIGHT);
         ready::forecasts(handle, foreseen, |snapshot| lacks_forecast_of(snapshot, model)).await;

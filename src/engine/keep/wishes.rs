@@ -22,21 +22,21 @@ impl Known {
     /// Whether the user wants the model in VRAM until he says otherwise, under this name or another one of its weights:
     /// asked for, or listed in the config, even in one that may not act.
     pub(crate) fn is_wished(&self, model: &ModelName) -> bool {
-        let mut all = self.named().filter(|name| self.are_one(name, model));
-        all.any(|name| match self.pin(name).map(|pin| pin.whose) {
-            Some(Whose::User) => true,
-            Some(Whose::Released) => false,
-            Some(Whose::Other) | None => self.is_configured(name),
-        })
+        self.named().filter(|name| self.are_one(name, model)).any(|name| self.wants(name, true))
     }
 
     /// All models whose pins may be enforced, by name: those of a config that was merely found are not among them.
     pub(crate) fn wished(&self) -> impl Iterator<Item = &ModelName> {
-        self.named().filter(|model| match self.pin(model).map(|pin| pin.whose) {
+        self.named().filter(|model| self.wants(model, self.config.may_act))
+    }
+
+    /// Whether the model is wanted under this very name: what the user said counts before what the config lists.
+    fn wants(&self, model: &ModelName, config_counts: bool) -> bool {
+        match self.pin(model).map(|pin| pin.whose) {
             Some(Whose::User) => true,
             Some(Whose::Released) => false,
-            Some(Whose::Other) | None => self.config.may_act && self.is_configured(model),
-        })
+            Some(Whose::Other) | None => config_counts && self.is_configured(model),
+        }
     }
 
     /// Each model once of which the journal or the config says something.
