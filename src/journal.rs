@@ -12,7 +12,7 @@
 //! | `uses` | when models were used, and what that says of their keep_alive |
 //! | `tally` | all that ever happened, counted; what goes for its age stays in it |
 //! | `history` | questions about it, answered beside all else |
-//! | `keeper` | which instance acts by itself, and writes down what others did |
+//! | `roles`, `lock` | which instance acts by itself, and which writes down what others did |
 //!
 //! One thread owns the connection and everything in the file (`clerk`); a [`Journal`] only hands it commands, never
 //! waits, and reads what the thread says from a `watch`. Without a journal all else works. The engine and `cli` call
@@ -22,11 +22,12 @@ mod clerk;
 mod file;
 pub mod history;
 mod keep;
-mod keeper;
 mod lease;
+mod lock;
 mod past;
 mod pin;
 mod process;
+mod roles;
 mod row;
 mod steps;
 mod tally;
@@ -43,6 +44,7 @@ use jiff::tz::TimeZone;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::residency::guard::claim::Claim;
 use crate::residency::name::ModelName;
 use crate::residency::pin::{Change, Pin};
 use crate::residency::record::{Past, Record};
@@ -52,6 +54,8 @@ use crate::residency::tune::policy::Rule;
 use clerk::{Clerk, Command};
 pub use lease::Lease;
 use process::Process;
+use roles::Part;
+pub use roles::{Roles, Seen};
 
 /// As many commands wait for the thread; one more is refused.
 const QUEUE: usize = 64;
@@ -79,10 +83,8 @@ pub struct State {
     pub opened: Option<Result<Opened, String>>,
     /// Why the file cannot be read or written right now; tried again until it can.
     pub trouble: Option<String>,
-    /// This process is the keeper: it acts by itself, and writes down what others did.
-    pub keeps: bool,
-    /// The keeper's pid, of a server that this process would keep; another's as it wrote it down.
-    pub keeper: Option<u32>,
+    /// Who has which role of the server at which this process [takes part](Journal::keep).
+    pub roles: Roles,
     /// So many records were given up because the file could not be written for too long.
     pub lost: u64,
 }
@@ -101,10 +103,9 @@ pub enum NotTaken {
 /// The pids that were asked, once they are, or why they could not be.
 pub type Asked = oneshot::Receiver<Result<Vec<u32>, String>>;
 
-/// The pid of the process that keeps a server, if one does now; the journal is at `path`. Opens no journal, and makes no
-/// file.
-pub fn keeper(path: &Path, server: &str) -> Option<u32> {
-    keeper::Keeper::new(path, server).living()
+/// Who has which role of a server now; the journal is at `path`. Opens no journal, and makes no file.
+pub fn roles(path: &Path, server: &str) -> Seen {
+    Part::new(path, server.to_owned(), Claim::Pins).look()
 }
 
 /// A handle to the journal's thread. When the last one is dropped, and when the program stops, the thread gives up all
@@ -215,9 +216,10 @@ impl Journal {
         self.send(Command::Tune(server.to_owned(), rule))
     }
 
-    /// From now on this process is the keeper of a server whenever no other one is; `state` says whether it is.
-    pub fn keep(&self, server: &str) -> Result<(), NotTaken> {
-        self.send(Command::Keep(server.to_owned()))
+    /// From now on this process records what others do at a server whenever no other one does, and acts as far as `claim`
+    /// goes whenever no other one does; `state` says which roles it has. What it claims may change.
+    pub fn keep(&self, server: &str, claim: Claim) -> Result<(), NotTaken> {
+        self.send(Command::Keep(server.to_owned(), claim))
     }
 
     /// Writes down what it was given, gives up what this process holds, and waits until the thread has closed the file: at most some seconds while

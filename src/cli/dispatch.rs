@@ -108,7 +108,7 @@ async fn one_shot(cli: &Cli, settings: &Settings, world: &World) -> anyhow::Resu
     let engine = world.engine()?;
     let port = engine.client().port();
     let handle = engine.start();
-    let keeper = || state::keeper(&world.config.url, world.sim.as_ref().map(Sim::scale));
+    let roles = || state::roles(&world.config.url, world.sim.as_ref().map(Sim::scale));
     Ok(match &cli.command {
         Some(Sub::Doctor { quick }) => {
             let setup = doctor::Setup::new(settings, &world.config, port, *quick);
@@ -125,12 +125,12 @@ async fn one_shot(cli: &Cli, settings: &Settings, world: &World) -> anyhow::Resu
                 keep_alive: world.config.keep_alive,
                 columns: columns(),
             };
-            let keeping = |own: &Keeping| status::keeping(&world.config, keeper(), own);
+            let keeping = |own: &Keeping| status::keeping(&world.config, &roles(), own);
             status::run(handle, &request, &world.clock, keeping, interrupt, &mut out).await
         }
         Some(Sub::Pins) => {
             let recalls = recalls(world, &handle);
-            let request = pins::Request::new(cli.flags.json, recalls, keeper(), &world.config);
+            let request = pins::Request::new(cli.flags.json, recalls, roles(), &world.config);
             let now = ((world.clock)().wall, &TimeZone::system());
             pins::run(handle, &request, now, interrupt, &mut out).await
         }

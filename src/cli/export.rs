@@ -115,7 +115,7 @@ fn looker(world: &World, handle: Handle) -> Looker {
         server: server_name(&config.url, scale),
         limits: config.memory,
         journal: state::journal_path(scale.is_some()),
-        keeping: Box::new(move |own| status::keeping(&config, state::keeper(&config.url, scale), own)),
+        keeping: Box::new(move |own| status::keeping(&config, &state::roles(&config.url, scale), own)),
         counted: tokio::sync::Mutex::new(Counted::default()),
     }
 }

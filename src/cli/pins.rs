@@ -11,9 +11,11 @@ use super::Exit;
 use super::history::when;
 use super::out::Out;
 use super::ready::{self, Ready};
-use super::status::{pretty, script_name, seconds};
+use super::status::{looks_on, pretty, script_name, seconds};
 use crate::config::Config;
 use crate::engine::Handle;
+use crate::journal::Seen;
+use crate::residency::guard::claim::Onlooker;
 use crate::residency::guard::{PinState, Pinned};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
@@ -33,8 +35,8 @@ pub struct Request {
     pub json: bool,
     /// The journal is asked; where there is none, only the config tells of pins.
     pub recalls: bool,
-    /// The pid of the dashboard that enforces pins.
-    pub keeper: Option<u32>,
+    /// The dashboard that enforces pins, or one that looks on.
+    pub roles: Seen,
     /// The keep_alive that an unpin gives where nothing is known of the one before.
     pub otherwise: KeepAlive,
     /// Pins of a config that was merely found: nobody enforces them.
@@ -43,11 +45,11 @@ pub struct Request {
 
 impl Request {
     /// Joins what the config says with what is known of the keeper.
-    pub fn new(json: bool, recalls: bool, keeper: Option<u32>, config: &Config) -> Request {
+    pub fn new(json: bool, recalls: bool, roles: Seen, config: &Config) -> Request {
         let configured = config.keep_alive.filter(|keep_alive| !keep_alive.is_forever());
         let idle = if config.may_act { Vec::new() } else { config.pins.models.clone() };
         let otherwise = configured.unwrap_or(KeepAlive::For(KeepAlive::SERVERS_DEFAULT));
-        Request { json, recalls, keeper, otherwise, idle }
+        Request { json, recalls, roles, otherwise, idle }
     }
 }
 
@@ -153,9 +155,12 @@ fn lines(
         return format!("no pins of {}; resident pin MODEL makes one", printable(server));
     }
     let mut lines: Vec<String> = pins.iter().map(|pin| line(pin, request, up, (now, zone))).collect();
-    lines.push(match request.keeper {
-        Some(pid) => format!("kept by the dashboard with pid {pid}"),
-        None => "no dashboard runs: nobody enforces them".to_owned(),
+    lines.push(match (request.roles.keeper, request.roles.idle) {
+        (Some(pid), _) => format!("kept by the dashboard with pid {pid}"),
+        (None, Some(Onlooker { pid, why })) => {
+            format!("nobody enforces them: the dashboard with pid {pid} only looks on ({})", why.words())
+        }
+        (None, None) => "no dashboard runs: nobody enforces them".to_owned(),
     });
     lines.join("\n")
 }
@@ -199,7 +204,8 @@ fn json(snapshot: &Snapshot, request: &Request, pins: &[Pinned], up: bool) -> Va
         "schema_version": SCHEMA_VERSION,
         "server": snapshot.servers.first().map(|server| server.url.as_str()),
         "server_answers": up,
-        "keeper_pid": request.keeper,
+        "keeper_pid": request.roles.keeper,
+        "looks_on": looks_on(request.roles.idle),
         "pins": pins.iter().map(one).collect::<Vec<_>>(),
     })
 }

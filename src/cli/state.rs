@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::{self, Journal};
+use crate::journal::{self, Journal, Seen};
 use crate::residency::record::server_name;
 use crate::residency::timing::Clock;
 
@@ -25,9 +25,11 @@ pub fn journal(
     })
 }
 
-/// The pid of the instance that acts by itself on the server at `url`, if one does; `demo` is the scale of an embedded one.
-pub fn keeper(url: &str, demo: Option<u64>) -> Option<u32> {
-    journal::keeper(&journal_path(demo.is_some())?, &server_name(url, demo))
+/// Who acts by itself on the server at `url`, or who looks on; `demo` is the scale of an embedded one.
+pub fn roles(url: &str, demo: Option<u64>) -> Seen {
+    journal_path(demo.is_some())
+        .map(|path| journal::roles(&path, &server_name(url, demo)))
+        .unwrap_or_default()
 }
 
 /// Where the instances of one user keep what happened and what they know of each other:

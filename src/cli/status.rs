@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 
 pub use self::document::json;
 pub use self::keeping::keeping;
+pub(in crate::cli) use self::keeping::looks_on;
 pub use self::sheet::table;
 pub(super) use self::words::{is_estimate, ram_unknown};
 use super::Exit;

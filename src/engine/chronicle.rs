@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Command;
+use super::known::Known;
 use super::manager::Manager;
 use crate::journal::{NotTaken, Opened, State};
 use crate::residency::event::What;
@@ -38,6 +39,13 @@ pub(crate) struct Chronicle {
     pub others: Others,
 }
 
+impl Known {
+    /// What the journal calls this server.
+    pub(super) fn journal_name(&self) -> String {
+        server_name(&self.config.url, self.demo_scale)
+    }
+}
+
 impl Manager {
     /// Keeps what happened in the journal, if there is one. Never waits. A swap is told at its end and counts from when
     /// it was asked for.
@@ -59,7 +67,7 @@ impl Manager {
 
     /// What the journal calls this server.
     pub(super) fn journal_server(&self) -> String {
-        server_name(&self.known.config.url, self.known.demo_scale)
+        self.known.journal_name()
     }
 
     /// The journal's past is worth having from now on.

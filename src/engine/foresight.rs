@@ -164,7 +164,7 @@ fn compare(known: &Known, begun: &Begun, model: &ModelName, now: Moment) -> Opti
 }
 
 impl Manager {
-    /// Compares a load that is done with what was said of it. Of others' loads the keeper keeps that.
+    /// Compares a load that is done with what was said of it. Of others' loads the recorder keeps that.
     pub(super) fn look_back(&mut self, model: Option<&ModelName>, what: &What, now: Moment) {
         let Some(model) = model else { return };
         let said = Arc::clone(&self.publish.borrow());
@@ -179,7 +179,7 @@ impl Manager {
         }
         let past = Arc::clone(&self.known.past);
         self.known.foresight.count(&past);
-        if self.journals.keeps() || matches!(what, What::Loaded { ours: true, .. }) {
+        if self.journals.records() || matches!(what, What::Loaded { ours: true, .. }) {
             self.record(Happened::Foreseen(foreseen));
         }
     }

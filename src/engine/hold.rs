@@ -294,7 +294,7 @@ impl Manager {
         let preload = &config.preload;
         let is_ours = preload.models.contains(name) && self.known.warmed.contains(name);
         // A dashboard mends only as the keeper; who was asked to hold does.
-        let is_asked = !self.journals.may_keep() || self.journals.keeps();
+        let is_asked = !self.journals.may_keep() || self.journals.acts();
         let may = config.may_act && preload.enabled && preload.auto_refresh && is_ours;
         let may = may && is_asked && !self.keep.hands_off;
         if !may || percent >= preload.mend_below || self.is_busy() {

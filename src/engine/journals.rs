@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 
 use crate::journal::Journal;
 use crate::residency::guard::Keeper;
+use crate::residency::guard::claim::Claim;
 use crate::residency::record::Past;
 use crate::residency::tune::policy::Rule;
 
@@ -18,7 +19,8 @@ pub struct Journals {
     watched: bool,
     recalled: bool,
     tuned: bool,
-    asked_to_keep: bool,
+    /// How far it said that it may act.
+    claimed: Option<Claim>,
     /// What stands for the past until it was read.
     unread: Option<Arc<Past>>,
 }
@@ -38,12 +40,12 @@ impl Journals {
             watched: false,
             recalled: false,
             tuned: false,
-            asked_to_keep: false,
+            claimed: None,
             unread: None,
         }
     }
 
-    /// This instance goes on until the user ends it: it may be the keeper, who writes down what others did.
+    /// This instance goes on until the user ends it: it may write down what others do, and act by itself.
     #[must_use]
     pub fn keeping(mut self) -> Journals {
         self.may_keep = true;
@@ -67,27 +69,36 @@ impl Journals {
         self.journal.as_mut().filter(|_| self.watched)
     }
 
-    /// The past of `server` comes from now on; who may keep it watches it and stands by to be its keeper. Says whether it
-    /// was asked for now.
+    /// The past of `server` comes from now on, and whoever takes part watches it. Says whether it was asked for now.
     pub(super) fn follow(&mut self, server: &str) -> bool {
         let may_keep = self.may_keep;
-        if self.recalled && (self.asked_to_keep || !may_keep) {
+        if self.recalled && (self.watched || !may_keep) {
             return false;
         }
         let Some(journal) = self.get() else { return false };
         let unread = Arc::clone(&journal.past.borrow());
         let recalled = journal.recall(server, TimeZone::system()).is_ok();
-        let kept = may_keep && journal.keep(server).is_ok();
         let is_new = recalled && !self.recalled;
         self.recalled |= recalled;
         if is_new {
             self.unread = Some(unread);
         }
-        self.asked_to_keep |= kept;
         if may_keep {
             self.watched();
         }
         is_new
+    }
+
+    /// This instance takes part at `server` once it follows it, and acts by itself as far as `claim` goes. A full queue is
+    /// told at the next turn.
+    pub(super) fn claim(&mut self, server: impl FnOnce() -> String, claim: Claim) {
+        if self.may_keep
+            && self.recalled
+            && self.claimed != Some(claim)
+            && self.journal.as_ref().is_some_and(|journal| journal.keep(&server(), claim).is_ok())
+        {
+            self.claimed = Some(claim);
+        }
     }
 
     /// What the uses of `server` say by `rule` comes from now on.
@@ -101,21 +112,37 @@ impl Journals {
         self.unread.as_ref().is_some_and(|unread| !Arc::ptr_eq(unread, past))
     }
 
-    /// Whether this instance may be a keeper, sooner or later.
+    /// Whether this instance takes part: it may have roles, sooner or later.
     pub(super) fn may_keep(&self) -> bool {
         self.may_keep
     }
 
-    /// Whether this instance is the keeper now.
-    pub(super) fn keeps(&self) -> bool {
-        self.may_keep && self.journal.as_ref().is_some_and(|journal| journal.state.borrow().keeps)
+    /// Whether it is the one that writes down what others do.
+    pub(super) fn records(&self) -> bool {
+        self.may_keep && self.journal.as_ref().is_some_and(|journal| journal.state.borrow().roles.records)
     }
 
-    /// The keeper of the server that this instance would keep, where it is known.
+    /// Whether it is the keeper now, who acts by itself.
+    pub(super) fn acts(&self) -> bool {
+        self.may_keep && self.journal.as_ref().is_some_and(|journal| journal.state.borrow().roles.acts)
+    }
+
+    /// Whether it is the keeper as soon as one that may do less has made way.
+    pub(super) fn is_next(&self) -> bool {
+        self.journal.as_ref().is_some_and(|journal| journal.state.borrow().roles.is_next)
+    }
+
+    /// Whether there is no journal that could be used.
+    pub(super) fn is_unusable(&self) -> bool {
+        let state = self.journal.as_ref().map(|journal| journal.state.borrow());
+        state.map_or(self.open.is_none(), |state| matches!(state.opened, Some(Err(_))))
+    }
+
+    /// The keeper of the server at which this instance takes part, where it is known.
     pub(super) fn keeper(&self) -> Option<Keeper> {
-        let state = self.journal.as_ref()?.state.borrow();
-        match state.keeper {
-            _ if state.keeps => Some(Keeper::This),
+        let roles = &self.journal.as_ref()?.state.borrow().roles;
+        match roles.keeper {
+            _ if roles.acts => Some(Keeper::This),
             Some(pid) if pid != std::process::id() => Some(Keeper::Other(pid)),
             _ => None,
         }

@@ -10,6 +10,7 @@ mod wishes;
 
 use super::manager::Manager;
 use crate::residency::event::What;
+use crate::residency::guard::claim::{Claim, Idle, Onlooker};
 use crate::residency::guard::{Auto, Keeping};
 use crate::residency::timing::Moment;
 
@@ -22,6 +23,8 @@ use startup::Course;
 pub(crate) struct Keep {
     /// The user has stopped all of it here.
     pub hands_off: bool,
+    /// When this instance began.
+    pub began: Option<Moment>,
     /// The server has answered since guards looked last.
     pub is_due: bool,
     /// What is known of pins beyond their rows.
@@ -42,6 +45,9 @@ impl Manager {
     /// shows all that is known; says whether something has changed by it.
     pub(super) fn act_by_itself(&mut self) -> bool {
         let (now, before) = (self.now(), (self.due.next_event, self.due.next_own));
+        self.keep.began.get_or_insert(now);
+        let (server, claim) = (&self.known, self.claim());
+        self.journals.claim(|| server.journal_name(), claim);
         self.start_up(now);
         if std::mem::take(&mut self.keep.is_due) {
             self.keep_watch(now);
@@ -60,7 +66,30 @@ impl Manager {
 
     /// Whether pins are enforced by this instance: the user's word for each was given as it was pinned.
     pub(super) fn keeps_pins(&self) -> bool {
-        !self.known.config.ui.read_only && !self.keep.hands_off && self.journals.keeps()
+        !self.known.config.ui.read_only && !self.keep.hands_off && self.journals.acts()
+    }
+
+    /// How far this instance may act by itself.
+    fn claim(&self) -> Claim {
+        let config = &self.known.config;
+        if config.ui.read_only {
+            Claim::Nothing(Idle::ReadOnly)
+        } else if self.keep.hands_off {
+            Claim::Nothing(Idle::HandsOff)
+        } else if config.may_act {
+            Claim::All
+        } else if self.known.wished().next().is_some() {
+            Claim::Pins
+        } else {
+            Claim::Nothing(Idle::NoConfig)
+        }
+    }
+
+    /// Why this instance does not act by itself, if it is one that could.
+    fn idle(&self) -> Option<Onlooker> {
+        let unusable = || self.journals.is_unusable().then_some(Idle::NoJournal);
+        let why = self.claim().idle().or_else(unusable).filter(|_| self.journals.may_keep())?;
+        Some(Onlooker { pid: std::process::id(), why })
     }
 
     pub(super) fn hands_off(&mut self, off: bool) {
@@ -77,6 +106,7 @@ impl Manager {
     pub(super) fn keeping(&self) -> Keeping {
         Keeping {
             keeper: self.journals.keeper(),
+            idle: self.idle(),
             hands_off: self.keep.hands_off,
             auto: self.auto(),
             pins: self.pins_shown(),

@@ -1,4 +1,7 @@
-//! The journal's thread: it alone has the file, does what it is told, and looks what other processes wrote.
+//! The journal's thread: it alone has the file, does what it is told, and looks what other processes wrote. How the file
+//! follows is the subject of `upkeep`.
+
+mod upkeep;
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
@@ -13,15 +16,16 @@ use jiff::tz::TimeZone;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::file::{self, Book};
-use super::keep::{self, Pruned};
-use super::keeper::Keeper;
-use super::lease::{self, Found, Held, Lease};
+use super::file::Book;
+use super::keep::Pruned;
+use super::lease::{Found, Held, Lease};
 use super::past::Recall;
 use super::pin::{Note, Pins};
 use super::process::Process;
+use super::roles::{Part, Roles};
 use super::uses::Uses;
-use super::{Opened, QUEUE, State};
+use super::{QUEUE, State};
+use crate::residency::guard::claim::Claim;
 use crate::residency::pin::Pin;
 use crate::residency::record::{Past, Record};
 use crate::residency::timing::Clock;
@@ -49,8 +53,8 @@ pub(super) enum Command {
     Pin(Note),
     /// Publish what the uses of this server say by this rule.
     Tune(String, Rule),
-    /// Become the keeper of this server, when nobody else is.
-    Keep(String),
+    /// Take part at this server: record when nobody else does, and act as far as this goes.
+    Keep(String, Claim),
     /// Only to wake it: the program stops.
     Look,
 }
@@ -90,7 +94,12 @@ impl Clerk {
         let worked = me()
             .map_err(|error| format!("this process cannot be told from others: {error}"))
             .and_then(|me| Work::begin(&self, me))
-            .and_then(|mut work| work.go_on());
+            .and_then(|mut work| {
+                let ended = work.go_on();
+                // Before others can have them.
+                self.state.send_if_modified(|state| std::mem::take(&mut state.roles) != Roles::default());
+                ended
+            });
         if let Err(why) = worked {
             // Who reads why there is no journal is refused from then on; and what others hold is not known any more.
             drop(self.commands);
@@ -123,8 +132,8 @@ struct Work<'a> {
     pins: Pins,
     /// Somebody wants to know what the uses say.
     uses: Option<Uses>,
-    /// This process would keep a server.
-    keeper: Option<Keeper>,
+    /// This process takes part at a server.
+    part: Option<Part>,
 }
 
 impl Work<'_> {
@@ -143,7 +152,7 @@ impl Work<'_> {
             recall: None,
             pins: Pins::default(),
             uses: None,
-            keeper: None,
+            part: None,
         };
         let mut opened = work.open(false)?;
         if let Some(anew) = work.turn(&[])? {
@@ -156,7 +165,7 @@ impl Work<'_> {
     /// Until the program stops, or there is no journal any more.
     fn go_on(&mut self) -> Result<(), String> {
         while !self.clerk.stop.is_cancelled() {
-            let is_alert = self.watching || self.keeper.is_some();
+            let is_alert = self.watching || self.part.is_some();
             let is_behind = self.behind || !self.records.is_empty() || self.pins.waits();
             let first = if is_alert || is_behind || !self.held.is_empty() {
                 self.clerk.commands.recv_timeout(PERIOD)
@@ -171,7 +180,7 @@ impl Work<'_> {
             if self.clerk.stop.is_cancelled() {
                 break;
             }
-            self.attempt_to_keep();
+            self.take_part();
             self.serve(asks)?;
         }
         self.end();
@@ -209,21 +218,29 @@ impl Work<'_> {
                     self.uses = Some(Uses::new(server, rule));
                 }
             }
-            Command::Keep(server) => self.keeper = Some(Keeper::new(&self.clerk.path, &server)),
+            Command::Keep(server, claim) => match &mut self.part {
+                Some(part) if part.is_of(&server) => part.claims(claim),
+                part => *part = Some(Part::new(&self.clerk.path, server, claim)),
+            },
             Command::Look => {}
         }
     }
 
-    /// Becomes the keeper, if nobody else is, and says so.
-    fn attempt_to_keep(&mut self) {
-        let Some(keeper) = &mut self.keeper else { return };
-        let keeps = keeper.attempt(self.me.pid);
-        let pid = if keeps { Some(self.me.pid) } else { keeper.pid() };
-        self.clerk.state.send_if_modified(|state| {
-            let is_news = (state.keeps, state.keeper) != (keeps, pid);
-            (state.keeps, state.keeper) = (keeps, pid);
-            is_news
-        });
+    /// Takes the roles that can be had, and says which these are.
+    fn take_part(&mut self) {
+        let Some(part) = &mut self.part else { return };
+        let tell = |roles: Roles| {
+            self.clerk.state.send_if_modified(|state| {
+                let is_news = state.roles != roles;
+                state.roles = roles;
+                is_news
+            });
+        };
+        if part.gives_way() {
+            let known = self.clerk.state.borrow().roles.clone();
+            tell(Roles { acts: false, keeper: None, ..known });
+        }
+        tell(part.turn(self.me.pid));
     }
 
     /// One turn, and the answers to those who asked.
@@ -254,135 +271,6 @@ impl Work<'_> {
         pids.sort_unstable();
         pids.dedup();
         pids
-    }
-
-    /// Brings the file and what is known of it up to date; opens it anew where it was moved or is damaged, and then
-    /// says how it was found.
-    fn turn(&mut self, asks: &[String]) -> Result<Option<Opened>, String> {
-        let mut opened = None;
-        if !self.book.as_ref().is_some_and(Book::is_in_place) {
-            opened = Some(self.open(false)?);
-        }
-        let mut done = self.attempt(asks);
-        if done.as_ref().is_err_and(file::is_damage) {
-            let how = self.open(true)?;
-            // Nothing new to say of a file in which no damage was found.
-            opened = if how == Opened::Existing { opened } else { Some(how) };
-            done = self.attempt(asks);
-        }
-        let trouble = done.err().map(|error| error.to_string());
-        self.behind |= trouble.is_some();
-        // What cannot be written waits here, as long as there is room.
-        let excess = self.records.len().saturating_sub(WAITING);
-        self.records.drain(..excess);
-        self.clerk.state.send_if_modified(|state| {
-            let is_news = state.trouble != trouble || excess > 0;
-            state.trouble = trouble;
-            state.lost += excess as u64;
-            is_news
-        });
-        Ok(opened)
-    }
-
-    /// Closes the file, opens what is in its place, and says again there what is held.
-    fn open(&mut self, thorough: bool) -> Result<Opened, String> {
-        self.book = None;
-        let book = file::open(&self.clerk.path, (self.clerk.clock)().wall, thorough)
-            .map_err(|error| format!("no journal: {}: {error}", self.clerk.path.display()))?;
-        let opened = book.opened.clone();
-        self.book = Some(book);
-        self.behind = !self.held.is_empty();
-        self.version = None;
-        self.recall.iter_mut().for_each(Recall::is_stale);
-        self.pins.is_stale();
-        self.uses.iter_mut().for_each(Uses::begin_anew);
-        Ok(opened)
-    }
-
-    fn attempt(&mut self, asks: &[String]) -> rusqlite::Result<()> {
-        let Some(book) = self.book.as_mut() else { return Ok(()) };
-        if self.behind {
-            lease::write(&mut book.connection, &self.me, &self.held)?;
-            self.behind = false;
-            self.version = None;
-        }
-        if !asks.is_empty() {
-            lease::ask(&mut book.connection, &self.me, asks)?;
-            self.version = None;
-        }
-        let now = (self.clerk.clock)().wall;
-        if !self.records.is_empty() {
-            keep::write(&mut book.connection, self.records.make_contiguous(), &mut self.pruned, now)?;
-            self.records.clear();
-            self.recall.iter_mut().for_each(Recall::is_stale);
-            self.uses.iter_mut().for_each(Uses::is_stale);
-        }
-        self.pins.write(&mut book.connection)?;
-        // Before the reading: what is written meanwhile shows at the next look.
-        let version = book.version()?;
-        let is_same = self.version == Some(version);
-        if !(is_same && self.found.alive.iter().all(|process| process.is_alive(&self.me.boot))) {
-            self.found = lease::read(&book.connection, &self.me.boot)?;
-            self.version = Some(version);
-            let leases = &self.found.leases;
-            self.clerk.leases.send_if_modified(|known| {
-                let is_news = **known != *leases;
-                if is_news {
-                    *known = Arc::new(leases.clone());
-                }
-                is_news
-            });
-            for process in std::mem::take(&mut self.found.dead) {
-                lease::forget(&book.connection, &process)?;
-            }
-        }
-        // Before the past: who waits for that has both then.
-        if let Some(uses) = &mut self.uses
-            && let Some(tunings) = uses.read(&book.connection, version, now)?
-        {
-            self.clerk.tunings.send_replace(Some(tunings));
-        }
-        if let Some(recall) = &mut self.recall
-            && let Some(past) = recall.read(&book.connection, version, now)?
-        {
-            self.clerk.past.send_replace(Arc::new(past));
-        }
-        if let Some(recall) = &self.recall
-            && let Some(pins) = self.pins.read(&book.connection, recall.server(), version)?
-        {
-            self.clerk.pins.send_if_modified(|known| {
-                let is_news = known.as_ref().is_none_or(|known| **known != pins);
-                if is_news {
-                    *known = Some(Arc::new(pins));
-                }
-                is_news
-            });
-        }
-        Ok(())
-    }
-
-    /// Writes down what it was given, and gives up all that is held. Where that fails, the rows of a dead process do
-    /// not count.
-    fn end(&mut self) {
-        for command in self.clerk.commands.try_iter().take(QUEUE) {
-            match command {
-                Command::Record(records) => self.records.extend(records),
-                Command::Pin(note) => self.pins.note(note),
-                _ => {}
-            }
-        }
-        if let Some(book) = self.book.as_mut() {
-            if !self.records.is_empty() {
-                let now = (self.clerk.clock)().wall;
-                let records = self.records.make_contiguous();
-                let _ = keep::write(&mut book.connection, records, &mut self.pruned, now);
-            }
-            let _ = self.pins.write(&mut book.connection);
-            if self.behind || !self.held.is_empty() {
-                let _ = lease::write(&mut book.connection, &self.me, &Held::new());
-            }
-        }
-        self.book = None;
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! | file | subject |
 //! |---|---|
+//! | `claim` | how far each of several instances may act, and why one does not |
 //! | `pins` | a pin is re-asserted, its model brought back, and given up where somebody insists |
 //! | `room` | whether pins have room on the card together |
 //! | `refresh` | when the countdown of a model in use is restarted |
@@ -9,6 +10,7 @@
 //!
 //! The engine's `keep` turns decisions into acts.
 
+pub mod claim;
 pub mod pins;
 pub mod refresh;
 pub mod room;
@@ -20,6 +22,7 @@ use jiff::Timestamp;
 
 use super::keep_alive::KeepAlive;
 use super::name::ModelName;
+use claim::Onlooker;
 use startup::Startup;
 
 /// What acts by itself, as front ends show it.
@@ -27,6 +30,9 @@ use startup::Startup;
 pub struct Keeping {
     /// The one instance that acts by itself; `None` where that is not known, or there is none.
     pub keeper: Option<Keeper>,
+    /// The instance that would act here but does not: this one, or as `status` sees it one that watches the server while
+    /// nobody acts.
+    pub idle: Option<Onlooker>,
     /// The user has stopped all that acts by itself here.
     pub hands_off: bool,
     /// What acts by itself here now.

@@ -46,7 +46,10 @@ fn why_not_kept(app: &App) -> Option<String> {
         }
         _ if app.settings.read_only => Some("read-only".to_owned()),
         Some(Keeper::This) if keeping.auto.contains(&Auto::Pins) => None,
-        _ => Some("no keeper is known".to_owned()),
+        _ => Some(match keeping.idle {
+            Some(idle) => idle.why.words().to_owned(),
+            None => "no keeper is known".to_owned(),
+        }),
     }
 }
 

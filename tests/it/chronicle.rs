@@ -1,4 +1,4 @@
-//! What the engine writes into the journal: the keeper what others do, everybody what is asked of it, who only looks
+//! What the engine writes into the journal: the recorder what others do, everybody what is asked of it, who only looks
 //! nothing.
 
 use std::path::{Path, PathBuf};
@@ -44,28 +44,28 @@ impl Place {
         Journals::new(Box::new(open))
     }
 
-    /// A screen's engine, once it is the keeper.
-    pub async fn keeper(&self) -> World {
+    /// A screen's engine, once it is the recorder.
+    pub async fn recorder(&self) -> World {
         let mut world = World::with(&self.sim.url(), Config::default(), self.journals().keeping());
         world.ready().await;
-        self.until_kept().await;
+        self.until_recorded().await;
         world
     }
 
-    /// Waits until somebody keeps the server: then the lock is another's.
-    async fn until_kept(&self) {
+    /// Waits until somebody records: then the lock is another's.
+    async fn until_recorded(&self) {
         let other = Journal::open(&self.path(), clock::system(), &CancellationToken::new()).unwrap();
         other.state.clone().wait_for(|state| state.opened.is_some()).await.unwrap();
         let is_lock = |path: &Path| path.extension().is_some_and(|end| end == "lock");
-        let is_kept = || {
+        let is_recorded = || {
             let files = std::fs::read_dir(self.dir.path()).unwrap();
             let mut locks = files.map(|file| file.unwrap().path()).filter(|path| is_lock(path));
             locks.any(|path| {
-                let is_keepers = path.file_name().unwrap().to_str().unwrap().starts_with("keeper-");
-                is_keepers && std::fs::File::open(path).unwrap().try_lock().is_err()
+                let is_recorders = path.file_name().unwrap().to_str().unwrap().starts_with("recorder-");
+                is_recorders && std::fs::File::open(path).unwrap().try_lock().is_err()
             })
         };
-        while !is_kept() {
+        while !is_recorded() {
             tokio::task::yield_now().await;
         }
     }
@@ -106,9 +106,9 @@ fn is_gone(record: &Record, model: &str, how: &Left) -> bool {
 }
 
 #[tokio::test]
-async fn the_keeper_writes_down_what_another_client_does() {
+async fn the_recorder_writes_down_what_another_client_does() {
     let place = Place::new().await;
-    let mut world = place.keeper().await;
+    let mut world = place.recorder().await;
     world.other("/api/generate", json!({ "model": QWEN, "options": { "num_ctx": 2048 } })).await;
     world.until_model(QWEN, |model| model.loaded.is_some()).await;
     world.other("/api/generate", json!({ "model": QWEN, "keep_alive": 0 })).await;
@@ -131,7 +131,7 @@ async fn the_keeper_writes_down_what_another_client_does() {
 #[tokio::test]
 async fn a_load_that_took_the_place_of_another_names_it() {
     let place = Place::new().await;
-    let mut world = place.keeper().await;
+    let mut world = place.recorder().await;
     world.other("/api/generate", json!({ "model": QWEN })).await;
     world.until_model(QWEN, |model| model.loaded.is_some()).await;
     world.other("/api/generate", json!({ "model": QWEN, "keep_alive": 0 })).await;
@@ -161,7 +161,7 @@ async fn who_only_looks_writes_no_file_and_who_acts_does() {
 #[tokio::test]
 async fn a_departure_that_another_instance_asked_for_is_written_once() {
     let place = Place::new().await;
-    let mut world = place.keeper().await;
+    let mut world = place.recorder().await;
     let mut other = World::with(&place.sim.url(), Config::default(), place.journals());
     other.ready().await;
     world.other("/api/generate", json!({ "model": QWEN })).await;
@@ -187,7 +187,7 @@ async fn a_departure_that_another_instance_asked_for_is_written_once() {
 }
 
 #[tokio::test]
-async fn what_was_asked_to_be_kept_just_before_the_end_is_kept() {
+async fn what_was_asked_to_be_kept_just_before_the_end_is_recorded() {
     let place = Place::new().await;
     let (open, path) = (place.journals(), place.path());
     let world = World::with(&place.sim.url(), Config::default(), open);
@@ -203,7 +203,7 @@ async fn what_was_asked_to_be_kept_just_before_the_end_is_kept() {
     let records = place.until("the phase", |all| !all.is_empty()).await;
     assert_eq!(records[0].what, Happened::Phase(phase), "{}", path.display());
     // The next one that goes on sees the run.
-    let mut world = place.keeper().await;
+    let mut world = place.recorder().await;
     world
         .until("the run", |s| {
             s.past.runs.first().map(|run| Arc::clone(&s.past).runs.len() + run.phases.len())

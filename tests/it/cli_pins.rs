@@ -9,6 +9,8 @@ use resident::cli::Exit;
 use resident::cli::out::Out;
 use resident::cli::pins::{Request, run};
 use resident::config::{Config, Pins};
+use resident::journal::Seen;
+use resident::residency::guard::claim::{Idle, Onlooker};
 use resident::residency::guard::{PinState, Pinned};
 use resident::residency::keep_alive::KeepAlive;
 use resident::residency::snapshot::{Reach, Snapshot};
@@ -41,7 +43,7 @@ fn all_kinds() -> Snapshot {
 }
 
 fn request(json: bool, keeper: Option<u32>) -> Request {
-    Request::new(json, true, keeper, &Config { may_act: true, ..Config::default() })
+    Request::new(json, true, Seen { keeper, idle: None }, &Config { may_act: true, ..Config::default() })
 }
 
 async fn ran(snapshot: Snapshot, request: &Request) -> (Exit, String, String) {
@@ -81,6 +83,13 @@ async fn each_pin_says_how_it_is_with_it() {
 async fn without_a_dashboard_nobody_enforces_them_and_without_pins_it_says_how_to_make_one() {
     let (_, out, _) = ran(all_kinds(), &request(false, None)).await;
     assert!(out.ends_with("\nno dashboard runs: nobody enforces them\n"), "{out}");
+    let idle = Some(Onlooker { pid: 4242, why: Idle::ReadOnly });
+    let looks_on = Request { roles: Seen { keeper: None, idle }, ..request(false, None) };
+    let (_, out, _) = ran(all_kinds(), &looks_on).await;
+    assert!(
+        out.ends_with("\nnobody enforces them: the dashboard with pid 4242 only looks on (read-only)\n"),
+        "{out}"
+    );
     let mut none = all_kinds();
     none.keeping.pins = Some(Arc::default());
     let (exit, out, _) = ran(none, &request(false, None)).await;
@@ -98,6 +107,7 @@ async fn a_script_gets_each_pin_with_its_state() {
         serde_json::from_str::<Value>(&out).unwrap(),
         json!({
             "schema_version": 1, "server": "http://127.0.0.1:11434", "server_answers": true, "keeper_pid": 4242,
+            "looks_on": null,
             "pins": [{
                 "model": "e:1b", "state": "given_up", "by": "d:7b", "since": "2026-11-23T09:30:00Z",
                 "configured": false, "unpin_keep_alive_seconds": 3600.0, "tries": 4,
@@ -127,7 +137,7 @@ async fn a_journal_that_is_silent_is_said_and_a_config_that_was_only_found_does_
     let mut silent = all_kinds();
     silent.keeping.pins = None;
     let config = Config { pins: Pins { models: vec![name("x:1b")], ..Pins::default() }, ..Config::default() };
-    let (exit, _, said) = ran(silent, &Request::new(false, true, None, &config)).await;
+    let (exit, _, said) = ran(silent, &Request::new(false, true, Seen::default(), &config)).await;
     assert_eq!(exit, Exit::Done);
     assert!(said.starts_with("the journal did not answer: what it knows of pins is missing\n"), "{said}");
     assert!(said.contains("x:1b is listed under pins in ./config.yaml, which was merely found"), "{said}");

@@ -9,9 +9,11 @@ use resident::cli::Exit;
 use resident::cli::out::Out;
 use resident::cli::status::{self, Request, keeping, run, table};
 use resident::config::Config;
+use resident::journal::Seen;
 use resident::residency::bytes::{Bytes, GIB};
 use resident::residency::expiry::Expiry;
 use resident::residency::forecast::Forecast;
+use resident::residency::guard::claim::{Idle, Onlooker};
 use resident::residency::guard::{Keeping, PinState, Pinned};
 use resident::residency::host::Cards;
 use resident::residency::keep_alive::KeepAlive;
@@ -348,7 +350,7 @@ fn who_acts_by_itself_is_told_and_what_would_be_done() {
     let own = Keeping { pins: Some(Arc::new(vec![pin])), ..Keeping::default() };
     let told = |config: &Config, keeper: Option<u32>, own: &Keeping| {
         let mut all = snapshot(at, vec![]);
-        all.keeping = keeping(config, keeper, own);
+        all.keeping = keeping(config, &Seen { keeper, idle: None }, own);
         let text = table(&all, at, None);
         let all = json(&all, None, at);
         let line = text.lines().find(|line| line.starts_with("KEEPER")).unwrap_or_default();
@@ -372,6 +374,17 @@ fn who_acts_by_itself_is_told_and_what_would_be_done() {
         ("KEEPER  pid 4242  nothing acts by itself".to_owned(), json!([4242, []]))
     );
     assert_eq!(told(&found, None, &none), (String::new(), json!([null, []])));
+
+    let mut all = snapshot(at, vec![]);
+    let idle = Some(Onlooker { pid: 4242, why: Idle::HandsOff });
+    all.keeping = keeping(&found, &Seen { keeper: None, idle }, &own);
+    let text = table(&all, at, None);
+    assert!(
+        text.contains("KEEPER  none: nothing acts by itself; pid 4242 only looks on (hands off)\n"),
+        "{text}"
+    );
+    let all = json(&all, None, at);
+    assert_eq!((&all["keeper_pid"], &all["looks_on"]["why"]), (&json!(null), &json!("hands off")));
 }
 
 #[test]

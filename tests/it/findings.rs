@@ -22,7 +22,7 @@ fn of(snapshot: &Snapshot, kind: Kind) -> Option<Finding> {
 #[tokio::test]
 async fn two_clients_that_ask_for_other_contexts_are_found_and_what_they_cost() {
     let place = Place::new().await;
-    let mut world = place.keeper().await;
+    let mut world = place.recorder().await;
     for context in [2048, 4096, 2048, 4096] {
         let asked = json!({ "model": QWEN, "options": { "num_ctx": context } });
         world.other("/api/generate", asked).await;

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use resident::journal::history::{self, Kind, Query};
-use resident::journal::{self, Journal, Opened};
+use resident::journal::{self, Journal, Opened, Seen, State};
 use resident::residency::bytes::Bytes;
+use resident::residency::guard::claim::{Claim, Idle, Onlooker};
 use resident::residency::host::LoadMode;
 use resident::residency::name::ModelName;
 use resident::residency::record::{Happened, Past, Record, SwapRecord};
@@ -166,8 +167,8 @@ async fn another_process() {
         }
         "keep" => {
             let journal = open(&path);
-            journal.keep(SERVER).unwrap();
-            journal.state.clone().wait_for(|state| state.keeps).await.unwrap();
+            journal.keep(SERVER, Claim::All).unwrap();
+            journal.state.clone().wait_for(|state| state.roles.acts && state.roles.records).await.unwrap();
             say("keeps");
             let _ = tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0])).await;
         }
@@ -270,23 +271,68 @@ async fn all_that_was_said_to_be_recorded_is_read_after_a_kill() {
     }
 }
 
+/// The pid of the keeper of a server, as who only looks sees it.
+fn keeper(place: &Place, server: &str) -> Option<u32> {
+    journal::roles(&place.path(), server).keeper
+}
+
 #[tokio::test]
-async fn the_keeper_that_is_killed_has_a_successor() {
+async fn the_keeper_that_is_killed_has_a_successor_in_both_roles() {
     let place = Place::new();
-    assert_eq!(journal::keeper(&place.path(), SERVER), None);
+    assert_eq!(journal::roles(&place.path(), SERVER), Seen::default());
     let mut other = place.start("keep");
     assert_eq!(other.says().unwrap(), "keeps");
-    assert_eq!(journal::keeper(&place.path(), SERVER), Some(other.child.id()));
-    assert_eq!(journal::keeper(&place.path(), "another server"), None);
+    assert_eq!(keeper(&place, SERVER), Some(other.child.id()));
+    assert_eq!(keeper(&place, "another server"), None);
     let journal = open(&place.path());
-    journal.keep(SERVER).unwrap();
-    opened(&journal).await.unwrap();
-    assert!(!journal.state.borrow().keeps);
+    journal.keep(SERVER, Claim::All).unwrap();
+    let knows = |state: &State| state.roles.keeper == Some(other.child.id());
+    journal.state.clone().wait_for(knows).await.unwrap();
+    let roles = journal.state.borrow().roles.clone();
+    assert!(!roles.acts && !roles.records && !roles.is_next, "{roles:?}");
     other.child.kill().unwrap();
-    journal.state.clone().wait_for(|state| state.keeps).await.unwrap();
-    assert_eq!(journal::keeper(&place.path(), SERVER), Some(std::process::id()));
+    journal.state.clone().wait_for(|state| state.roles.acts && state.roles.records).await.unwrap();
+    assert_eq!(keeper(&place, SERVER), Some(std::process::id()));
     journal.close().await;
-    assert_eq!(journal::keeper(&place.path(), SERVER), None, "it lives, and keeps nothing");
+    assert_eq!(journal::roles(&place.path(), SERVER), Seen::default(), "it lives, and has no role");
+}
+
+#[tokio::test]
+async fn who_may_not_act_records_and_says_why_while_another_acts_and_gives_back() {
+    let place = Place::new();
+    let (first, second) = (open(&place.path()), open(&place.path()));
+    let pid = std::process::id();
+    let looks_on = |why| Seen { keeper: None, idle: Some(Onlooker { pid, why }) };
+    first.keep(SERVER, Claim::Nothing(Idle::ReadOnly)).unwrap();
+    first.state.clone().wait_for(|state| state.roles.records).await.unwrap();
+    assert_eq!(journal::roles(&place.path(), SERVER), looks_on(Idle::ReadOnly));
+    second.keep(SERVER, Claim::All).unwrap();
+    second.state.clone().wait_for(|state| state.roles.acts).await.unwrap();
+    assert!(!second.state.borrow().roles.records, "the other one does");
+    assert_eq!(journal::roles(&place.path(), SERVER), Seen { keeper: Some(pid), idle: None });
+    first.keep(SERVER, Claim::All).unwrap();
+    second.keep(SERVER, Claim::Nothing(Idle::HandsOff)).unwrap();
+    first.state.clone().wait_for(|state| state.roles.acts).await.unwrap();
+    second.state.clone().wait_for(|state| !state.roles.acts).await.unwrap();
+    second.keep(SERVER, Claim::All).unwrap();
+    first.keep(SERVER, Claim::Nothing(Idle::HandsOff)).unwrap();
+    second.state.clone().wait_for(|state| state.roles.acts).await.unwrap();
+    second.close().await;
+    first.state.clone().wait_for(|state| state.roles.keeper.is_none()).await.unwrap();
+    assert_eq!(journal::roles(&place.path(), SERVER), looks_on(Idle::HandsOff));
+}
+
+#[tokio::test]
+async fn who_only_enforces_pins_made_by_hand_makes_way_for_one_whose_config_says_more() {
+    let place = Place::new();
+    let (less, more) = (open(&place.path()), open(&place.path()));
+    less.keep(SERVER, Claim::Pins).unwrap();
+    less.state.clone().wait_for(|state| state.roles.acts).await.unwrap();
+    more.keep(SERVER, Claim::All).unwrap();
+    more.state.clone().wait_for(|state| state.roles.acts).await.unwrap();
+    assert!(!less.state.borrow().roles.acts, "it said so before it gave the role back");
+    more.close().await;
+    less.state.clone().wait_for(|state| state.roles.acts).await.unwrap();
 }
 
 #[tokio::test]

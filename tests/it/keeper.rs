@@ -11,6 +11,7 @@ use resident::probe::watched::Watched;
 use resident::residency::act::ActKind;
 use resident::residency::event::What;
 use resident::residency::expiry::Expiry;
+use resident::residency::guard::claim::Idle;
 use resident::residency::guard::startup::{Item, ItemState, Startup};
 use resident::residency::guard::{Auto, Keeper, PinState};
 use resident::residency::keep_alive::KeepAlive;
@@ -459,11 +460,13 @@ async fn a_pin_rests_that_a_load_of_ours_threw_out_until_its_place_is_free() {
 async fn hands_off_means_that_nothing_is_sent_until_they_are_on_again() {
     let place = Place::new().await;
     let config = Config { hands_off: true, ..pinned(&[QWEN]) };
-    let mut world = place.keeper(config).await;
+    let mut world = place.instance(config);
+    world.ready().await;
     place.seconds(300).await;
     assert_eq!(world.handle.snapshot().keeping.auto, []);
     assert_eq!(place.sim.runners().await.len(), 0);
     world.handle.send(Command::HandsOff(false)).unwrap();
+    journal(&mut world, "the keeper", |s| (s.keeping.keeper == Some(Keeper::This)).then_some(())).await;
     world.until("the pin", |s| is_held(QWEN)(s).then_some(())).await;
     world.handle.send(Command::HandsOff(true)).unwrap();
     world.until("hands off", |s| s.keeping.hands_off.then_some(())).await;
@@ -487,6 +490,28 @@ async fn of_two_dashboards_one_acts_and_the_other_takes_over_when_it_ends() {
     place.other(json!({"model": QWEN, "keep_alive": "5m"})).await;
     second.until("the overwriting", |s| (!is_held(QWEN)(s)).then_some(())).await;
     second.until("the pin again", |s| is_held(QWEN)(s).then_some(())).await;
+    assert_eq!(place.fouls_of_two(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_may_not_act_leaves_start_up_and_pins_to_another_also_once_it_is_stopped() {
+    let place = Place::new().await;
+    let mut onlooker = place.instance(Config { hands_off: true, ..pinned(&[QWEN]) });
+    onlooker.ready().await;
+    let looks_on =
+        |s: &Snapshot| (s.keeping.idle.is_some_and(|idle| idle.why == Idle::HandsOff)).then_some(());
+    journal(&mut onlooker, "that it looks on", looks_on).await;
+    let acts = |s: &Snapshot| (s.keeping.keeper == Some(Keeper::This)).then_some(());
+    let mut first = place.keeper(Config { primary: Some(name(GEMMA)), ..started(Preload::default()) }).await;
+    first.until_model(GEMMA, |model| model.loaded.is_some()).await;
+    let mut second = place.instance(pinned(&[QWEN]));
+    second.ready().await;
+    first.handle.send(Command::HandsOff(true)).unwrap();
+    journal(&mut second, "the keeper", acts).await;
+    second.until("the pin", |s| is_held(QWEN)(s).then_some(())).await;
+    first.handle.send(Command::HandsOff(false)).unwrap();
+    second.handle.send(Command::HandsOff(true)).unwrap();
+    journal(&mut first, "the keeper again", acts).await;
     assert_eq!(place.fouls_of_two(), []);
 }
 

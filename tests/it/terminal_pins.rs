@@ -77,3 +77,29 @@ async fn with_hands_off_nothing_is_released() {
     assert!(keeps_one(&sim).await);
     sim.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_dashboard_that_may_not_act_does_not_keep_another_from_it() {
+    let options = sim::Options::for_tests(1024, Duration::ZERO, clock::system());
+    let sim = sim::start(options).await.unwrap();
+    let home = Home::new(&sim.url());
+    home.write(&home.config(), &format!("pins:\n  models: [\"{MODEL}\"]\n"));
+    let mut idle = home.resident(&["--read-only"]);
+    idle.shows("read-only, auto off");
+    let mut first = home.resident(&[]);
+    first.shows("auto: pins");
+    idle.shows("keeper: pid ");
+    let mut second = home.resident(&[]);
+    second.shows("keeper: pid ");
+    first.press("H");
+    first.shows("auto off (H)");
+    second.shows("auto: pins");
+    second.signal(Signal::KILL);
+    first.press("H");
+    first.shows("auto: pins");
+    for pty in [&mut first, &mut idle] {
+        pty.press("q");
+        pty.ends(0);
+    }
+    sim.shutdown().await;
+}

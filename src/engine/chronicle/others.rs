@@ -1,5 +1,5 @@
 //! What others did, told from what is seen: loads and swaps of other clients with the time they took, departures, uses.
-//! Only the keeper writes that down; a departure that was ours is written down by whoever asked for it.
+//! Only the recorder writes that down; a departure that was ours is written down by whoever asked for it.
 //!
 //! Part of the manager. It reads the events that `observe` makes.
 
@@ -90,7 +90,7 @@ impl Manager {
     /// Writes down what was seen since the last call, departures first: they are what loads displaced.
     pub(crate) fn write_down_what_was_seen(&mut self) {
         let seen = std::mem::take(&mut self.chronicle.others.seen);
-        let keeps = self.journals.keeps();
+        let records = self.journals.records();
         for (model, what, at) in &seen {
             let Some(how) = departure(what) else { continue };
             let others = &mut self.chronicle.others;
@@ -109,7 +109,7 @@ impl Manager {
             if let Some(by) = made_room {
                 others.departed.push(Departure { model: model.clone(), at: *at, by, asked: ours });
             }
-            if (keeps || ours) && !is_second {
+            if (records || ours) && !is_second {
                 self.record_at(at.wall, Happened::Left { model: model.clone(), how });
             }
         }
@@ -126,11 +126,11 @@ impl Manager {
             if !others.there.insert(model.clone()) {
                 displaced.push(Departure { model: model.clone(), at: *at, by: None, asked: false });
             }
-            if keeps && !ours {
+            if records && !ours {
                 self.record_load(model, began, ready.unwrap_or(*at), *from_ram, displaced, *at);
             }
         }
-        if keeps {
+        if records {
             self.write_down_uses();
             self.note_ready_runners();
         }
@@ -254,7 +254,7 @@ impl Manager {
 
     /// How often the runners are to be looked at, while another client's load is expected or under way here.
     pub(crate) fn looks_for_others(&self, now: Moment) -> Option<Duration> {
-        if !self.journals.keeps() {
+        if !self.journals.records() {
             return None;
         }
         let loads = self.known.loading.values().any(|load| !load.ours);

@@ -203,6 +203,8 @@ impl Manager {
     /// Enforces all pins, if this instance keeps them.
     pub(super) fn guard_pins(&mut self, now: Moment) {
         if !self.keeps_pins() || self.known.pins.is_none() {
+            // Whoever acts meanwhile counts its own pauses.
+            self.keep.pins.memories.values_mut().for_each(Memory::look_away);
             return;
         }
         self.begin_anew();
@@ -235,7 +237,10 @@ impl Manager {
     fn begin_anew(&mut self) {
         let pins = self.known.pins.clone().unwrap_or_default();
         if !std::mem::replace(&mut self.keep.pins.anew, true) {
-            for pin in pins.iter().filter(|pin| pin.whose == Whose::Released) {
+            // What the user let go since it began stays so, whoever was the keeper then.
+            let began = self.keep.began;
+            let is_old = |since| began.is_none_or(|began| since < began.wall);
+            for pin in pins.iter().filter(|pin| pin.whose == Whose::Released && is_old(pin.since)) {
                 self.remember(&pin.model, Change::Anew);
             }
         }

@@ -107,8 +107,9 @@ impl Manager {
         match self.journals.keeper() {
             _ if !wants || !self.journals.may_keep() => self.keep.startup.decided = true,
             Some(Keeper::This) if self.acts_by_itself() => self.begin_startup(),
-            Some(_) => self.keep.startup.decided = true,
-            None => {}
+            // One that may do less makes way at once.
+            Some(_) if !self.journals.is_next() => self.keep.startup.decided = true,
+            Some(_) | None => {}
         }
     }
 

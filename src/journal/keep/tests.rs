@@ -3,10 +3,11 @@
 use super::*;
 use crate::journal::file::{self, Book};
 use crate::journal::history::{self, Kind, Query};
-use crate::journal::keeper::Keeper;
+use crate::journal::roles::{Part, Roles};
 use crate::journal::tests::{Other, Place, opened};
 use crate::journal::{NotTaken, QUEUE};
 use crate::residency::bytes::Bytes;
+use crate::residency::guard::claim::Claim;
 use crate::residency::host::LoadMode;
 use crate::residency::name::ModelName;
 use crate::residency::record::{Left, PhaseRecord};
@@ -284,16 +285,16 @@ fn it_is_looked_for_what_may_go_at_first_and_then_rarely() {
 }
 
 #[test]
-fn one_of_all_is_the_keeper_of_a_server_until_it_ends() {
+fn one_of_all_has_each_role_of_a_server_until_it_ends() {
     let place = Place::new();
-    drop(open(&place));
-    let keeper = |server| Keeper::new(&place.path(), server);
-    let (mut first, mut second, mut other) = (keeper("a"), keeper("a"), keeper("b"));
-    assert_eq!((first.attempt(7), second.attempt(42), other.attempt(7)), (true, false, true));
-    assert_eq!((first.attempt(7), second.attempt(42), second.pid()), (true, false, Some(7)));
+    let part = |server: &str| Part::new(&place.path(), server.to_owned(), Claim::All);
+    let (mut first, mut second, mut other) = (part("a"), part("a"), part("b"));
+    for roles in [first.turn(42), other.turn(42)] {
+        assert!(roles.acts && roles.records, "{roles:?}");
+    }
+    assert_eq!(second.turn(43), Roles { keeper: Some(42), ..Roles::default() });
     drop(first);
-    assert!(second.attempt(42));
-    assert_eq!(second.pid(), Some(42));
+    assert!(second.turn(43).acts);
     let names = place.names();
     assert_eq!(names.iter().filter(|name| name.starts_with("keeper-")).count(), 2, "{names:?}");
 }
@@ -302,13 +303,13 @@ fn one_of_all_is_the_keeper_of_a_server_until_it_ends() {
 async fn the_next_keeper_takes_over_when_the_first_one_ends() {
     let (place, other) = (Place::new(), Other::new());
     let (here, there) = (place.open(), place.open_as(&other));
-    here.keep(SERVER).unwrap();
-    here.state.clone().wait_for(|state| state.keeps).await.unwrap();
-    there.keep(SERVER).unwrap();
-    opened(&there).await.unwrap();
-    assert!(!there.state.borrow().keeps);
+    here.keep(SERVER, Claim::All).unwrap();
+    here.state.clone().wait_for(|state| state.roles.acts).await.unwrap();
+    there.keep(SERVER, Claim::All).unwrap();
+    there.state.clone().wait_for(|state| state.roles.keeper.is_some()).await.unwrap();
+    assert!(!there.state.borrow().roles.acts);
     here.close().await;
-    there.state.clone().wait_for(|state| state.keeps).await.unwrap();
+    there.state.clone().wait_for(|state| state.roles.acts).await.unwrap();
 }
 
 #[tokio::test]

@@ -119,6 +119,11 @@ impl Memory {
         self.away.is_some()
     }
 
+    /// Nobody looks for a while: how long something has been so is not known any more.
+    pub fn look_away(&mut self) {
+        (self.overwritten, self.away) = (None, None);
+    }
+
     /// The user acted, or the server restarted: all begins anew.
     pub fn forget(&mut self) {
         *self = Memory { seen: self.seen, ..Memory::default() };

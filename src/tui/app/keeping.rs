@@ -38,6 +38,10 @@ impl App {
         }
         let words: Vec<&str> = keeping.auto.iter().copied().map(Auto::word).collect();
         match words.as_slice() {
+            // Whether it is the keeper again is not known yet.
+            [] if keeping.keeper.is_none() && keeping.idle.is_none() => {
+                "hands on: what is set to act by itself does so again".to_owned()
+            }
             [] if keeper.is_empty() => "hands on: nothing is set to act by itself".to_owned(),
             [] => format!("hands on{keeper}"),
             words => format!("hands on: acts by itself again: {}", words.join(", ")),

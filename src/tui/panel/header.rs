@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::residency::guard::Keeper;
+use crate::residency::guard::claim::Idle;
 use crate::residency::snapshot::Reach;
 use crate::residency::text::printable;
 use crate::residency::timing::Moment;
@@ -125,7 +126,10 @@ fn right(app: &App, now: Moment) -> Vec<Piece> {
         pieces.push(Piece { text, style: theme.faint, rank: 11, ..Piece::default() });
     }
     if app.settings.read_only {
-        pieces.push(Piece { text: "read-only".into(), style: theme.warn, rank: 2, ..Piece::default() });
+        let acts = matches!(app.snapshot.keeping.keeper, Some(Keeper::Other(_)));
+        let text = if acts { "read-only" } else { "read-only, auto off" };
+        let short = Some("read-only".to_owned()).filter(|_| !acts);
+        pieces.push(Piece { text: text.into(), short, style: theme.warn, rank: 2 });
     }
     if let Some(scale) = app.server().and_then(|server| server.demo_scale) {
         pieces.push(Piece {
@@ -168,6 +172,19 @@ fn by_itself(app: &App) -> Vec<Piece> {
     if let Some(Keeper::Other(pid)) = keeping.keeper {
         let text = format!("keeper: pid {pid}");
         pieces.push(Piece { text, style: theme.faint, rank: 7, ..Piece::default() });
+        return pieces;
+    }
+    // Hands off, read-only and a config that was merely found have pieces of their own.
+    match keeping.idle.map(|idle| idle.why) {
+        Some(why @ Idle::NoJournal) => {
+            let text = format!("auto off: {}", why.words());
+            pieces.push(Piece { text, style: theme.warn, rank: 3, ..Piece::default() });
+        }
+        Some(why @ Idle::NoConfig) if app.settings.auto_off.is_none() => {
+            let text = format!("auto off: {}", why.words());
+            pieces.push(Piece { text, style: theme.faint, rank: 11, ..Piece::default() });
+        }
+        _ => {}
     }
     pieces
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::residency::event::{Event, What};
+use crate::residency::guard::claim::{Idle, Onlooker};
 use crate::residency::guard::{Auto, Keeper, Keeping};
 use crate::residency::snapshot::Snapshot;
 use crate::tui::app::{App, Effect};
@@ -91,4 +92,28 @@ fn the_message_says_that_another_keeper_goes_on() {
     app.settings.read_only = true;
     assert_eq!(press(&mut app, "H"), None);
     assert_eq!(app.notice.as_deref(), Some("read-only: nothing acts by itself here"));
+}
+
+#[test]
+fn the_header_says_why_nothing_acts_by_itself_unless_another_one_does() {
+    let idle = |why| app(keeping(|all| (all.keeper, all.idle) = (None, Some(Onlooker { pid: 7, why }))));
+    for columns in [80, 160] {
+        let line = header(&idle(Idle::NoJournal), columns);
+        assert!(line.contains("auto off: no journal"), "{line}");
+    }
+    assert!(header(&idle(Idle::NoConfig), 160).contains("auto off: no config"));
+    let mut read_only = idle(Idle::ReadOnly);
+    read_only.settings.read_only = true;
+    assert!(header(&read_only, 160).contains("read-only, auto off"));
+    let mut snapshot = usual();
+    (snapshot.keeping.keeper, snapshot.keeping.idle) =
+        (Some(Keeper::Other(4242)), Some(Onlooker { pid: 7, why: Idle::NoConfig }));
+    let line = header(&app(snapshot), 160);
+    assert!(line.contains("keeper: pid 4242") && !line.contains("auto off"), "{line}");
+}
+
+#[test]
+fn hands_on_lists_nothing_before_it_is_known_who_is_the_keeper() {
+    let app = app(keeping(|keeping| keeping.keeper = None));
+    assert_eq!(app.hands(false), "hands on: what is set to act by itself does so again");
 }
