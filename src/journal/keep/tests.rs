@@ -287,6 +287,7 @@ fn it_is_looked_for_what_may_go_at_first_and_then_rarely() {
 #[test]
 fn one_of_all_has_each_role_of_a_server_until_it_ends() {
     let place = Place::new();
+    drop(open(&place));
     let part = |server: &str| Part::new(&place.path(), server.to_owned(), Claim::All);
     let (mut first, mut second, mut other) = (part("a"), part("a"), part("b"));
     for roles in [first.turn(42), other.turn(42)] {
