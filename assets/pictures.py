@@ -46,6 +46,8 @@ VALUES = {
     "dark": "000000 cd3131 0dbc79 e5e510 3b8eea bc3fbc 11a8cd cccccc 767676 f14c4c 23d18b f5f543 6cb6ff d670d6 29b8db ffffff",
     "light": "000000 cd3131 00803c 7a6400 0451a5 bc05bc 05769c 555555 666666 cd3131 107c10 8a6d00 0451a5 bc05bc 0598bc a5a5a5",
 }
+# pyte would make its own values of these sixteen.
+pyte.graphics.FG_BG_256[:16] = NAMES
 GROUND = {"dark": ("101418", "d0d4d8"), "light": ("ffffff", "24292f")}
 # Glyphs that are drawn as areas, so that no font leaves gaps in a bar.
 DENSITY = {"█": 1.0, "▓": 0.75, "▒": 0.5, "░": 0.25}
@@ -264,7 +266,7 @@ def ready(terminal):
 
 def recording():
     """Start, models by tier, a swap with its stopwatch, a pin, a workflow with lookahead."""
-    size = (100, 28)
+    size = (110, 28)
     with Terminal(size) as terminal:
         ready(terminal)
         terminal.type("j")
@@ -279,7 +281,8 @@ def recording():
         terminal.type("f")
         terminal.rest(1.5)
         terminal.type("\r")
-        terminal.rest(14)
+        terminal.until("done in")
+        terminal.rest(5)
         end = time.monotonic() - terminal.start
         frames = list(terminal.frames)
     text, count, length = svg(frames, size, end)
