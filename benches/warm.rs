@@ -219,7 +219,7 @@ impl Asking {
     /// Counts what is cached of these files, and how long the answer took.
     fn ask(&self, files: &[(String, PathBuf, Bytes)]) -> Outcome<(Bytes, Duration)> {
         let began = now();
-        self.cache.ask(files.to_vec(), true);
+        self.cache.ask(files.to_vec());
         let mut readings = self.cache.readings.clone();
         let all = self.runtime.block_on(readings.wait_for(|all| {
             files.iter().all(|(digest, _, _)| all.get(digest).is_some_and(|r| r.at.mono >= began.mono))

@@ -1,5 +1,6 @@
 //! What the manager has to ask next: what is due when, and what is under way.
 
+use crate::residency::bytes::Bytes;
 use crate::residency::timing::Moment;
 
 /// What is due when, and what is under way.
@@ -20,6 +21,8 @@ pub(crate) struct Due {
     pub files: bool,
     pub files_sent: bool,
     pub pages: Moment,
+    /// How large the machine's page cache was at the last round.
+    pub page_cache: Option<Bytes>,
     pub runners: Moment,
     pub leaving: Moment,
     pub next_event: u64,
@@ -43,6 +46,7 @@ impl Due {
             files: false,
             files_sent: false,
             pages: now,
+            page_cache: None,
             runners: now,
             leaving: now,
             next_event: 1,

@@ -254,7 +254,7 @@ impl Manager {
                 self.known.looked_at = Some(model.clone());
                 let blobs = ask::readable(&self.known, &[model]);
                 if let Some(pages) = &self.pages {
-                    pages.ask(blobs, true);
+                    pages.ask(blobs);
                 }
             }
         }

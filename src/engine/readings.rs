@@ -10,6 +10,7 @@ use super::tier::RamTier;
 use super::{ask, observe};
 use crate::journal::Journal;
 use crate::probe::watched::Watched;
+use crate::residency::bytes::{Bytes, MIB};
 use crate::residency::host::Cards;
 use crate::residency::map::Pages;
 use crate::residency::name::ModelName;
@@ -23,6 +24,8 @@ const PAGES_EASED: Duration = Duration::from_secs(30);
 const PAGES_BUSY: Duration = Duration::from_secs(2);
 /// Between two readings of main memory while nothing is under way.
 const RAM_PERIOD: Duration = Duration::from_millis(1900);
+/// Between two rounds the machine's page cache moves by less than this where nobody reads or drops a model.
+const PAGES_MOVED: Bytes = Bytes(256 * MIB);
 
 impl Manager {
     /// Whether something is under way that moves bytes.
@@ -43,8 +46,7 @@ impl Manager {
     }
 
     pub(super) fn ask_pages(&mut self, now: Moment) {
-        let Some(pages) = &self.pages else { return };
-        if now.mono < self.due.pages.mono {
+        if self.pages.is_none() || now.mono < self.due.pages.mono {
             return;
         }
         let period = match (self.is_busy(), self.due.eased) {
@@ -53,8 +55,18 @@ impl Manager {
             (false, true) => PAGES_EASED,
         };
         self.due.pages = Moment { mono: now.mono + period, ..now };
+        let closely = self.pages_moved() || self.is_busy();
         let names: Vec<ModelName> = self.known.installed.keys().cloned().collect();
-        pages.ask(ask::readable(&self.known, &names), false);
+        if let Some(pages) = &self.pages {
+            pages.list(ask::readable(&self.known, &names), closely);
+        }
+    }
+
+    /// Whether somebody has read or dropped much since the last round.
+    fn pages_moved(&mut self) -> bool {
+        let now = self.known.ram.map(|ram| ram.value.page_cache);
+        let then = std::mem::replace(&mut self.due.page_cache, now);
+        then.zip(now).is_some_and(|(then, now)| then.0.abs_diff(now.0) >= PAGES_MOVED.0)
     }
 
     /// Takes a reading of the cards; says whether it says anything new.

@@ -256,7 +256,7 @@ impl Manager {
     /// Asks for the residency of a model's files now.
     pub(super) fn look_at(&self, model: &ModelName) {
         if let Some(pages) = &self.pages {
-            pages.ask(ask::readable(&self.known, std::slice::from_ref(model)), true);
+            pages.ask(ask::readable(&self.known, std::slice::from_ref(model)));
         }
         if let Some(tier) = &self.tier {
             tier.holder.check();

@@ -50,7 +50,7 @@ pub struct PageCache {
 #[derive(Debug, Default)]
 struct Mail {
     spare: Vec<PathBuf>,
-    list: Option<Vec<Blob>>,
+    list: Option<(Vec<Blob>, bool)>,
     urgent: HashMap<String, (PathBuf, Bytes)>,
 }
 
@@ -74,27 +74,26 @@ impl PageCache {
         PageCache { readings, mail, wake }
     }
 
-    /// Asks for blobs (digest, path, size) and never waits. Not `urgent`: this is the whole list, each is read when it
-    /// is due, and others are forgotten. `urgent`: these are read now, beside the list. Of what is asked while the
+    /// Asks for these blobs (digest, path, size) now, beside the list, and never waits. Of what is asked while the
     /// thread is busy the latest counts.
-    pub fn ask(&self, blobs: Vec<(String, PathBuf, Bytes)>, urgent: bool) {
+    pub fn ask(&self, blobs: Vec<(String, PathBuf, Bytes)>) {
         let mut mail = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
-        if urgent {
-            for (digest, path, size) in blobs {
-                if mail.urgent.len() < MOST {
-                    mail.urgent.insert(digest, (path, size));
-                }
+        for (digest, path, size) in blobs {
+            if mail.urgent.len() < MOST {
+                mail.urgent.insert(digest, (path, size));
             }
-        } else {
-            mail.list = Some(blobs);
         }
         drop(mail);
         // Full: it will wake anyway, and find this mail too.
         let _ = self.wake.try_send(());
     }
-}
 
-impl PageCache {
+    /// The whole list: each is read when it is due, more often if `closely`, and others are forgotten. Never waits.
+    pub fn list(&self, blobs: Vec<(String, PathBuf, Bytes)>, closely: bool) {
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner).list = Some((blobs, closely));
+        let _ = self.wake.try_send(());
+    }
+
     /// These files are being read on purpose: what sampling them brought in is not dropped any more.
     pub fn spare(&self, paths: impl IntoIterator<Item = PathBuf>) {
         self.mail.lock().unwrap_or_else(PoisonError::into_inner).spare.extend(paths);
@@ -147,7 +146,8 @@ impl Reader {
             let Some((digest, path)) = self.schedule.next(began.mono) else { break };
             let outcome = read::read(&path, privileged, self.was_mixed(&digest), &self.clock);
             let at = (self.clock)();
-            self.schedule.done(&digest, at.mono, at.since(began.mono), outcome.method);
+            let cached = &outcome.pages.cached;
+            self.schedule.done(&digest, at.mono, at.since(began.mono), outcome.method, cached);
             self.residency.insert(digest, Reading { value: outcome.pages, at });
             if !outcome.missed.is_empty() {
                 self.sweeps.push(Sweep { due: at.mono + SETTLE, path, missed: outcome.missed });
@@ -177,8 +177,8 @@ impl Reader {
         let Mail { spare, list, urgent } =
             std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner));
         self.sweeps.retain(|sweep| !spare.contains(&sweep.path));
-        if let Some(list) = list {
-            self.schedule.list(list);
+        if let Some((list, closely)) = list {
+            self.schedule.list(list, closely);
         }
         self.schedule.urge(urgent.into_iter().map(|(digest, (path, size))| (digest, path, size)));
         let before = self.residency.len();

@@ -63,7 +63,7 @@ fn is_little(bytes: Bytes) -> bool {
 /// What the page-cache probe says, which knows nothing of holding.
 async fn cached(path: &Path) -> Cached {
     let mut cache = PageCache::spawn(clock(), CancellationToken::new());
-    cache.ask(vec![("a".to_owned(), path.to_owned(), Bytes(SIZE))], true);
+    cache.ask(vec![("a".to_owned(), path.to_owned(), Bytes(SIZE))]);
     let all = cache.readings.wait_for(|all| all.contains_key("a")).await.unwrap();
     all["a"].value.cached.clone()
 }

@@ -45,7 +45,7 @@ async fn blobs_are_read_when_asked_and_forgotten_when_off_the_list() {
     let mut cache = PageCache::spawn(clock(), stop.clone());
     let (a, b) = (cold(&directory, "a"), cold(&directory, "b"));
     let missing = ("c".to_owned(), directory.path().join("c"), Bytes(1));
-    cache.ask(vec![a.clone(), b.clone(), missing], false);
+    cache.list(vec![a.clone(), b.clone(), missing], true);
     let all = cache.readings.wait_for(|all| all.len() == 3).await.unwrap().clone();
     // Where the build itself lies in RAM, nothing is ever cold.
     let in_ram = rustix::fs::statfs(&a.1).unwrap().f_type == 0x0102_1994;
@@ -55,11 +55,11 @@ async fn blobs_are_read_when_asked_and_forgotten_when_off_the_list() {
 
     // Read it, and ask at once: urgent does not wait for the two seconds to pass.
     fs::read(&a.1).unwrap();
-    cache.ask(vec![a.clone()], true);
+    cache.ask(vec![a.clone()]);
     let warm = cache.readings.wait_for(|all| percent(&all["a"].value).is_some_and(|percent| percent >= 95));
     assert_eq!(warm.await.unwrap().len(), 3);
 
-    cache.ask(vec![b], false);
+    cache.list(vec![b], true);
     let left = cache.readings.wait_for(|all| all.len() == 1).await.unwrap().clone();
     assert!(left.contains_key("b"));
     stop.cancel();

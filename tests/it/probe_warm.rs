@@ -147,7 +147,7 @@ async fn a_dropped_file_is_made_resident_and_a_second_time_nothing_is_read() {
     let first = done(&warmer, 1).await;
     assert!(resident_percent(&file.path, SIZE) >= 95);
     let mut cache = PageCache::spawn(clock(), CancellationToken::new());
-    cache.ask(vec![(file.digest.clone(), file.path.clone(), file.size)], true);
+    cache.ask(vec![(file.digest.clone(), file.path.clone(), file.size)]);
     let counted =
         cache.readings.wait_for(|all| !all.is_empty()).await.unwrap()["a"].value.cached.bytes().unwrap();
     assert!(is_most(counted.0, SIZE), "{counted:?}");

@@ -1,5 +1,5 @@
 //! When each blob is read again: counting by `cachestat` costs next to nothing, `mincore` walks every page, and
-//! sampling disturbs what it watches.
+//! sampling disturbs what it watches. What stands still, or fades slowly by itself, is counted more and more seldom.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::method::Method;
 use crate::residency::bytes::Bytes;
+use crate::residency::tier::Cached;
 
 /// A blob to be watched: its digest, where it lies, its size.
 pub(crate) type Blob = (String, PathBuf, Bytes);
@@ -16,6 +17,11 @@ pub(crate) const MOST: usize = 4096;
 
 /// An exact count is read again after this long, or after a hundred times what it took.
 const COUNTED: Duration = Duration::from_secs(2);
+/// While nothing is under way, one that moved by a twentieth of its file waits so long,
+const CALM: Duration = Duration::from_secs(5);
+const MOVED: u64 = 20;
+/// and one that moved less twice as long as before, up to this.
+const CALM_MOST: Duration = Duration::from_secs(30);
 /// `mincore` walks pages, so it waits longer; and what cannot be known is seldom tried again.
 const SELDOM: Duration = Duration::from_secs(30);
 /// Sampling doubles its interval from `SELDOM` up to this.
@@ -29,6 +35,7 @@ const SHARE: u32 = 100;
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
     blobs: HashMap<String, Entry>,
+    closely: bool,
 }
 
 #[derive(Debug)]
@@ -45,11 +52,15 @@ struct Last {
     at: Instant,
     sampled: bool,
     interval: Duration,
+    /// The same while nothing is under way.
+    calm: Duration,
+    there: Option<Bytes>,
 }
 
 impl Schedule {
-    /// The whole list: what is not on it any more is forgotten.
-    pub(crate) fn list(&mut self, blobs: Vec<Blob>) {
+    /// The whole list: what is not on it any more is forgotten. `closely` while something is under way.
+    pub(crate) fn list(&mut self, blobs: Vec<Blob>, closely: bool) {
+        self.closely = closely;
         let digests: HashSet<String> = blobs.iter().map(|(digest, _, _)| digest.clone()).collect();
         self.blobs.retain(|digest, _| digests.contains(digest));
         for blob in blobs.into_iter().take(MOST) {
@@ -82,12 +93,19 @@ impl Schedule {
 
     /// The blob to be read next, if one is due; urgent ones first.
     pub(crate) fn next(&self, now: Instant) -> Option<(String, PathBuf)> {
-        let due = self.blobs.iter().filter(|(_, entry)| entry.is_due(now));
+        let due = self.blobs.iter().filter(|(_, entry)| entry.is_due(now, self.closely));
         due.max_by_key(|(_, entry)| entry.urgent).map(|(digest, entry)| (digest.clone(), entry.path.clone()))
     }
 
-    /// Notes that a blob was read at `at` by `method` and took `took`.
-    pub(crate) fn done(&mut self, digest: &str, at: Instant, took: Duration, method: Method) {
+    /// Notes that so much of a blob was found at `at` by `method`, which took `took`.
+    pub(crate) fn done(
+        &mut self,
+        digest: &str,
+        at: Instant,
+        took: Duration,
+        method: Method,
+        cached: &Cached,
+    ) {
         let Some(entry) = self.blobs.get_mut(digest) else { return };
         let sampled = method == Method::Sample;
         let interval = match (method, entry.last) {
@@ -99,7 +117,12 @@ impl Schedule {
             (Method::Mincore | Method::Sample | Method::Unknown(_), _) => SELDOM,
         };
         let interval = interval.max(took.saturating_mul(SHARE));
-        entry.last = Some(Last { at, sampled, interval });
+        let there = cached.bytes();
+        let calm = match entry.last {
+            Some(last) if !entry.moved(last.there, there) => (last.calm * 2).min(CALM_MOST),
+            _ => CALM,
+        };
+        entry.last = Some(Last { at, sampled, interval, calm, there });
         entry.asked = false;
         entry.urgent = false;
     }
@@ -123,10 +146,19 @@ impl Schedule {
 }
 
 impl Entry {
-    fn is_due(&self, now: Instant) -> bool {
+    /// Whether what is there now differs from what was there by much.
+    fn moved(&self, then: Option<Bytes>, now: Option<Bytes>) -> bool {
+        match (then, now) {
+            (Some(then), Some(now)) => then.0.abs_diff(now.0) > self.size.0 / MOVED,
+            (then, now) => then != now,
+        }
+    }
+
+    fn is_due(&self, now: Instant, closely: bool) -> bool {
         let Some(last) = self.last else { return self.asked || self.urgent };
         let age = now.saturating_duration_since(last.at);
-        (self.asked && age >= last.interval) || (self.urgent && (!last.sampled || age >= SAMPLED_LEAST))
+        let interval = if closely { last.interval } else { last.interval.max(last.calm) };
+        (self.asked && age >= interval) || (self.urgent && (!last.sampled || age >= SAMPLED_LEAST))
     }
 }
 
@@ -149,12 +181,12 @@ mod tests {
         let mut read = Vec::new();
         for second in 0..=end {
             let now = start + Duration::from_secs(second);
-            schedule.list(vec![blob("a")]);
+            schedule.list(vec![blob("a")], true);
             if urgent_at == Some(second) {
                 schedule.urge([blob("a")]);
             }
             while schedule.next(now).is_some() {
-                schedule.done("a", now, took, method);
+                schedule.done("a", now, took, method, &Cached::Unread);
                 read.push(second);
             }
             schedule.rest();
@@ -191,39 +223,75 @@ mod tests {
     fn however_urgent_the_same_blob_is_not_sampled_twice_in_a_second() {
         let (start, mut schedule) = (start(), Schedule::default());
         schedule.urge([blob("a")]);
-        schedule.done("a", start, QUICK, Method::Sample);
+        schedule.done("a", start, QUICK, Method::Sample, &Cached::Unread);
         schedule.urge([blob("a")]);
         let at = |millis| schedule.next(start + Duration::from_millis(millis)).is_some();
         assert_eq!((at(0), at(999), at(1000)), (false, false, true));
         assert!(schedule.is_urged());
     }
 
+    /// The seconds at which a blob of 1000 bytes is counted when it is asked for every 5 s until `end`, `closely` from
+    /// a second on, and so much of it is there at a second.
+    fn counts(end: u64, closely_from: u64, there: impl Fn(u64) -> u64) -> Vec<u64> {
+        let (start, mut schedule) = (start(), Schedule::default());
+        let mut read = Vec::new();
+        for second in (0..=end).step_by(5) {
+            let now = start + Duration::from_secs(second);
+            schedule.list(vec![("a".to_owned(), PathBuf::from("a"), Bytes(1000))], second >= closely_from);
+            while schedule.next(now).is_some() {
+                let cached = Cached::Exact(Bytes(there(second)));
+                schedule.done("a", now, QUICK, Method::Cachestat, &cached);
+                read.push(second);
+            }
+            schedule.rest();
+        }
+        read
+    }
+
+    #[test]
+    fn what_stands_still_or_fades_slowly_is_counted_more_and_more_seldom() {
+        assert_eq!(counts(120, u64::MAX, |_| 700), [0, 5, 15, 35, 65, 95]);
+        assert_eq!(counts(70, u64::MAX, |second| 1000 - second), [0, 5, 15, 35, 65]);
+    }
+
+    #[test]
+    fn what_moves_much_is_counted_at_each_round_and_rests_once_it_stands() {
+        assert_eq!(counts(20, u64::MAX, |second| 1000 - second * 11), [0, 5, 10, 15, 20]);
+        let falls = |second| if second < 30 { 1000 } else { 10 };
+        assert_eq!(counts(80, u64::MAX, falls), [0, 5, 15, 35, 40, 50, 70]);
+    }
+
+    #[test]
+    fn while_something_is_under_way_it_is_counted_at_each_round() {
+        assert_eq!(counts(60, 40, |_| 700), [0, 5, 15, 35, 40, 45, 50, 55, 60]);
+    }
+
     #[test]
     fn urgent_goes_first_and_nobody_is_read_unasked() {
         let (start, mut schedule) = (start(), Schedule::default());
-        schedule.list(vec![blob("a"), blob("b"), blob("c")]);
+        schedule.list(vec![blob("a"), blob("b"), blob("c")], true);
         schedule.urge([blob("b")]);
         assert_eq!(schedule.next(start), Some(("b".to_owned(), PathBuf::from("b"))));
         schedule.rest();
-        schedule.done("b", start, QUICK, Method::Cachestat);
+        schedule.done("b", start, QUICK, Method::Cachestat, &Cached::Unread);
         assert_eq!(schedule.next(start + SAMPLED_MOST), None);
     }
 
     #[test]
     fn a_blob_that_moved_is_new_and_one_off_the_list_is_forgotten() {
         let (start, mut schedule) = (start(), Schedule::default());
-        schedule.list(vec![blob("a")]);
-        schedule.done("a", start, QUICK, Method::Sample);
-        schedule.list(vec![("a".to_owned(), PathBuf::from("elsewhere"), Bytes(1))]);
+        schedule.list(vec![blob("a")], true);
+        schedule.done("a", start, QUICK, Method::Sample, &Cached::Unread);
+        schedule.list(vec![("a".to_owned(), PathBuf::from("elsewhere"), Bytes(1))], true);
         assert_eq!(schedule.next(start), Some(("a".to_owned(), PathBuf::from("elsewhere"))));
-        schedule.list(Vec::new());
+        schedule.list(Vec::new(), true);
         assert!(!schedule.knows("a"));
     }
 
     #[test]
     fn there_is_a_bound_to_how_many_are_watched() {
         let mut schedule = Schedule::default();
-        schedule.list((0..MOST + 5).map(|number| blob(&number.to_string())).collect());
+        schedule.list((0..MOST + 5).map(|number| blob(&number.to_string())).collect(), true);
         schedule.urge([blob("one more")]);
         assert_eq!(schedule.blobs.len(), MOST);
         assert!(!schedule.knows("one more"));
