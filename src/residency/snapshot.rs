@@ -283,6 +283,21 @@ pub struct Loaded {
     pub runner: Option<Runner>,
 }
 
+impl Loaded {
+    /// What of its time is left at `now`, to be given back after it had to go for a while: never more than it had. Of one
+    /// whose time is past, or not said, it is its whole keep_alive.
+    pub fn left(&self, now: Moment) -> Option<KeepAlive> {
+        match self.expiry {
+            Expiry::Never => Some(KeepAlive::Forever),
+            Expiry::At(_) if !self.expiry.is_past(now.wall) => {
+                let seconds = self.expiry.remaining(now)?.as_secs().max(1);
+                Some(KeepAlive::For(Duration::from_secs(seconds)))
+            }
+            Expiry::At(_) | Expiry::Unknown => self.keep_alive.filter(|whole| !whole.is_forever()),
+        }
+    }
+}
+
 /// How a model is kept in RAM by this process, and for how long.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Kept {
@@ -350,4 +365,34 @@ pub enum State {
     NotHere,
     /// It runs in the cloud.
     Cloud,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_never_more_than_it_had() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+        let now = Moment { mono: std::time::Instant::now(), wall: "2026-11-25T12:00:00Z".parse().unwrap() };
+        let at = |text: &str| Expiry::At(text.parse().unwrap());
+        let seconds = |seconds| Some(KeepAlive::For(Duration::from_secs(seconds)));
+        for (expiry, left) in [
+            (Expiry::Never, Some(KeepAlive::Forever)),
+            (at("2026-11-25T12:05:00.9Z"), seconds(300)),
+            (at("2026-11-25T12:00:00.2Z"), seconds(1)),
+            (at("2026-11-25T11:59:59Z"), seconds(3600)),
+            (Expiry::Unknown, seconds(3600)),
+        ] {
+            let loaded = Loaded {
+                size: Bytes::ZERO,
+                size_vram: Bytes::ZERO,
+                context: None,
+                expiry,
+                keep_alive: seconds(3600),
+                runner: None,
+            };
+            assert_eq!(loaded.left(now), left, "{expiry:?}");
+        }
+    }
 }

@@ -13,9 +13,11 @@ use resident::residency::bench::{Bench, BenchState, Kind};
 use resident::residency::compare::{flows, loads, why_not_cold, why_not_warm};
 use resident::residency::flow::Manner;
 use resident::residency::hold::How;
-use resident::residency::snapshot::Snapshot;
+use resident::residency::keep_alive::KeepAlive;
+use resident::residency::snapshot::{Model, Snapshot};
 use resident::residency::swap::Way;
 use resident::sim;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine_world::{World, name};
@@ -132,6 +134,25 @@ async fn where_ram_cannot_be_read_nothing_is_measured_and_all_comes_back() {
     assert!(why.contains("another machine"), "{why}");
     assert_eq!((bench.progress().0, bench.left.len()), (0, 0));
     comes_back(&mut world).await;
+    sim.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_was_loaded_comes_back_with_what_was_left_of_its_time() {
+    let options = sim::Options::for_tests(1024, Duration::from_millis(5), clock::system());
+    let sim = sim::start(options).await.unwrap();
+    let hour = KeepAlive::For(Duration::from_secs(3600));
+    let mut world = World::new(&sim.url(), Config { keep_alive: Some(hour), ..Config::default() });
+    world.ready().await;
+    world.other("/api/generate", json!({ "model": QWEN, "keep_alive": "5m" })).await;
+    let expiry = |model: &Model| model.loaded.as_ref().map(|loaded| loaded.expiry);
+    let before = world.until_model(QWEN, |model| model.loaded.is_some()).await;
+    let bench = ended(bench::start(world.handle.clone(), request(OPEN, &Kind::PLAIN, 1))).await;
+    assert!(matches!(bench.state, BenchState::Failed { .. }) && bench.left.is_empty(), "{bench:#?}");
+    let anew = |model: &Model| model.loaded.is_some() && expiry(model) != expiry(&before);
+    let after = world.until_model(QWEN, anew).await;
+    let left = after.loaded.and_then(|loaded| loaded.expiry.remaining(clock::system()()));
+    assert!(left.is_some_and(|left| left <= Duration::from_secs(300)), "{left:?}");
     sim.shutdown().await;
 }
 

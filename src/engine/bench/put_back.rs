@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Acts, Stop, find, loaded};
 use crate::engine::Handle;
 use crate::residency::act::{ActKind, ActState};
+use crate::residency::expiry::Expiry;
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
 use crate::residency::snapshot::{Model, Snapshot};
@@ -12,12 +13,23 @@ use crate::residency::snapshot::{Model, Snapshot};
 /// What was found.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::engine) struct Found {
-    /// In VRAM: which, whether pinned, and its keep_alive where that was known.
-    loaded: Vec<(ModelName, bool, Option<KeepAlive>)>,
+    /// In VRAM.
+    loaded: Vec<InVram>,
     /// (Nearly) all in RAM.
     warm: Vec<ModelName>,
     /// Kept there by this process: which, and whether by name.
     kept: Vec<(ModelName, bool)>,
+}
+
+/// A model in VRAM.
+#[derive(Debug, Clone, PartialEq)]
+struct InVram {
+    name: ModelName,
+    pinned: bool,
+    /// When it would have gone.
+    expiry: Expiry,
+    /// What was left of its time.
+    left: Option<KeepAlive>,
 }
 
 impl Found {
@@ -26,7 +38,8 @@ impl Found {
         let models = snapshot.servers.first().map_or(&[][..], |server| &server.models);
         let in_vram = models.iter().filter_map(|model| {
             let loaded = model.loaded.as_ref()?;
-            Some((model.name.clone(), model.pinned, loaded.keep_alive))
+            let (name, pinned) = (model.name.clone(), model.pinned);
+            Some(InVram { name, pinned, expiry: loaded.expiry, left: loaded.left(snapshot.at) })
         });
         let warm = models.iter().filter(|model| model.loaded.is_none() && model.needs_no_disk());
         let kept = models.iter().filter_map(|model| Some((model.name.clone(), model.kept.as_ref()?.held)));
@@ -44,7 +57,7 @@ impl Found {
         // An engine that has stopped says so at the first act.
         let _ = acts.settled().await;
         for name in loaded(&handle.snapshot()) {
-            if !self.loaded.iter().any(|(before, ..)| *before == name) {
+            if !self.loaded.iter().any(|before| before.name == name) {
                 tried(&mut acts, ActKind::Unload, &name, &mut left).await;
             }
         }
@@ -55,25 +68,8 @@ impl Found {
                 tried(&mut acts, ActKind::Warm, name, &mut left).await;
             }
         }
-        for (name, pinned, keep_alive) in &self.loaded {
-            let now = |of: fn(&Model) -> bool| find(&handle.snapshot(), name).is_some_and(of);
-            if *pinned {
-                if !now(|model| model.pinned) {
-                    tried(&mut acts, ActKind::Pin, name, &mut left).await;
-                }
-                continue;
-            }
-            if !now(|model| model.loaded.is_some()) {
-                tried(&mut acts, ActKind::Load, name, &mut left).await;
-                let _ = acts.settled().await;
-            }
-            let snapshot = handle.snapshot();
-            let now = find(&snapshot, name).and_then(|model| model.loaded.as_ref()?.keep_alive);
-            if let (Some(before), Some(now)) = (keep_alive, now)
-                && *before != now
-            {
-                tried(&mut acts, ActKind::KeepAlive(*before), name, &mut left).await;
-            }
+        for before in &self.loaded {
+            before.put_back(&mut acts, &mut left).await;
         }
         self.keep_as_before(&mut acts, &mut left).await;
         left
@@ -92,6 +88,28 @@ impl Found {
             if !self.kept.iter().any(|(kept, _)| *kept == name) {
                 tried(acts, ActKind::Release, &name, left).await;
             }
+        }
+    }
+}
+
+impl InVram {
+    /// Loads it again, with what was left of its time; what is loaded as it was is left alone.
+    async fn put_back(&self, acts: &mut Acts, left: &mut Vec<String>) {
+        let snapshot = acts.handle.snapshot();
+        let there = find(&snapshot, &self.name).and_then(|model| model.loaded.as_ref());
+        if there.is_some_and(|loaded| loaded.expiry == self.expiry) {
+            return;
+        }
+        if self.pinned {
+            return tried(acts, ActKind::Pin, &self.name, left).await;
+        }
+        if there.is_none() {
+            tried(acts, ActKind::Load, &self.name, left).await;
+            let _ = acts.settled().await;
+        }
+        let is_loaded = find(&acts.handle.snapshot(), &self.name).is_some_and(|model| model.loaded.is_some());
+        if let Some(had) = self.left.filter(|_| is_loaded) {
+            tried(acts, ActKind::KeepAlive(had), &self.name, left).await;
         }
     }
 }
