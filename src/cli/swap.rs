@@ -79,12 +79,13 @@ pub async fn run(
         interrupt: std::pin::pin!(interrupt),
         deadline: request.act.timeout.map(|timeout| Instant::now() + timeout),
     };
-    let mut pinned = Vec::new();
-    let (ending, id) = swap(&mut handle, request, &model, &mut limits, &mut pinned, out).await;
-    let after = match id {
-        Some(id) => After::of(&mut handle, id).await,
-        None => After::nothing(),
+    let mut before = None;
+    let (ending, id) = swap(&mut handle, request, &model, &mut limits, &mut before, out).await;
+    let after = match (id, &before) {
+        (Some(id), Some(before)) => After::of(&mut handle, id, before).await,
+        _ => After::nothing(),
     };
+    let pinned = before.map(|before| pins::others(&before, &model)).unwrap_or_default();
     let is_ready = matches!(ending, Ending::Done { .. });
     // Who reads JSON gets one object.
     let rests = if request.act.json && is_ready {
@@ -130,13 +131,13 @@ fn warn(snapshot: &Snapshot, said: &mut u64, out: &mut Out<'_>) {
     *said = snapshot.events.back().map_or(*said, |event| event.number);
 }
 
-/// Swaps; gives how it ended, and which act that was if one was begun.
+/// Swaps; gives how it ended, and which act that was if one was begun, with what was seen before it.
 async fn swap<F: Future<Output = ()>>(
     handle: &mut Handle,
     request: &Request,
     model: &ModelName,
     limits: &mut Limits<'_, F>,
-    pinned: &mut Vec<ModelName>,
+    before: &mut Option<Arc<Snapshot>>,
     out: &mut Out<'_>,
 ) -> (Ending, Option<ActId>) {
     let asked = Instant::now();
@@ -147,7 +148,7 @@ async fn swap<F: Future<Output = ()>>(
     if let Err(ending) = look_up(&snapshot, &request.act, model) {
         return (ending, None);
     }
-    *pinned = pins::others(&snapshot, model);
+    *before = Some(snapshot);
     let Ok(id) = handle.swap(model.clone(), request.wish.clone()) else {
         let why = "too many commands are waiting; try again".to_owned();
         return (Ending::Failed { why, cancelled: false }, None);

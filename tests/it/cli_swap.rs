@@ -15,6 +15,7 @@ use resident::residency::bytes::Bytes;
 use resident::residency::event::{Event, What};
 use resident::residency::expiry::Expiry;
 use resident::residency::forecast::Forecast;
+use resident::residency::keep_alive::KeepAlive;
 use resident::residency::name::ModelName;
 use resident::residency::snapshot::Snapshot;
 use resident::residency::swap::{Before, Ended, Plan, Stage, Stages, Swapping, Way, Wish};
@@ -202,21 +203,31 @@ async fn what_only_the_end_brings_is_said_too() {
 }
 
 #[tokio::test]
-async fn a_failure_offers_the_old_model_and_restore_loads_it() {
-    let (handle, mut fake) = engine(two_models());
+async fn a_failure_offers_the_old_model_and_restore_loads_it_with_what_was_left_of_its_time() {
+    let mut before = two_models();
+    let soon = Expiry::At(noon().wall + Duration::from_secs(300));
+    before.servers[0].models[0] = in_vram("qwen2.5-coder:7b", 4_700_000_000, soon);
+    let (handle, mut fake) = engine(before);
     let playing = tokio::spawn(async move {
         let (id, model, _) = asked(&mut fake).await;
         let why = "out of memory; load qwen2.5-coder:7b again with l (or resident load qwen2.5-coder:7b)";
         let ended = Ended::Failed { stage: Stage::Load, why: "out of memory".to_owned() };
         let swap = Some(swapping(None, Some(ended)));
         show(&fake, id, ActKind::Swap, &model, failed(why, false), swap);
-        let (id, kind, old) = fake.act().await;
-        show(&fake, id, kind, &old, done(300), None);
+        let mut acts = Vec::new();
+        for _ in 0..2 {
+            let (id, kind, old) = fake.act().await;
+            show(&fake, id, kind, &old, done(300), None);
+            acts.push((kind, old));
+        }
         while fake.commands.recv().await.is_some() {}
-        (kind, old)
+        acts
     });
     let ran = ran(handle, "deepseek-r1:14b --restore", pending()).await;
-    assert_eq!(playing.await.unwrap(), (ActKind::Load, name("qwen2.5-coder:7b")));
+    // It had five minutes left, and gets no more.
+    let left = KeepAlive::For(Duration::from_secs(300));
+    let acts = [ActKind::Load, ActKind::KeepAlive(left)].map(|kind| (kind, name("qwen2.5-coder:7b")));
+    assert_eq!(playing.await.unwrap(), acts);
     assert_eq!((ran.exit, ran.results.as_str()), (Exit::Failed, ""));
     for said in [
         "not swapped in: out of memory",

@@ -57,7 +57,7 @@ pub(super) async fn make_ready<F: Future<Output = ()>>(
             out.remark(&format!("{pinned} stays pinned: it rests until the swap back"));
         }
     }
-    let after = After::of(handle, id).await;
+    let after = After::of(handle, id, &snapshot).await;
     let now = handle.snapshot();
     // A swap of what is there is a touch, without a plan; one that the server lists without a runner is loaded.
     let already = after.swap.is_none() && ending.exit() == Exit::Done;
