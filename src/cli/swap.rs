@@ -107,8 +107,8 @@ pub async fn run(
     }
     let mut said = 0;
     warn(&handle.snapshot(), &mut said, out);
-    let is_whole = after.swap.as_ref().filter(|_| is_ready && request.wish.first_token);
-    if is_whole.is_some_and(|swap| swap.stages.first_token.is_none()) {
+    let token = after.first_token.or_else(|| after.swap.as_ref()?.stages.first_token);
+    if is_ready && request.wish.first_token && token.is_none() {
         out.remark("no first token: this model only embeds");
     }
     if request.restore {
@@ -246,10 +246,9 @@ fn report(
     if let Some(left) = after.left.as_ref().filter(|_| !matches!(ending, Ending::Done { .. })) {
         out.remark(left);
     }
-    let swap = after.swap.as_deref();
     match ending {
-        Ending::Done { took, .. } => out.result(&line(model, *took, swap)),
-        Ending::NoServer { why } if swap.is_none() => {
+        Ending::Done { took, .. } => out.result(&line(model, *took, after)),
+        Ending::NoServer { why } if after.swap.is_none() => {
             out.remark(why);
             Ok(())
         }

@@ -1044,6 +1044,36 @@ mod tests {
     const FIFTEEN: Option<KeepAlive> = Some(KeepAlive::For(Duration::from_secs(900)));
 
     #[test]
+    fn a_model_that_is_there_says_its_token_with_its_own_context_and_is_timed_from_the_asking() {
+        let start = now();
+        let begun = || {
+            let (mut acts, mut known) = (Acts::default(), known(&["a"]));
+            run(&mut known, "a", 4096, soon());
+            let mut order = order(&acts, ActKind::Swap, "a");
+            order.wish.first_token = true;
+            acts.take(order, start);
+            let jobs = acts.start(&mut known, &[], at(start, 10));
+            let token = Job::FirstToken { model: name("a"), keep_alive: None, num_ctx: Some(4096) };
+            assert_eq!(jobs, [(ActId(1), token)], "no touch beside it");
+            (acts, known)
+        };
+        let (mut acts, mut known) = begun();
+        let came = Said { server_load: None, first_line: Some(at(start, 50)) };
+        assert_eq!(acts.answered(ActId(1), Answer::Ok(came), &mut known, at(start, 90)), []);
+        let act = &acts.list()[0];
+        let took = Duration::from_millis(50);
+        assert_eq!(act.state, ActState::Done { took, at: at(start, 50) });
+        assert_eq!((act.first_token, act.swap.as_ref()), (Some(Duration::from_millis(40)), None));
+        assert_eq!(acts.records(&known, true), [], "it is no swap");
+        let (mut acts, mut known) = begun();
+        let touch = acts.answered(ActId(1), Answer::OnlyEmbeds, &mut known, at(start, 50));
+        assert!(matches!(touch[..], [(_, Job::Touch { embed: true, num_ctx: Some(4096), .. })]));
+        acts.answered(ActId(1), ok(), &mut known, at(start, 60));
+        let act = &acts.list()[0];
+        assert!(matches!((&act.state, act.first_token), (ActState::Done { .. }, None)), "{act:?}");
+    }
+
+    #[test]
     fn under_auto_what_sets_a_keep_alive_sets_what_the_uses_say() {
         let job = |kind, change: fn(&mut Known)| {
             let mut known = tuned(&["a", "b"], "a");

@@ -99,7 +99,7 @@ impl Manager {
     pub(super) fn take_ram_act(&mut self, id: ActId, kind: ActKind, model: ModelName, priority: u32) {
         let now = self.now();
         let state = ActState::Queued { why: "about to start".to_owned(), since: now };
-        let act = Act { id, kind, model, state, progress: None, swap: None };
+        let act = Act { id, kind, model, state, progress: None, swap: None, first_token: None };
         self.ram_acts.push(RamAct { act, asked: now, priority, step: Step::Planned });
         forget_ended(&mut self.ram_acts, |ram_act| &ram_act.act);
     }

@@ -79,6 +79,8 @@ pub struct Act {
     pub progress: Option<Progress>,
     /// The plan and the stopwatch, of a load or a swap that has begun.
     pub swap: Option<Arc<Swapping>>,
+    /// What the first token took, of a swap to a model that was there already and was asked for one.
+    pub first_token: Option<Duration>,
 }
 
 /// How far an act is.

@@ -284,7 +284,7 @@ pub(crate) fn many(count: usize) -> Snapshot {
 /// An act of ours that began so many seconds ago.
 pub(crate) fn running(kind: ActKind, model: &str, seconds: i64) -> Act {
     let state = ActState::Running { stage: "loading", since: after(-seconds) };
-    Act { id: ActId(1), kind, model: name(model), state, progress: None, swap: None }
+    Act { id: ActId(1), kind, model: name(model), state, progress: None, swap: None, first_token: None }
 }
 
 /// A screen without colours' worries: dark theme, UTC, no config.

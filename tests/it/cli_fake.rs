@@ -153,6 +153,7 @@ impl FakeEngine {
                 state,
                 progress: None,
                 swap: None,
+                first_token: None,
             });
         });
     }

@@ -78,7 +78,15 @@ fn show(
     state: ActState,
     swap: Option<Swapping>,
 ) {
-    let act = Act { id, kind, model: model.clone(), state, progress: None, swap: swap.map(Arc::new) };
+    let act = Act {
+        id,
+        kind,
+        model: model.clone(),
+        state,
+        progress: None,
+        swap: swap.map(Arc::new),
+        first_token: None,
+    };
     fake.change(|snapshot| {
         snapshot.acts.retain(|act| act.id != id);
         snapshot.acts.push(act);

@@ -127,12 +127,16 @@ async fn a_swap_that_stands_in_our_queue_says_so_and_its_stages_make_its_total()
 }
 
 #[tokio::test]
-async fn a_model_that_is_there_is_touched_and_nothing_goes() {
+async fn a_model_that_is_there_is_touched_or_says_a_token_and_nothing_goes() {
     let (_sim, mut world) = demo().await;
     world.swap(QWEN, Wish::default()).await;
     world.until_model(QWEN, |model| model.loaded.is_some()).await;
-    let act = world.swap(QWEN, Wish { first_token: true, ..Wish::default() }).await;
+    let act = world.swap(QWEN, Wish::default()).await;
     assert!(matches!((&act.state, &act.swap), (ActState::Done { .. }, None)), "{act:?}");
+    assert_eq!(act.first_token, None, "nobody asked for one");
+    let act = world.swap(QWEN, Wish { first_token: true, ..Wish::default() }).await;
+    let ActState::Done { took, .. } = act.state else { panic!("{act:?}") };
+    assert!(act.swap.is_none() && act.first_token.is_some_and(|token| token <= took), "{act:?}");
 }
 
 #[tokio::test]

@@ -208,12 +208,12 @@ async fn each_phase_is_recorded_at_its_beginning_and_an_empty_one_at_the_end() {
         match fake.commands.recv().await.unwrap() {
             Command::Act { id, kind, model } => {
                 let state = ActState::Done { took: Duration::ZERO, at: clock() };
-                publish(Act { id, kind, model, state, progress: None, swap: None });
+                publish(Act { id, kind, model, state, progress: None, swap: None, first_token: None });
             }
             Command::Swap { id, model, .. } => {
                 let state = ActState::Done { took: Duration::ZERO, at: clock() };
                 let kind = resident::residency::act::ActKind::Swap;
-                publish(Act { id, kind, model, state, progress: None, swap: None });
+                publish(Act { id, kind, model, state, progress: None, swap: None, first_token: None });
             }
             Command::Phase(phase) => {
                 assert!(phase.run.starts_with("react-dashboard-"), "{phase:?}");

@@ -270,6 +270,8 @@ workflows:
         let mut home = home();
         let swapped = checked(&home, 0, &["swap", QWEN, "--first-token"], "swap");
         assert!(swapped[0]["stages"]["first_token_seconds"].is_number(), "{swapped:?}");
+        let again = checked(&home, 0, &["swap", QWEN, "--first-token"], "swap");
+        assert!(again[0]["already"] == true && again[0]["first_token_seconds"].is_number(), "{again:?}");
         checked(&home, 0, &["swap", QWEN], "swap");
         checked(&home, 0, &["pin", QWEN], "act");
         checked(&home, 3, &["swap", DEEPSEEK], "swap");

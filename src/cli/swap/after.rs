@@ -29,6 +29,8 @@ const SEEN: Duration = Duration::from_secs(2);
 pub(in crate::cli) struct After {
     /// Its plan and its stages, if it came so far.
     pub swap: Option<Arc<Swapping>>,
+    /// What its first token took, of a model that was there already and was asked for one.
+    pub first_token: Option<Duration>,
     /// What went for it; `None` where that is not known.
     pub displaced: Option<Vec<ModelName>>,
     /// What a cancel has left, in words.
@@ -61,7 +63,7 @@ impl After {
             _ => None,
         };
         let displaced = act.swap.as_ref().map_or_else(|| Some(Vec::new()), |swap| swap.went.clone());
-        After { swap: act.swap.clone(), displaced, left, had }
+        After { swap: act.swap.clone(), first_token: act.first_token, displaced, left, had }
     }
 }
 

@@ -12,9 +12,15 @@ use crate::residency::name::ModelName;
 use crate::residency::swap::{Stages, Swapping, Way};
 
 /// The line for a person: the whole time, then what each stage took; `?` is one that was not seen.
-pub(super) fn line(model: &ModelName, took: Duration, swap: Option<&Swapping>) -> String {
+pub(super) fn line(model: &ModelName, took: Duration, after: &After) -> String {
     let took = took.as_secs_f64();
-    let Some(swap) = swap else { return format!("{model} is in VRAM already   touched in {took:.2} s") };
+    let Some(swap) = &after.swap else {
+        let did = match after.first_token {
+            Some(token) => format!("first token in {:.2} s", token.as_secs_f64()),
+            None => format!("touched in {took:.2} s"),
+        };
+        return format!("{model} is in VRAM already   {did}");
+    };
     let Stages { waited, unload, card_free, read, read_took, load, server_load, first_token, .. } =
         swap.stages;
     let mut words = vec![format!("{model} ready in {took:.2} s")];
@@ -73,6 +79,9 @@ pub(super) fn json(ending: &Ending, model: &ModelName, after: &After, rests: &[M
     }
     let Some(Swapping { plan, stages, .. }) = after.swap.as_deref() else {
         answer["already"] = matches!(ending, Ending::Done { .. }).into();
+        if let Some(token) = after.first_token {
+            answer["first_token_seconds"] = seconds(token);
+        }
         return answer;
     };
     let time = |time: Option<Duration>| time.map_or(Value::Null, seconds);
@@ -124,6 +133,10 @@ mod tests {
         Swapping { plan, stages, stage: None, ended: Some(Ended::Ready), went: Some(Vec::new()) }
     }
 
+    fn after(swap: Swapping) -> After {
+        After { swap: Some(Arc::new(swap)), ..After::default() }
+    }
+
     fn qwen() -> ModelName {
         ModelName::from_server("qwen2.5-coder:7b")
     }
@@ -139,7 +152,7 @@ mod tests {
             ..Stages::default()
         });
         assert_eq!(
-            line(&qwen(), took, Some(&swap)),
+            line(&qwen(), took, &after(swap)),
             "qwen2.5-coder:7b ready in 0.82 s   unload 0.14   card free 0.21   \
              from disk ~4.0 GB at ~10.5 GB/s   read ahead 0   load 0.38   first token 0.09"
         );
@@ -149,23 +162,31 @@ mod tests {
             total: Some(ms(1040)),
             ..Stages::default()
         });
-        let told = line(&qwen(), ms(1040), Some(&queued));
+        let told = line(&qwen(), ms(1040), &after(queued));
         assert!(told.starts_with("qwen2.5-coder:7b ready in 1.04 s   waited 0.96   "), "{told}");
         let read = (Some(Bytes(4 * GB)), Some(ms(2000)));
         let unseen =
             swapping(Stages { unload: Some(ms(140)), read: read.0, read_took: read.1, ..Stages::default() });
         assert_eq!(
-            line(&qwen(), took, Some(&unseen)),
+            line(&qwen(), took, &after(unseen)),
             "qwen2.5-coder:7b ready in 0.82 s   unload 0.14   card free ?   read ahead 4.0 GB in 2.00"
         );
-        assert_eq!(line(&qwen(), took, None), "qwen2.5-coder:7b is in VRAM already   touched in 0.82 s");
+        let touched = After::nothing();
+        assert_eq!(line(&qwen(), took, &touched), "qwen2.5-coder:7b is in VRAM already   touched in 0.82 s");
+        let spoke = After { first_token: Some(ms(90)), ..touched };
+        assert_eq!(
+            line(&qwen(), took, &spoke),
+            "qwen2.5-coder:7b is in VRAM already   first token in 0.09 s"
+        );
+        let done = Ending::Done { took, note: None, facts: None };
+        assert_eq!(json(&done, &qwen(), &spoke, &[])["first_token_seconds"], 0.09);
     }
 
     #[test]
     fn a_script_gets_the_plan_and_every_stage() {
         let done = Ending::Done { took: Duration::from_millis(820), note: None, facts: None };
         let swap = swapping(Stages { load: Some(ms(380)), ..Stages::default() });
-        let after = After { swap: Some(Arc::new(swap)), ..After::default() };
+        let after = after(swap);
         let told = json(&done, &qwen(), &after, &[]);
         assert_eq!(told["took_seconds"], 0.82);
         assert_eq!((&told["plan"]["goes"][0], &told["plan"]["warm"]), (&"old:7b".into(), &"off".into()));

@@ -43,13 +43,13 @@ pub(crate) enum Job {
         /// Which.
         model: ModelName,
     },
-    /// One token of a model that has just been loaded.
+    /// One token of a model that is loaded.
     FirstToken {
         /// Which.
         model: ModelName,
-        /// As its load.
+        /// As its load, or its touch.
         keep_alive: Option<KeepAlive>,
-        /// As its load.
+        /// As its load, or its touch.
         num_ctx: Option<u64>,
     },
     /// Read its files with our own reader.
@@ -100,7 +100,15 @@ pub(super) fn first(act: &Act, wish: &Wish, known: &mut Known) -> Result<First, 
     let is_whole = is_loaded && !known.ghosts.contains(&model) && !known.is_missed(&model);
     Ok(match kind {
         // A ghost's weights are not in VRAM: a load brings them back, a touch would too, so say load.
-        ActKind::Load | ActKind::Swap if is_whole && !wants_another(wish, context, &details) => touch(tuned),
+        ActKind::Load | ActKind::Swap if is_whole && !wants_another(wish, context, &details) => {
+            match touch(tuned) {
+                // The token restarts its time as a touch would.
+                First::Send(Job::Touch { model, keep_alive, num_ctx, embed: false }) if wish.first_token => {
+                    First::Send(Job::FirstToken { model, keep_alive, num_ctx })
+                }
+                touch => touch,
+            }
+        }
         ActKind::Load | ActKind::Swap => First::Load,
         ActKind::Pin if !is_loaded => First::Send(load_job(kind, &model, None, known)),
         ActKind::Unload | ActKind::KeepAlive(KeepAlive::For(Duration::ZERO)) if is_loaded => unload(),

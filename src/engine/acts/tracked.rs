@@ -83,6 +83,8 @@ pub(super) struct Tracked {
     /// Nobody looked any more which of them went.
     unseen: bool,
     loads_since: Moment,
+    /// When a model that was there already was asked for a token.
+    token_asked: Option<Moment>,
     /// It stood in the queue behind others.
     pub queued: bool,
     /// Models at work that go for it, or may go.
@@ -100,7 +102,7 @@ impl Tracked {
         let state = ActState::Queued { why: "about to start".to_owned(), since: now };
         let Order { id, kind, model, wish, agreed } = order;
         Tracked {
-            act: Act { id, kind, model, state, progress: None, swap: None },
+            act: Act { id, kind, model, state, progress: None, swap: None, first_token: None },
             wish,
             agreed,
             asked: now,
@@ -111,6 +113,7 @@ impl Tracked {
             at_stake: Vec::new(),
             unseen: false,
             loads_since: now,
+            token_asked: None,
             queued: false,
             busy: Vec::new(),
             watch: None,
@@ -156,8 +159,10 @@ impl Tracked {
     pub fn begin(&mut self, known: &mut Known, models: &[Model], now: Moment, jobs: &mut Vec<(ActId, Job)>) {
         match first(&self.act, &self.wish, known) {
             Ok(First::Send(job)) => {
-                if let Job::Unload { model } = &job {
-                    self.going.push(Going::new(model, now));
+                match &job {
+                    Job::Unload { model } => self.going.push(Going::new(model, now)),
+                    Job::FirstToken { .. } => self.token_asked = Some(now),
+                    _ => {}
                 }
                 self.send(job, jobs);
             }
@@ -260,6 +265,10 @@ impl Tracked {
             (Answer::OnlyEmbeds, Job::Touch { model, keep_alive, num_ctx, embed: false }) => {
                 self.send(Job::Touch { model, keep_alive, num_ctx, embed: true }, jobs);
             }
+            // It was there already, and only the server knows that it has no token to say.
+            (Answer::OnlyEmbeds, Job::FirstToken { model, keep_alive, num_ctx }) if self.watch.is_none() => {
+                self.send(Job::Touch { model, keep_alive, num_ctx, embed: true }, jobs);
+            }
             (Answer::OnlyEmbeds, _) => {
                 self.read_no_more(jobs);
                 self.fail("the server cannot load it".to_owned(), now);
@@ -291,8 +300,9 @@ impl Tracked {
             }
             (Answer::Ok(Said { first_line, .. }), Job::FirstToken { .. }) => {
                 let came = first_line.unwrap_or(now);
-                if let Some(watch) = &mut self.watch {
-                    watch.spoke(came);
+                match &mut self.watch {
+                    Some(watch) => watch.spoke(came),
+                    None => self.act.first_token = self.token_asked.map(|asked| came.since(asked.mono)),
                 }
                 self.done(came);
             }

@@ -126,6 +126,7 @@ fn a_reading_shows_bytes_percent_rate_and_time_left() {
     let state = ActState::Running { stage: "reading", since: now() };
     let act = |id, model, state, progress| Act {
         swap: None,
+        first_token: None,
         id: ActId(id),
         kind: ActKind::Warm,
         model: name(model),

@@ -72,6 +72,7 @@ fn every_panel_draws_at_every_kind_of_size_with_no_model_one_and_many() {
                     state,
                     progress: None,
                     swap: None,
+                    first_token: None,
                 }];
             }
             snapshot.past = Arc::new(super::swaps::past());
@@ -135,6 +136,7 @@ fn hostile() -> Snapshot {
     let state = ActState::Queued { why: evil(), since: now() };
     snapshot.acts = vec![Act {
         swap: None,
+        first_token: None,
         id: ActId(1),
         kind: ActKind::Load,
         model: ModelName::from_server(HOSTILE),

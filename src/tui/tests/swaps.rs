@@ -49,7 +49,15 @@ fn swap(state: ActState, stages: Stages, now: Option<Stage>) -> Act {
     };
     let ended = now.is_none().then_some(Ended::Ready);
     let swap = Some(Arc::new(Swapping { plan, stages, stage: now, ended, went: Some(Vec::new()) }));
-    Act { id: ActId(9), kind: ActKind::Swap, model: name("openthinker3-7b"), state, progress: None, swap }
+    Act {
+        id: ActId(9),
+        kind: ActKind::Swap,
+        model: name("openthinker3-7b"),
+        state,
+        progress: None,
+        swap,
+        first_token: None,
+    }
 }
 
 pub(super) fn record(model: &str, ours: bool, percent: u64, total: u64) -> SwapRecord {
