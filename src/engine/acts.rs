@@ -167,6 +167,11 @@ impl Acts {
         if let Some(other) = self.list[..at].iter().find(swaps).filter(|_| loads) {
             return Some(format!("waits for the {} of {}", other.act.kind.verb(), other.act.model));
         }
+        // What is about to be pinned is no model to displace unasked, and only the next list shows its pin.
+        let pins = |other: &&Tracked| other.is_pinning() && other.act.model != act.model;
+        if let Some(other) = self.list.iter().find(pins).filter(|_| loads) {
+            return Some(format!("waits for the pin of {}", other.act.model));
+        }
         let earlier =
             self.list[..at].iter().find(|other| other.act.is_live() && other.act.model == act.model)?;
         Some(format!("waits for the {} before it", earlier.act.kind.verb()))
@@ -657,6 +662,37 @@ mod tests {
             order.wish.spare = true;
         });
         assert_eq!((jobs, why(&acts)), (vec![], "it would displace b, which is pinned".to_owned()));
+    }
+
+    #[test]
+    fn a_model_whose_pin_is_under_way_counts_as_pinned_for_a_swap_that_is_asked_for_meanwhile() {
+        for kind in [ActKind::Pin, ActKind::KeepAlive(KeepAlive::Forever)] {
+            let (mut acts, mut known) = (Acts::default(), known(&["a", "b"]));
+            run(&mut known, "b", 4096, soon());
+            let pin = begin(&mut acts, &mut known, kind, "b");
+            assert!(matches!(&pin[..], [Job::Touch { keep_alive: Some(KeepAlive::Forever), .. }]));
+            let models = models(&known, &["b"]);
+            let order = Order { agreed: Some(vec![]), ..order(&acts, ActKind::Swap, "a") };
+            acts.take(order, now());
+            for answered in [false, true] {
+                if answered {
+                    acts.answered(ActId(1), ok(), &mut known, now());
+                    acts.settle(&mut known, now());
+                }
+                assert_eq!(acts.start(&mut known, &models, now()), []);
+                let waits = &acts.list()[1].state;
+                assert!(
+                    matches!(waits, ActState::Queued { why, .. } if why == "waits for the pin of b"),
+                    "{waits:?}"
+                );
+            }
+            run(&mut known, "b", 4096, Expiry::Never);
+            acts.settle(&mut known, now());
+            let models = self::models(&known, &["b"]);
+            assert_eq!(acts.start(&mut known, &models, now()), [], "{kind:?}");
+            let ActState::Failed { why, .. } = &acts.list()[1].state else { panic!("{:?}", acts.list()) };
+            assert_eq!(why, "by now it would displace b, which is pinned: swap again to go on");
+        }
     }
 
     #[test]

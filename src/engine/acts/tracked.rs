@@ -140,6 +140,12 @@ impl Tracked {
         self.watch.is_some()
     }
 
+    /// Whether a pin is asked for and not seen yet.
+    pub fn is_pinning(&self) -> bool {
+        let pins = matches!(self.act.kind, ActKind::Pin | ActKind::KeepAlive(KeepAlive::Forever));
+        pins && self.act.is_live() && self.step != Step::Waiting
+    }
+
     pub fn is_reading(&self) -> bool {
         self.watch.as_ref().is_some_and(Stopwatch::is_reading)
     }
