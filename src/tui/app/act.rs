@@ -74,7 +74,7 @@ impl App {
             Action::ScrollDown | Action::ScrollUp | Action::ScrollPageDown | Action::ScrollPageUp => {
                 self.scroll(action);
             }
-            Action::Choose => return self.choose(),
+            Action::Choose => return self.choose(now),
             // The others are about the picture.
             _ => {}
         }
@@ -196,14 +196,14 @@ impl App {
     }
 
     /// Takes what an open page offers.
-    fn choose(&mut self) -> Option<Effect> {
+    fn choose(&mut self, now: Moment) -> Option<Effect> {
         match self.layer {
             Layer::Flows(selected) => self.choose_flow(selected),
             Layer::Columns(_) => {
                 self.toggle_column();
                 None
             }
-            _ => self.write_config(),
+            _ => self.write_config(now),
         }
     }
 

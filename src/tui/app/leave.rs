@@ -23,7 +23,8 @@ impl App {
         }
     }
 
-    pub(super) fn write_config(&mut self) -> Option<Effect> {
+    /// Leaves to write what is proposed; what runs here would end with the screen, so it asks first.
+    pub(super) fn write_config(&mut self, now: Moment) -> Option<Effect> {
         let Layer::Setup(proposal, _) = &self.layer else { return None };
         if proposal.exists {
             let said = format!("{} is there already and is never overwritten", proposal.path.display());
@@ -34,7 +35,12 @@ impl App {
             self.say("read-only: nothing is written");
             return None;
         }
-        Some(Effect::Leave(Outcome::WriteConfig { path: proposal.path.clone(), text: proposal.text.clone() }))
+        let (path, text) = (proposal.path.clone(), proposal.text.clone());
+        let leave = Effect::Leave(Outcome::WriteConfig { path, text });
+        let Some(question) = self.leaving_ends(now) else { return Some(leave) };
+        let question = format!("writing it ends this screen: {question}");
+        self.layer = Layer::Ask(Ask { question, then: leave });
+        None
     }
 
     pub(super) fn ask_demo(&mut self) {
@@ -62,34 +68,37 @@ impl App {
             self.layer = Layer::None;
             return Some(leave);
         }
-        if let Some((_, kind, model)) = self.asked.last() {
-            // Asked for in the same breath: no snapshot has it yet.
-            let question = format!("{} {model} was only just asked for. leave?", kind.verb());
-            self.layer = Layer::Ask(Ask { question, then: leave });
-            return None;
-        }
-        if let Some(question) = self.leaves_proof() {
-            self.layer = Layer::Ask(Ask { question, then: leave });
-            return None;
-        }
-        if self.leaving && self.running_flow().is_some() {
+        if self.leaving
+            && self.asked.is_empty()
+            && self.leaves_proof().is_none()
+            && self.running_flow().is_some()
+        {
             self.leave_once_over();
             return None;
         }
+        let Some(question) = self.leaving_ends(now) else { return Some(leave) };
+        self.layer = Layer::Ask(Ask { question, then: leave });
+        None
+    }
+
+    /// The question about what would end with the screen, where something of ours is under way.
+    fn leaving_ends(&self, now: Moment) -> Option<String> {
+        if let Some((_, kind, model)) = self.asked.last() {
+            // Asked for in the same breath: no snapshot has it yet.
+            return Some(format!("{} {model} was only just asked for. leave?", kind.verb()));
+        }
+        if let Some(question) = self.leaves_proof() {
+            return Some(question);
+        }
         if let Some(flow) = self.running_flow() {
-            let question = format!("{} is under way; leaving cancels it. leave?", printable(&flow.name));
-            self.layer = Layer::Ask(Ask { question, then: leave });
-            return None;
+            return Some(format!("{} is under way; leaving cancels it. leave?", printable(&flow.name)));
         }
         let Some(act) = self.live_acts().last() else {
-            let Some(elsewhere) = self.fleet.busy_elsewhere() else { return Some(leave) };
-            let name = printable(&elsewhere.name);
-            let question = format!("something of ours runs at {name}; leaving cancels it. leave?");
-            self.layer = Layer::Ask(Ask { question, then: leave });
-            return None;
+            let name = printable(&self.fleet.busy_elsewhere()?.name);
+            return Some(format!("something of ours runs at {name}; leaving cancels it. leave?"));
         };
         let (verb, model) = (act.kind.verb(), &act.model);
-        let question = match act.state {
+        Some(match act.state {
             ActState::Running { since, .. } if matches!(act.kind, ActKind::Load | ActKind::Swap) => format!(
                 "{verb} {model} runs for {}; leaving aborts it. leave?",
                 format::running(now.since(since.mono))
@@ -99,9 +108,7 @@ impl App {
             }
             ActState::Running { .. } => format!("{verb} {model} is under way. leave without seeing its end?"),
             _ => format!("{verb} {model} still waits and will not be done. leave?"),
-        };
-        self.layer = Layer::Ask(Ask { question, then: leave });
-        None
+        })
     }
 
     /// What stays as it is after we are gone.

@@ -353,6 +353,22 @@ fn leaving_while_a_workflow_runs_asks_once() {
 }
 
 #[test]
+fn writing_a_config_while_a_workflow_runs_asks_first_since_it_ends_the_screen() {
+    let written = |effect: &Option<Effect>| {
+        matches!(effect, Some(Effect::Leave(crate::tui::Outcome::WriteConfig { .. })))
+    };
+    let mut app = flowing(|_| ());
+    assert_eq!(press(&mut app, "I enter"), None);
+    let shown = picture(&app, 80, 24);
+    assert!(shown.contains("writing it ends this screen: react-dashboard is under way"), "{shown}");
+    assert_eq!(press(&mut app, "n"), None);
+    let effect = press(&mut app, "I enter y");
+    assert!(written(&effect), "{effect:?}");
+    let effect = press(&mut flowing(|flow| flow.state = FlowState::Cancelled), "I enter");
+    assert!(written(&effect), "{effect:?}");
+}
+
+#[test]
 fn a_work_that_took_no_time_after_a_swap_that_fills_the_line_leaves_the_figures_in_their_place() {
     let shown = picture(
         &flowing(|flow| {
