@@ -50,7 +50,7 @@ impl Pins {
             (Some(model), What::Evicted { by: Some(by) }) => {
                 self.by.insert(model.clone(), by.clone());
             }
-            (Some(model), What::Unloaded { .. } | What::Expired | What::RunnerDied) => {
+            (Some(model), What::Unloaded { .. } | What::Expired | What::Left | What::RunnerDied) => {
                 self.by.remove(model);
             }
             // One that came after it was gone took its place.
@@ -217,7 +217,9 @@ impl Manager {
         for model in wished {
             let fact = self.fact(&model, models, &acts, now);
             // One at a time: what a load would displace is known when the one before it has ended.
-            let pending = self.known.load_pending().is_some() || self.acts.any_load_live();
+            // While it is open why this one left, a load of another client may be pending that nobody sees yet.
+            let is_open = self.known.departures.contains_key(&model);
+            let pending = is_open || self.known.load_pending().is_some() || self.acts.any_load_live();
             let memory = self.keep.pins.memories.entry(model.clone()).or_default();
             let deed = memory.turn(&fact, pending, now);
             let tries = memory.tries();
