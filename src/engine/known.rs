@@ -289,6 +289,11 @@ impl Known {
         })
     }
 
+    /// The same, where its runner lives.
+    pub fn runs_as(&self, name: &ModelName) -> Option<&Running> {
+        self.running_as(name).filter(|_| !self.ghosts.iter().any(|ghost| self.are_one(ghost, name)))
+    }
+
     /// How much of its files is in the page cache, and when the oldest part of that was read.
     pub fn cached(&self, name: &ModelName) -> (Cached, Option<Moment>) {
         if !self.local {

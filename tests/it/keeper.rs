@@ -24,6 +24,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::dice::Dice;
 use crate::engine_world::{World, name, parts};
 
 const QWEN: &str = "qwen2.5-coder:7b";
@@ -611,22 +612,6 @@ async fn what_another_client_unloads_is_told_so_once_no_load_follows() {
     assert_eq!(what, What::Unloaded { took: None });
     let open = (place.clock)().since(at.mono).as_secs();
     assert!((6..=8).contains(&open), "{open}");
-}
-
-/// A sequence of numbers that is the same each time (`SplitMix64`).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, most: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % most
-    }
-
-    fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[usize::try_from(self.below(all.len() as u64)).unwrap()]
-    }
 }
 
 /// One that uses any model, sets any keep_alive, and unloads what it likes, with pauses of up to `pause` seconds.
