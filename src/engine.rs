@@ -9,6 +9,7 @@ pub mod bench;
 mod chronicle;
 pub mod clock;
 pub mod compare;
+mod departure;
 mod drop;
 mod due;
 mod facts;

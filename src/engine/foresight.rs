@@ -107,15 +107,16 @@ impl Foresight {
             }
             // It went for one that is there already, and was compared with that.
             What::Evicted { by: Some(by) } if known.running_as(by).is_some() => None,
-            What::Evicted { .. } | What::Unloaded { .. } | What::Expired | What::RunnerDied => {
+            What::Evicted { .. } | What::Unloaded { .. } | What::Expired | What::Left | What::RunnerDied => {
                 let old = |begun: &Begun| begun.model.is_none() && now.since(begun.at.mono) >= ROOM;
                 if self.begun.as_ref().is_none_or(old) {
                     self.begun = Some(fresh(None));
                 }
                 if let Some(begun) = &mut self.begun {
                     begun.at = now;
-                    begun.disturbed |= !matches!(what, What::Evicted { .. } | What::Unloaded { took: None });
-                    begun.doubtful |= begun.model.is_none() && *what == What::Unloaded { took: None };
+                    let unasked = matches!(what, What::Unloaded { took: None } | What::Left);
+                    begun.disturbed |= !unasked && !matches!(what, What::Evicted { .. });
+                    begun.doubtful |= begun.model.is_none() && unasked;
                 }
                 None
             }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::agents::Agents;
+use super::departure::Open;
 use super::facts::{Installed, Loading, Running, Shown};
 use super::findings::Suspects;
 use super::foresee::parts;
@@ -88,6 +89,8 @@ pub(crate) struct Known {
     pub suspects: Suspects,
     /// The context each model last ran with here.
     pub last_context: HashMap<ModelName, u64>,
+    /// Models that left, and nobody knows yet why.
+    pub departures: BTreeMap<ModelName, Open>,
     /// Models that the server lists though their runner is dead: already told.
     pub ghosts: Vec<ModelName>,
     /// keep_alive before our pin, to restore.
@@ -200,6 +203,7 @@ impl Known {
             progress: HashMap::new(),
             suspects: Suspects::default(),
             last_context: HashMap::new(),
+            departures: BTreeMap::new(),
             ghosts: Vec::new(),
             before_pin: HashMap::new(),
             suspended_pins: BTreeSet::new(),
@@ -283,6 +287,11 @@ impl Known {
         self.running.get(name).or_else(|| {
             self.running.iter().find(|(other, _)| self.are_one(name, other)).map(|(_, running)| running)
         })
+    }
+
+    /// The same, where its runner lives.
+    pub fn runs_as(&self, name: &ModelName) -> Option<&Running> {
+        self.running_as(name).filter(|_| !self.ghosts.iter().any(|ghost| self.are_one(ghost, name)))
     }
 
     /// How much of its files is in the page cache, and when the oldest part of that was read.

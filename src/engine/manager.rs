@@ -227,6 +227,7 @@ impl Manager {
     fn note_load(&mut self, model: ModelName, now: Moment) {
         let from_ram = self.known.percent_cached(&model);
         let load = Loading { since: now, ours: true, answered: None, from_ram };
+        self.known.acquit(&model);
         self.known.loading.insert(model.clone(), load);
         self.due.pages = now;
         self.mind_the_disk();
@@ -289,15 +290,35 @@ impl Manager {
 
     pub(super) fn tell(&mut self, model: Option<ModelName>, what: What) {
         let at = self.now();
+        self.look_back(model.as_ref(), &what, at);
+        self.tell_at(model, what, at);
+    }
+
+    /// Of what happened before and is only told now.
+    fn tell_at(&mut self, model: Option<ModelName>, what: What, at: Moment) {
         self.chronicle.others.see(model.as_ref(), &what, at);
         self.keep.pins.see(model.as_ref(), &what);
-        self.look_back(model.as_ref(), &what, at);
         let number = self.due.next_event;
         self.due.next_event += 1;
         if self.events.len() >= RING {
             self.events.pop_front();
         }
         self.events.push_back(Arc::new(Event { number, at, model, what }));
+    }
+
+    /// Tells of departures whose cause is known by now. What was foreseen is compared from the time when the model left.
+    pub(super) fn close_departures(&mut self, now: Moment) {
+        for (model, what, at) in self.known.close_departures(now) {
+            if at == now {
+                self.tell(Some(model), what);
+            } else {
+                self.tell_at(Some(model), what, at);
+            }
+        }
+        let fresh = self.known.departures.iter().filter(|(_, open)| open.at == now);
+        for model in fresh.map(|(model, _)| model.clone()).collect::<Vec<_>>() {
+            self.look_back(Some(&model), &What::Left, now);
+        }
     }
 
     /// Stores the new snapshot; readers wake only if more than reading times changed.

@@ -1,7 +1,8 @@
 //! Watching: what a new answer of the server says against the one before, as events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::departure::Open;
 use super::facts::{Installed, Loading, Running, learn};
 use super::known::Known;
 use crate::residency::event::What;
@@ -42,7 +43,7 @@ pub(crate) fn ps(
     let before = known.ps_at.map(|at| at.wall);
     let first = known.ps_at.is_none();
     let mut old = std::mem::take(&mut known.running);
-    let newcomers: Vec<ModelName> = fresh.keys().filter(|name| !old.contains_key(name)).cloned().collect();
+    let stays: BTreeSet<ModelName> = fresh.keys().filter(|name| old.contains_key(name)).cloned().collect();
     for (name, running) in &mut fresh {
         let was = old.remove(name);
         known.listed.insert(name.clone(), now);
@@ -74,10 +75,10 @@ pub(crate) fn ps(
         }
     }
     for (name, was) in old {
-        let loading = || known.loading.keys().find(|loading| **loading != name);
-        let by = asked.evicts.get(&name).or_else(|| newcomers.first()).or_else(loading).cloned();
-        let what = if back { What::LostWithServer } else { gone(&name, &was, by, asked, now) };
-        seen.push((Some(name), what));
+        match if back { Some(What::LostWithServer) } else { gone(&name, &was, asked, now) } {
+            Some(what) => seen.push((Some(name), what)),
+            None => drop(known.departures.insert(name, Open { at: now, innocent: stays.clone() })),
+        }
     }
     forget_loads(known, &fresh);
     known.ghosts.retain(|ghost| fresh.contains_key(ghost));
@@ -121,22 +122,19 @@ fn pin_change(name: &ModelName, was: &Running, is: &Running, asked: &Asked, seen
     seen.push((Some(name.clone()), what));
 }
 
-/// Why a model left VRAM. The server does not say; this is what its rules allow: an act of ours, an unload that cut
-/// its time short, its time over, or a load that needed the room.
-fn gone(name: &ModelName, was: &Running, by: Option<ModelName>, asked: &Asked, now: Moment) -> What {
+/// Why a model left VRAM, where that can be told at once. The server does not say; this is what its rules allow: an act
+/// of ours, an unload that cut its time short, its time over. Else a load may have needed the room that is still to be seen.
+fn gone(name: &ModelName, was: &Running, asked: &Asked, now: Moment) -> Option<What> {
     if let Some(since) = asked.unloads.get(name) {
-        return What::Unloaded { took: Some(now.since(since.mono)) };
+        return Some(What::Unloaded { took: Some(now.since(since.mono)) });
     }
     if was.cut_short {
-        return What::Unloaded { took: None };
+        return Some(What::Unloaded { took: None });
     }
     if was.expiry.is_past(now.wall) {
-        return What::Expired;
+        return Some(What::Expired);
     }
-    match by {
-        Some(by) => What::Evicted { by: Some(by) },
-        None => What::Unloaded { took: None },
-    }
+    asked.evicts.get(name).map(|by| What::Evicted { by: Some(by.clone()) })
 }
 
 /// Takes a new `/api/tags` answer.

@@ -117,6 +117,7 @@ impl Manager {
         for (model, what) in observe::runners(&mut self.known, fresh, &asked) {
             self.tell(model, what);
         }
+        self.close_departures(self.now());
         self.known.follow_loads();
         self.known.suspect((self.clock)());
         self.known.learn_mode();

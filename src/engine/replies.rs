@@ -143,6 +143,8 @@ impl Manager {
                         matches!(what, What::Loaded { .. } | What::Evicted { .. } | What::Unloaded { .. });
                     self.tell(model, what);
                 }
+                moved |= self.known.departures.values().any(|open| open.at == now);
+                self.close_departures(now);
                 // What the forecast goes by is read anew at once.
                 self.cards.as_ref().filter(|_| moved).inspect(|cards| cards.wake());
                 self.follow_if_keeping();

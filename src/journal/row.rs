@@ -51,6 +51,7 @@ pub(super) fn insert(connection: &Connection, server: i64, at: i64, what: &Happe
                 Left::Evicted { by } => ("evicted", by.as_ref()),
                 Left::Expired => ("expired", None),
                 Left::Died => ("died", None),
+                Left::Unknown => ("unknown", None),
             };
             let (left, by) = (model(connection, left)?, model_if(connection, by)?);
             connection
@@ -195,7 +196,8 @@ pub(super) fn left(row: &Row<'_>) -> rusqlite::Result<(Timestamp, Happened)> {
         "evicted" => Left::Evicted { by: model_of(row, "by")? },
         "expired" => Left::Expired,
         "died" => Left::Died,
-        _ => Left::Unloaded,
+        "unloaded" => Left::Unloaded,
+        _ => Left::Unknown,
     };
     let model = model_of(row, "model")?.unwrap_or_else(|| ModelName::from_server("?"));
     Ok((at(row)?, Happened::Left { model, how }))

@@ -59,6 +59,8 @@ pub enum What {
     },
     /// Its keep_alive ran out.
     Expired,
+    /// It left VRAM, and nobody can say why.
+    Left,
     /// It was loaded when the server went, and is not since it came back.
     LostWithServer,
     /// Its runner is gone though the server still lists it.

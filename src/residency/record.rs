@@ -112,6 +112,8 @@ pub enum Left {
     Expired,
     /// Its runner died.
     Died,
+    /// Nobody can say.
+    Unknown,
 }
 
 /// A phase of a workflow or of an agent's work, made ready.

@@ -188,7 +188,7 @@ pub struct Model {
 }
 
 /// From this share of its bytes in RAM on, a load needs (nearly) no disk; the page cache drops a page here and there.
-const PRELOADED_PERCENT: u8 = 95;
+pub const PRELOADED_PERCENT: u8 = 95;
 
 impl Model {
     /// Why it is not to leave VRAM unasked, in a word or two: it is pinned, or meant to be.
@@ -200,9 +200,14 @@ impl Model {
         }
     }
 
+    /// What the server says of it where a living runner holds it.
+    pub fn living(&self) -> Option<&Loaded> {
+        self.loaded.as_ref().filter(|_| self.state != State::Ghost)
+    }
+
     /// Whether a living runner holds it.
     pub fn has_runner(&self) -> bool {
-        self.loaded.is_some() && self.state != State::Ghost
+        self.living().is_some()
     }
 
     /// Whether it is loaded, or (nearly) all of it is in RAM, so that its load need not wait for the disk.

@@ -96,6 +96,8 @@ pub enum How {
     Expired,
     /// Its runner died.
     Died,
+    /// Nobody can say.
+    Unknown,
 }
 
 impl End {
@@ -129,6 +131,7 @@ impl How {
             How::Evicted => "evicted",
             How::Expired => "expired",
             How::Died => "died",
+            How::Unknown => "unknown",
         }
     }
 }

@@ -360,10 +360,8 @@ impl App {
         let counts = |model: &&Model| {
             matches!(model.state, State::Loading { .. })
                 || model.kept.as_ref().is_some_and(|kept| kept.ends.is_some())
-                || model.loaded.as_ref().is_some_and(|loaded| {
-                    model.state != State::Ghost
-                        && matches!(loaded.expiry, Expiry::At(_))
-                        && !loaded.expiry.is_past(now.wall)
+                || model.living().is_some_and(|loaded| {
+                    matches!(loaded.expiry, Expiry::At(_)) && !loaded.expiry.is_past(now.wall)
                 })
         };
         let covered = self.is_covered();

@@ -21,37 +21,13 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::dice::Dice;
 use crate::engine_world::{World, name, parts};
 
 /// So many scenarios.
 const SCENARIOS: u64 = 1000;
 /// A load's time, which passes at once.
 const LOAD: Duration = Duration::from_secs(2);
-
-/// A sequence of numbers that is the same each time (`SplitMix64`).
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// From 0 up to less than `most`.
-    fn below(&mut self, most: u64) -> u64 {
-        self.next() % most
-    }
-
-    fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
-        all[usize::try_from(self.below(all.len() as u64)).unwrap()]
-    }
-
-    fn percent(&mut self, chance: u64) -> bool {
-        self.below(100) < chance
-    }
-}
 
 /// What is on a server, and what happens there.
 struct Scenario {
@@ -80,8 +56,8 @@ struct Load {
 impl Scenario {
     fn random(seed: u64) -> Scenario {
         let mut dice = Dice(seed);
-        let cards = dice.one_of(&[0, 1, 1, 1, 1, 2, 2, 3]);
-        let card = dice.one_of(&[8, 12, 16, 24]);
+        let cards = *dice.one_of(&[0, 1, 1, 1, 1, 2, 2, 3]);
+        let card = *dice.one_of(&[8, 12, 16, 24]);
         // From a fraction of a card to more than the whole.
         let weights: Vec<u64> = (0..6).map(|_| 200 + dice.below(card * 1024 * 5 / 4)).collect();
         let mut others: Vec<usize> = (0..6).collect();
@@ -91,14 +67,13 @@ impl Scenario {
         let loads = (0..count)
             .map(|_| Load {
                 model: others.remove(usize::try_from(dice.below(others.len() as u64)).unwrap()),
-                context: dice.one_of(&contexts),
-                keep_alive: dice
-                    .one_of(&[None, None, Some("3m"), Some("5m"), Some("30m"), Some("-1m")])
+                context: *dice.one_of(&contexts),
+                keep_alive: (*dice.one_of(&[None, None, Some("3m"), Some("5m"), Some("30m"), Some("-1m")]))
                     .into(),
                 busy: dice.percent(25).then(|| dice.percent(20)),
             })
             .collect();
-        let context = dice.one_of(&contexts);
+        let context = *dice.one_of(&contexts);
         Scenario { cards, card, weights, loads, next, context, looks_on: dice.percent(60) }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use resident::config::{Config, Pins, Preload, Strategy};
 use resident::engine::{Command, Journals, Parts, clock, start};
-use resident::journal::Journal;
+use resident::journal::{Journal, history};
 use resident::probe::watched::Watched;
 use resident::residency::act::ActKind;
 use resident::residency::event::What;
@@ -16,14 +16,16 @@ use resident::residency::guard::startup::{Item, ItemState, Startup};
 use resident::residency::guard::{Auto, Keeper, PinState};
 use resident::residency::keep_alive::KeepAlive;
 use resident::residency::name::ModelName;
+use resident::residency::record::{Happened, Left, Record, server_name};
 use resident::residency::snapshot::Snapshot;
-use resident::residency::timing::{Clock, Reading};
+use resident::residency::timing::{Clock, Moment, Reading};
 use resident::sim::{self, Broken, Sim};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::dice::Dice;
 use crate::engine_world::{World, name, parts};
 
 const QWEN: &str = "qwen2.5-coder:7b";
@@ -113,6 +115,14 @@ impl Place {
             ..parts
         });
         World::of(handle, self.sim.url(), stop)
+    }
+
+    /// A dashboard on another machine: it sees neither cards nor processes.
+    fn from_afar(&self) -> World {
+        let stop = CancellationToken::new();
+        let config = Config { url: self.sim.url(), may_act: true, ..Config::default() };
+        let parts = parts(config, Arc::clone(&self.clock), &stop);
+        World::of(start(Parts { journal: self.journals(), ..parts }), self.sim.url(), stop)
     }
 
     /// A dashboard that has become the keeper and knows what is installed.
@@ -534,20 +544,99 @@ async fn what_another_instance_pins_and_unpins_the_keeper_hears_of() {
     assert_ne!(loaded.expiry, Expiry::Never);
 }
 
-/// A sequence of numbers that is the same each time (`SplitMix64`).
-struct Dice(u64);
+/// What was told of a model's leaving, with the time, once something was.
+async fn leaving(world: &mut World, model: &str) -> (What, Moment) {
+    let wanted = name(model);
+    let leaves = |s: &Snapshot| {
+        let mut events = s.events.iter().filter(|event| event.model.as_ref() == Some(&wanted));
+        let is = |what: &What| matches!(what, What::Unloaded { .. } | What::Evicted { .. } | What::Left);
+        events.find(|event| is(&event.what)).map(|event| (event.what.clone(), event.at))
+    };
+    world.until("why it left", leaves).await
+}
 
-impl Dice {
-    fn below(&mut self, most: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % most
-    }
+/// Another client loads one model and then one that needs its room, on a server whose loads take so long; where runners
+/// `are_seen`, and where they are not.
+async fn thrown_out(seconds: u64, are_seen: bool) -> (Place, World) {
+    let clock = clock::of_tokio("2026-11-23T12:00:00Z".parse().unwrap());
+    let slow = sim::Options::for_tests(1, Duration::from_secs(seconds), Arc::clone(&clock));
+    let place = Place::on(slow, clock, folder()).await;
+    let mut world = if are_seen {
+        place.keeper(Config::default()).await
+    } else {
+        let mut world = place.from_afar();
+        journal(&mut world, "keeper", |s| (s.keeping.keeper == Some(Keeper::This)).then_some(())).await;
+        world.ready().await;
+        world
+    };
+    place.other(json!({"model": QWEN})).await;
+    world.until_model(QWEN, |model| model.loaded.is_some()).await;
+    tokio::spawn(generate(place.http.clone(), place.sim.url(), json!({"model": THINKER})));
+    world.until_model(QWEN, |model| model.loaded.is_none()).await;
+    (place, world)
+}
 
-    fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[usize::try_from(self.below(all.len() as u64)).unwrap()]
+#[tokio::test(start_paused = true)]
+async fn who_is_thrown_out_for_a_slow_load_of_another_client_is_told_to_go_for_it() {
+    let (place, mut world) = thrown_out(20, true).await;
+    let (what, at) = leaving(&mut world, QWEN).await;
+    assert_eq!(what, What::Evicted { by: Some(name(THINKER)) });
+    assert!((place.clock)().since(at.mono) <= Duration::from_secs(2), "the runner that comes tells it");
+    assert_eq!(world.handle.snapshot().servers[0].model(&name(THINKER)).unwrap().loaded, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_runner_can_be_seen_the_next_one_listed_tells_it_and_log_and_journal_agree() {
+    let (place, mut world) = thrown_out(7, false).await;
+    let gone = (place.clock)();
+    assert_eq!(place.sim.runners().await.len(), 1, "the one that loads");
+    let (what, at) = leaving(&mut world, QWEN).await;
+    assert_eq!(what, What::Evicted { by: Some(name(THINKER)) });
+    assert!((place.clock)().since(gone.mono) >= Duration::from_secs(4), "it was open");
+    assert!(gone.since(at.mono) <= Duration::from_secs(1) && at.mono <= gone.mono, "it says when it left");
+    let swap = |s: &Snapshot| {
+        let mut swaps = s.past.swaps.iter().map(|(_, swap)| swap);
+        swaps.find(|swap| swap.model == name(THINKER)).map(|swap| swap.displaced.clone())
+    };
+    assert_eq!(journal(&mut world, "the load", swap).await, [name(QWEN)]);
+    let query = history::Query {
+        server: server_name(&place.sim.url(), None),
+        models: Vec::new(),
+        since: None,
+        kind: history::Kind::Left,
+        limit: 9,
+    };
+    let path = place.dir.path().join("journal.sqlite");
+    let records = history::records(&path, query).unwrap().await.unwrap().unwrap();
+    let [Record { at: written, what: Happened::Left { model, how }, .. }] = &records[..] else {
+        panic!("{records:?}")
+    };
+    assert_eq!((model, how), (&name(QWEN), &Left::Evicted { by: Some(name(THINKER)) }));
+    assert_eq!(written.as_microsecond(), at.wall.as_microsecond());
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_tells_why_a_model_left_nobody_claims_to_know() {
+    let (place, mut world) = thrown_out(60, false).await;
+    let (what, at) = leaving(&mut world, QWEN).await;
+    assert_eq!(what, What::Left);
+    let open = (place.clock)().since(at.mono).as_secs();
+    assert!((10..=12).contains(&open), "{open}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_client_unloads_is_told_so_once_no_load_follows() {
+    let place = Place::new().await;
+    let mut world = place.keeper(Config::default()).await;
+    for model in [QWEN, GEMMA] {
+        place.other(json!({"model": model})).await;
+        world.until_model(model, |model| model.loaded.is_some()).await;
     }
+    place.other(json!({"model": QWEN, "keep_alive": 0})).await;
+    let (what, at) = leaving(&mut world, QWEN).await;
+    assert_eq!(what, What::Unloaded { took: None });
+    let open = (place.clock)().since(at.mono).as_secs();
+    assert!((6..=8).contains(&open), "{open}");
 }
 
 /// One that uses any model, sets any keep_alive, and unloads what it likes, with pauses of up to `pause` seconds.

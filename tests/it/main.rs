@@ -23,6 +23,7 @@ mod cli_status;
 mod cli_swap;
 mod config_edit;
 mod config_load;
+mod dice;
 mod engine_agents;
 mod engine_behaviour;
 #[cfg(target_os = "linux")]

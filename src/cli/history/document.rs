@@ -129,6 +129,7 @@ fn entry(record: &Record) -> Map<String, Value> {
                 Left::Evicted { by } => ("evicted", by.as_ref()),
                 Left::Expired => ("expired", None),
                 Left::Died => ("died", None),
+                Left::Unknown => ("unknown", None),
             };
             put("how", how.into());
             put("by", by.map(name).into());

@@ -113,6 +113,7 @@ fn one(record: &Record, when: &impl Fn(Timestamp) -> String) -> Line {
                 Left::Evicted { by: Some(by) } => format!("evicted for {}", name(by)),
                 Left::Expired => "expired".to_owned(),
                 Left::Died => "its runner died".to_owned(),
+                Left::Unknown => "left, nobody knows why".to_owned(),
             };
             [at, none(), none(), name(model), how]
         }

@@ -127,11 +127,12 @@ fn departures_uses_and_phases_have_their_words() {
         left(Left::Evicted { by: None }),
         left(Left::Expired),
         left(Left::Died),
+        left(Left::Unknown),
         Happened::Used { model: model("a"), idle: Some(Duration::from_secs(300)) },
         Happened::Used { model: model("a"), idle: None },
     ];
     let records: Vec<Record> = (0..).step_by(60).zip(happened).map(|(ago, what)| record(ago, what)).collect();
-    insta::assert_snapshot!(table_of(&records, None), @"
+    insta::assert_snapshot!(table_of(&records, None), @r"
     WHEN        TOOK  RAM  MODEL             WHAT
     12:00:00  0.62 s       qwen2.5-coder:7b  phase coding of run 7, then openthinker3-7b
     11:59:00  0.62 s       qwen2.5-coder:7b  end of run 7
@@ -140,8 +141,9 @@ fn departures_uses_and_phases_have_their_words() {
     11:56:00               a                 evicted
     11:55:00               a                 expired
     11:54:00               a                 its runner died
-    11:53:00               a                 used after 5:00
-    11:52:00               a                 used
+    11:53:00               a                 left, nobody knows why
+    11:52:00               a                 used after 5:00
+    11:51:00               a                 used
     ");
 }
 

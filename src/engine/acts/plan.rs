@@ -17,10 +17,10 @@ pub(super) fn plan(model: &ModelName, wish: &Wish, known: &Known, models: &[Mode
     let goes = foreseen.unwrap_or_default();
     let stays = |name: &&ModelName| {
         // Where nothing can be foreseen, what stays is the server's choice.
-        is_foreseen && !known.are_one(name, model) && !goes.contains(name) && !known.ghosts.contains(name)
+        is_foreseen && !known.are_one(name, model) && !goes.contains(name)
     };
-    let stays = known.running.keys().filter(stays).cloned().collect();
-    let server_chooses = !is_foreseen && known.running.keys().any(|name| !known.ghosts.contains(name));
+    let stays = known.runs().map(|(name, _)| name).filter(stays).cloned().collect();
+    let server_chooses = !is_foreseen && known.runs().next().is_some();
     let before = before(model, known);
     let mode = known.load_mode(model);
     let way = match wish.way {
@@ -51,9 +51,7 @@ fn before(model: &ModelName, known: &Known) -> Before {
     let cached = known.cached(model).0;
     Before {
         whole: if files > Bytes::ZERO { files } else { listed },
-        in_vram: known.running_as(model).is_some()
-            && !known.ghosts.contains(model)
-            && !known.is_missed(model),
+        in_vram: known.runs_as(model).is_some() && !known.is_missed(model),
         ram: cached.bytes(),
         estimate: cached.is_estimate(),
     }

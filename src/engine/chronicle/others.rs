@@ -67,6 +67,7 @@ impl Others {
                 | What::Unloaded { .. }
                 | What::Evicted { .. }
                 | What::Expired
+                | What::Left
                 | What::RunnerDied
         );
         if let Some(model) = model.filter(|_| matters) {
@@ -81,6 +82,7 @@ fn departure(what: &What) -> Option<Left> {
         What::Unloaded { .. } => Some(Left::Unloaded),
         What::Evicted { by } => Some(Left::Evicted { by: by.clone() }),
         What::Expired => Some(Left::Expired),
+        What::Left => Some(Left::Unknown),
         What::RunnerDied => Some(Left::Died),
         _ => None,
     }
@@ -102,7 +104,7 @@ impl Manager {
             others.departed.retain(|departed| at.since(departed.at.mono) < FORGET);
             let made_room = match &how {
                 Left::Evicted { by } => Some(by.clone()),
-                Left::Unloaded => Some(None),
+                Left::Unloaded | Left::Unknown => Some(None),
                 Left::Expired | Left::Died => None,
             };
             let ours = matches!(what, What::Unloaded { took: Some(_) });
@@ -259,7 +261,8 @@ impl Manager {
         }
         let loads = self.known.loading.values().any(|load| !load.ours);
         let departed = &self.chronicle.others.departed;
-        let expects = departed.iter().any(|departed| now.since(departed.at.mono) < EXPECTED);
+        let expects = !self.known.departures.is_empty()
+            || departed.iter().any(|departed| now.since(departed.at.mono) < EXPECTED);
         (loads || expects).then_some(LOOK)
     }
 }

@@ -14,14 +14,12 @@ use crate::residency::guard::pins::{Deed, Displaces, Fact, Memory, Place, TRIES}
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
 use crate::residency::pin::{Change, GaveUp, Whose};
-use crate::residency::snapshot::{Model, State};
+use crate::residency::snapshot::{Model, PRELOADED_PERCENT, State};
 use crate::residency::swap::Wish;
 use crate::residency::timing::Moment;
 
 /// How long the journal is waited for before an act that may be about a pin.
 const JOURNAL: Duration = Duration::from_secs(1);
-/// Of a model of which this many percent are in RAM nothing is read.
-const THERE: u8 = 95;
 
 /// What is known of pins beyond their rows.
 #[derive(Default)]
@@ -50,7 +48,7 @@ impl Pins {
             (Some(model), What::Evicted { by: Some(by) }) => {
                 self.by.insert(model.clone(), by.clone());
             }
-            (Some(model), What::Unloaded { .. } | What::Expired | What::RunnerDied) => {
+            (Some(model), What::Unloaded { .. } | What::Expired | What::Left | What::RunnerDied) => {
                 self.by.remove(model);
             }
             // One that came after it was gone took its place.
@@ -215,11 +213,13 @@ impl Manager {
         }
         let shown = Arc::clone(&self.publish.borrow());
         let models = shown.servers.first().map_or(&[][..], |server| &server.models);
-        let acts = self.acts.list();
+        let mut acts = None;
         for model in wished {
-            let fact = self.fact(&model, models, &acts, now);
+            let fact = self.fact(&model, models, &mut acts, now);
             // One at a time: what a load would displace is known when the one before it has ended.
-            let pending = self.known.load_pending().is_some() || self.acts.any_load_live();
+            // While it is open why this one left, a load of another client may be pending that nobody sees yet.
+            let is_open = self.known.departures.contains_key(&model);
+            let pending = is_open || self.known.load_pending().is_some() || self.acts.any_load_live();
             let memory = self.keep.pins.memories.entry(model.clone()).or_default();
             let deed = memory.turn(&fact, pending, now);
             let tries = memory.tries();
@@ -252,25 +252,28 @@ impl Manager {
         }
     }
 
-    fn fact(&self, model: &ModelName, models: &[Model], acts: &[Act], now: Moment) -> Fact {
+    fn fact(&self, model: &ModelName, models: &[Model], acts: &mut Option<Vec<Act>>, now: Moment) -> Fact {
         let known = &self.known;
-        let is_live = |act: &&Act| act.is_live() && act.model == *model;
-        let ram = self.ram_acts.iter().map(|ram| &ram.act);
         let is_gone = known.details(model).remote_host.is_some() || !known.installed.contains_key(model);
-        let place = match known.running_as(model).filter(|_| !known.ghosts.contains(model)) {
+        let place = match known.runs_as(model) {
             Some(running) if running.expiry == Expiry::Never => Place::Held,
             Some(running) => Place::Expires(running.expiry.remaining(now)),
             None if is_gone => Place::Nowhere,
             None => self.away(model, models, now),
         };
         let cached = known.percent_cached(model).filter(|_| known.local && self.tier.is_some());
+        let is_live = |act: &Act| act.is_live() && act.model == *model;
+        // Mostly all pins are held, and no act need be looked at.
+        let under_way = place != Place::Held
+            && (self.ram_acts.iter().any(|ram| is_live(&ram.act))
+                || acts.get_or_insert_with(|| self.acts.list()).iter().any(is_live));
         Fact {
             model: model.clone(),
             place,
-            under_way: acts.iter().chain(ram).any(|act| is_live(&act)),
+            under_way,
             suspended: known.suspended_pins.contains(model),
             gave_up: known.pin(model).is_some_and(|pin| pin.gave_up.is_some()),
-            cold: cached.is_some_and(|percent| percent < THERE),
+            cold: cached.is_some_and(|percent| percent < PRELOADED_PERCENT),
         }
     }
 

@@ -11,15 +11,13 @@ use crate::residency::event::What;
 use crate::residency::guard::Keeper;
 use crate::residency::guard::startup::{End, Fact, Goal, Item, ItemState, Startup};
 use crate::residency::name::ModelName;
-use crate::residency::snapshot::{Model, State};
+use crate::residency::snapshot::{Model, PRELOADED_PERCENT, State};
 use crate::residency::swap::Wish;
 use crate::residency::tier::Cached;
 use crate::residency::timing::Moment;
 
 /// How long it is waited for what is not known yet: what is in RAM, and what a load would evict.
 const KNOWS: Duration = Duration::from_secs(4);
-/// Of a model of which this many percent are in RAM nothing is read.
-const THERE: u8 = 95;
 
 /// How far start-up is.
 #[derive(Default)]
@@ -137,20 +135,20 @@ impl Manager {
         if !known.installed.contains_key(name) {
             return Fact::Missing;
         }
-        let is_loaded = known.running_as(name).is_some() && !known.ghosts.contains(name);
+        let is_loaded = known.runs_as(name).is_some();
         if is_loaded || known.details(name).remote_host.is_some() {
             return Fact::There;
         }
         if item.goal == Goal::Ram {
             let (cached, _) = known.cached(name);
             return match known.percent_cached(name) {
-                Some(percent) if percent >= THERE => Fact::There,
+                Some(percent) if percent >= PRELOADED_PERCENT => Fact::There,
                 None if known.local && cached == Cached::Unread && waited < KNOWS => Fact::Unknown,
                 _ => Fact::Away { blocked: None },
             };
         }
         if known.config.preload.strategy == Strategy::Request {
-            let loaded = known.running.keys().find(|model| !known.ghosts.contains(model));
+            let loaded = known.runs().map(|(model, _)| model).next();
             return Fact::Away { blocked: loaded.map(|model| format!("{model} is loaded")) };
         }
         if let Some(loading) = known.load_pending() {

@@ -57,7 +57,7 @@ impl Manager {
         }
         let shown = |model: &ModelName| {
             let pin = known.pin(model);
-            let running = known.running_as(model).filter(|_| !known.ghosts.contains(model));
+            let running = known.runs_as(model);
             let suspended = pin.and_then(|pin| pin.suspended.as_ref());
             let state = match running.map(|running| running.expiry) {
                 Some(Expiry::Never) => PinState::Held,

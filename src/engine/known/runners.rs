@@ -54,11 +54,14 @@ impl Known {
     /// Whether a runner of that model would be found. Where none of this server can be seen, that one is missing says
     /// nothing; nor of a model without blobs.
     pub fn is_findable(&self, name: &ModelName) -> bool {
+        self.sees_runners() && self.weights(name).is_some() && self.details(name).format == "gguf"
+    }
+
+    /// Whether runners of this server can be seen at all.
+    pub fn sees_runners(&self) -> bool {
         let sees_server = self.runners.as_ref().is_some_and(|reading| reading.value.server.is_some());
         let sees_any = || self.running.values().any(|running| running.pid.is_some());
-        (sees_server || self.demo_scale.is_some() || sees_any())
-            && self.weights(name).is_some()
-            && self.details(name).format == "gguf"
+        sees_server || self.demo_scale.is_some() || sees_any()
     }
 
     /// Whether a model is listed without a runner that would be found: a touch of it would load it. What the very first

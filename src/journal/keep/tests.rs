@@ -112,6 +112,7 @@ async fn every_record_comes_back_as_it_went_newest_first() {
         left(Left::Evicted { by: None }),
         left(Left::Expired),
         left(Left::Died),
+        left(Left::Unknown),
         Happened::Used { model: model("a"), idle: Some(Duration::from_secs(61)) },
         Happened::Used { model: model("a"), idle: None },
         Happened::Phase(phase),

@@ -119,7 +119,7 @@ impl App {
         let name = &model.name;
         let is_loaded = model.loaded.is_some();
         let kind = match action {
-            Action::Swap | Action::Load if is_loaded && model.state != State::Ghost => {
+            Action::Swap | Action::Load if model.has_runner() => {
                 self.say(format!("{name} is in VRAM already"));
                 return None;
             }

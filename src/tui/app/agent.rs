@@ -86,6 +86,7 @@ pub(super) fn left(run: &Run, snapshot: &Snapshot) -> Option<Left> {
             What::Unloaded { .. }
                 | What::Evicted { .. }
                 | What::Expired
+                | What::Left
                 | What::RunnerDied
                 | What::LostWithServer
         );

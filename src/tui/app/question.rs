@@ -8,7 +8,7 @@ use crate::residency::flow::{Flow, FlowStep, StepState};
 use crate::residency::guard::room::Room;
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
-use crate::residency::snapshot::{Model, State};
+use crate::residency::snapshot::Model;
 use crate::residency::text::printable;
 
 impl App {
@@ -126,7 +126,7 @@ impl App {
         let models = &self.server()?.models;
         let at_stake: Vec<String> = models
             .iter()
-            .filter(|model| model.loaded.is_some() && model.state != State::Ghost)
+            .filter(|model| model.has_runner())
             .filter_map(|model| match model.state {
                 state if is_busy(state) => Some(format!("{} is busy", model.name)),
                 _ => self.pin_word(model).map(|word| format!("{} is {word}", model.name)),

@@ -200,7 +200,7 @@ fn kept(
 fn loaded(model: &Model, app: &App, add: &mut impl FnMut(&'static str, String, Style)) {
     let theme = &app.settings.theme;
     let trained = model.details.train_context.map(|context| format!("trained for {context}"));
-    let Some(loaded) = model.loaded.as_ref().filter(|_| model.state != State::Ghost) else {
+    let Some(loaded) = model.living() else {
         add("context", trained.unwrap_or_default(), theme.text);
         return;
     };

@@ -104,7 +104,9 @@ enum Said<'a> {
 
 /// The lines up to the event with that number in the ring, oldest first. The last swap is told whole.
 fn said(app: &App, last: usize) -> Vec<Said<'_>> {
-    let events: Vec<&Event> = app.snapshot.events.range(..last).map(|event| &**event).collect();
+    let mut events: Vec<&Event> = app.snapshot.events.range(..last).map(|event| &**event).collect();
+    // Why a model left may be told later than what came next.
+    events.sort_by_key(|event| event.at.mono);
     let came = |event: &&'_ Event| matches!(event.what, What::Loaded { .. });
     let newest = events.iter().rposition(came).unwrap_or(0);
     let before = events[..newest].iter().rposition(came).map_or(0, |event| event + 1);
@@ -114,7 +116,11 @@ fn said(app: &App, last: usize) -> Vec<Said<'_>> {
         |event, pair| {
             let moves = matches!(
                 event.what,
-                What::Loading { .. } | What::Unloaded { .. } | What::Evicted { .. } | What::Loaded { .. }
+                What::Loading { .. }
+                    | What::Unloaded { .. }
+                    | What::Evicted { .. }
+                    | What::Left
+                    | What::Loaded { .. }
             );
             moves && event.model.as_ref().is_some_and(|model| pair.contains(&model))
         },

@@ -153,7 +153,7 @@ fn line(
     stays(&mut strip, columns, model, app, now);
     let (words, style) = doing_or_being(model, columns.state, app, now);
     strip.skip(columns.gap).cell(&words, columns.state, style).skip(columns.gap);
-    let loaded = model.loaded.as_ref().filter(|_| model.state != State::Ghost);
+    let loaded = model.living();
     let mut figure = |of: fn(&Loaded) -> String, width: u16| {
         if width > 0 {
             strip.cell_right(&loaded.map_or_else(String::new, of), width, plain).skip(columns.gap);
@@ -230,7 +230,7 @@ fn stays(strip: &mut Strip, columns: &Columns, model: &Model, app: &App, now: Mo
     let theme = &app.settings.theme;
     let meter = if columns.meter > 0 { columns.meter + 1 } else { 0 };
     // A ghost's time means nothing: nothing is left that could go.
-    let Some(loaded) = model.loaded.as_ref().filter(|_| model.state != State::Ghost) else {
+    let Some(loaded) = model.living() else {
         stays_in_ram(strip, columns, model, app, now);
         return;
     };

@@ -97,6 +97,30 @@ fn of_another_clients_load_the_log_says_the_time_that_the_journal_knows() {
 }
 
 #[test]
+fn why_a_model_left_is_told_at_the_time_when_it_left_also_if_it_was_known_later() {
+    let mut snapshot = usual();
+    snapshot.events.clear();
+    let told = [
+        (-60, PAIR[0], What::Left),
+        (-50, PAIR[0], What::Unloaded { took: None }),
+        (-36, PAIR[1], What::Loading { ours: false }),
+        (-40, PAIR[0], What::Evicted { by: Some(name(PAIR[1])) }),
+    ];
+    for (number, (seconds, model, what)) in (1..).zip(told) {
+        let event = Event { number, at: after(seconds), model: Some(name(model)), what };
+        snapshot.events.push_back(Arc::new(event));
+    }
+    let shown = picture(&app(snapshot), 80, 24);
+    let log: Vec<_> = shown.lines().filter(|line| line.starts_with(" 12:0")).collect();
+    insta::assert_snapshot!(log.join("\n"), @r"
+    12:03:31  openthinker3-7b     left VRAM, why is not known
+    12:03:41  openthinker3-7b     unloaded   by another client
+    12:03:51  openthinker3-7b     evicted: made room for qwen2.5-coder:7b
+    12:03:55  qwen2.5-coder:7b    loading   by another client
+    ");
+}
+
+#[test]
 fn swaps_of_a_day_that_nobody_timed_are_said_to_be_so() {
     let day = |day: Day| {
         let mut snapshot = usual();

@@ -96,8 +96,8 @@ fn at_80_by_24_each_model_says_how_far_it_is() {
      ghost:1b           not installed: ollama pull ghost:1b
 
      12:04:27  qwen2.5-coder:7b    loading
-     12:04:31  qwen2.5-coder:7b    loaded in 0.61 s   from RAM 100 %   7.7 GB/s
      12:04:30  openthinker3-7b     read 3.8 GB in 1.90 s   2.0 GB/s   100 % in RAM
+     12:04:31  qwen2.5-coder:7b    loaded in 0.61 s   from RAM 100 %   7.7 GB/s
 
      enter swap   l load   tab panel   / filter   q quit   C cancel all   ? help
     ");

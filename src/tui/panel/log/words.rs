@@ -45,6 +45,7 @@ pub(super) fn words(event: &Event, app: &App) -> (String, Style) {
         What::Evicted { by: Some(by) } => (format!("evicted: made room for {by}"), theme.warn),
         What::Evicted { by: None } => ("evicted".into(), theme.warn),
         What::Expired => ("expired: its keep_alive ran out".into(), theme.text),
+        What::Left => ("left VRAM, why is not known".into(), theme.text),
         What::LostWithServer => ("no longer loaded: the server had gone".into(), theme.text),
         What::RunnerDied => ("its runner is dead, the server still lists it".into(), theme.bad),
         What::Pinned => ("pinned".into(), theme.key),
