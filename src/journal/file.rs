@@ -41,10 +41,11 @@ impl Book {
     }
 }
 
-/// Whether an error says that the file itself is damaged.
+/// Whether an error says that the file itself is damaged, be it by a value of a kind that its column cannot have.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+        || matches!(error, rusqlite::Error::InvalidColumnType(..))
 }
 
 /// Opens the file, in which `thorough` looks for damage everywhere. One process at a time: what one finds damaged and
