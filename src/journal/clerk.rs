@@ -264,7 +264,7 @@ impl Work<'_> {
             opened = Some(self.open(false)?);
         }
         let mut done = self.attempt(asks);
-        if done.as_ref().is_err_and(file::is_damage) {
+        if done.as_ref().is_err_and(file::is_suspect) {
             let how = self.open(true)?;
             // Nothing new to say of a file in which no damage was found.
             opened = if how == Opened::Existing { opened } else { Some(how) };

@@ -109,10 +109,10 @@ fn harm() -> impl Strategy<Value = Harm> {
 }
 
 /// Holds the property to each seed as it is, then to so many that came to harm.
+#[expect(clippy::print_stdout, reason = "which seed it was, should it panic")]
 fn tried(target: &str, cases: u32, holds: fn(&[u8])) {
     let seeds = seeds(target);
     for (path, data) in &seeds {
-        // Which one it was, should it panic.
         println!("{}", path.display());
         holds(data);
     }
@@ -120,7 +120,9 @@ fn tried(target: &str, cases: u32, holds: fn(&[u8])) {
     let begin = prop_oneof![4 => begin, 1 => vec(any::<u8>(), 0..64), 1 => ".*".prop_map(String::into_bytes)];
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let tried = TestRunner::new(config).run(&(begin, vec(harm(), 0..5)), |(mut data, harms)| {
-        harms.iter().for_each(|harm| harm.apply(&mut data));
+        for harm in harms {
+            harm.apply(&mut data);
+        }
         holds(&data);
         Ok(())
     });

@@ -25,10 +25,8 @@ pub fn holds(data: &[u8]) {
         assert!(lines.any(|line| line == remark), "{remark:?} is gone from\n{new}");
     }
     // And the way there and back ends in one text.
-    let empty = with_preload(Some(&new), &[]);
-    if let Ok(empty) = empty {
-        if let Ok(full) = with_preload(Some(&empty), &list) {
-            assert_eq!(with_preload(Some(&full), &list).as_ref(), Ok(&full));
-        }
+    let back = with_preload(Some(&new), &[]).and_then(|empty| with_preload(Some(&empty), &list));
+    if let Ok(back) = back {
+        assert_eq!(with_preload(Some(&back), &list).as_ref(), Ok(&back));
     }
 }

@@ -9,7 +9,6 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
 use super::journal::{SERVER, read, template};
-use super::safe;
 
 const TABLES: [&str; 9] = ["process", "lease", "name", "swap", "gone", "used", "phase", "forecast", "tally"];
 
@@ -62,7 +61,9 @@ fn fill(connection: &Connection, mut data: &[u8]) -> rusqlite::Result<()> {
             _ => number(&mut data),
         });
         let values: Vec<Value> = values.collect();
-        let places = vec!["?"; values.len()].join(", ");
+        // So that it need not be UTF-8.
+        let place = |(_, kind): &(String, String)| if kind == "TEXT" { "CAST(? AS TEXT)" } else { "?" };
+        let places = columns.iter().map(place).collect::<Vec<_>>().join(", ");
         // Two rows that may be there once only, or a column that may not be empty.
         let _ =
             all.prepare(&format!("INSERT INTO {table} VALUES ({places})"))?.execute(params_from_iter(values));
@@ -82,7 +83,7 @@ fn number(data: &mut &[u8]) -> Value {
         10 => Value::Null,
         11 => {
             let mut bytes = [0; 8];
-            bytes.iter_mut().for_each(|byte| *byte = next(data).unwrap_or(0));
+            bytes.fill_with(|| next(data).unwrap_or(0));
             Value::Integer(i64::from_le_bytes(bytes))
         }
         // The number of a name, of some microseconds or bytes.
@@ -92,12 +93,12 @@ fn number(data: &mut &[u8]) -> Value {
 
 fn words(data: &mut &[u8]) -> Value {
     match next(data).unwrap_or(0) {
-        choice @ 0..=7 => Value::Text(WORDS[usize::from(choice)].to_owned()),
+        choice @ 0..=7 => Value::Blob(WORDS[usize::from(choice)].into()),
         8 => Value::Null,
         length => {
             let (text, rest) = data.split_at(usize::from(length - 8).min(data.len()));
             *data = rest;
-            Value::Text(safe::text(text))
+            Value::Blob(text.to_vec())
         }
     }
 }
