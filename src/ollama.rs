@@ -12,4 +12,4 @@ pub use access::Access;
 pub use client::{Client, Options};
 pub use error::{Error, Kind, Operation, Unreachable};
 pub use request::Load;
-pub use stream::Prompt;
+pub use stream::{Prompt, Tokens};

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use reqwest::Url;
+
 /// Ollama's own port.
 const PORT: u16 = 11434;
 
@@ -54,7 +56,13 @@ impl Address {
             Some(Err(_)) if ports == Ports::AsOllama => None,
             Some(Err(_)) => return Err("the port must be a number from 1 to 65535".to_owned()),
         };
-        Ok(Address { scheme, host: reachable(host)?, port, port_is_default, path: path.to_owned() })
+        let address =
+            Address { scheme, host: reachable(host)?, port, port_is_default, path: path.to_owned() };
+        // What looks like a number must be one: 1.2.3.999 is no host.
+        match Url::parse(&address.url()) {
+            Ok(_) => Ok(address),
+            Err(error) => Err(format!("cannot be called: {error}")),
+        }
     }
 
     /// The address as a URL with scheme and port: a written scheme brings its own port, none is Ollama's.
@@ -165,6 +173,9 @@ mod tests {
             "h/a b",
             "日本",
             "a\u{1b}",
+            "1.2.3.999",
+            "1127.0..1",
+            "xn--:80",
         ] {
             assert!(Address::parse(bad, Ports::AsOllama).is_err(), "{bad:?}");
         }

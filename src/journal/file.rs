@@ -1,5 +1,6 @@
 //! The journal's file: made, opened, brought to this version, and moved aside where it cannot be used.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -10,6 +11,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::Opened;
+use super::row::text;
 use super::steps::STEPS;
 use crate::residency::text::printable;
 
@@ -41,10 +43,18 @@ impl Book {
     }
 }
 
-/// Whether an error says that the file itself is damaged.
+/// Whether an error says that the file itself is damaged, be it by a value of a kind that its column cannot have.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+        || matches!(error, rusqlite::Error::InvalidColumnType(..))
+}
+
+/// Whether an error may come of damage that it does not tell of: a table or a column that is called something else, an
+/// index that says what the rows do not. Only a thorough look can tell.
+pub(super) fn is_suspect(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{ConstraintViolation, Unknown};
+    is_damage(error) || matches!(error.sqlite_error_code(), Some(ConstraintViolation | Unknown))
 }
 
 /// Opens the file, in which `thorough` looks for damage everywhere. One process at a time: what one finds damaged and
@@ -157,7 +167,21 @@ fn connect(path: &Path, thorough: bool) -> Result<Connection, Unusable> {
     if !steps.is_empty() {
         migrate(&mut connection)?;
     }
+    if thorough && !has_all(&connection)? {
+        return Err(Unusable::damaged(&"its tables are not those of a journal"));
+    }
     Ok(connection)
+}
+
+/// Whether everything is there that the steps make.
+fn has_all(connection: &Connection) -> rusqlite::Result<bool> {
+    let fresh = Connection::open_in_memory()?;
+    STEPS.iter().try_for_each(|step| fresh.execute_batch(step))?;
+    let schema = |of: &Connection| -> rusqlite::Result<BTreeSet<(Option<String>, Option<String>)>> {
+        let mut statement = of.prepare("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
+        statement.query_map([], |row| Ok((text(row, 0)?, text(row, 1)?)))?.collect()
+    };
+    Ok(schema(connection)?.is_superset(&schema(&fresh)?))
 }
 
 /// What becomes of a file that a newer `resident` made: it goes aside whole, unless one has it open.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::process::Process;
+use super::row::text;
 
 /// A living process holds this blob in RAM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,10 +45,11 @@ pub(super) fn read(connection: &Connection, boot: &str) -> rusqlite::Result<Foun
     let mut lives: HashMap<Process, bool> = HashMap::new();
     let mut leases = Vec::new();
     while let Some(row) = rows.next()? {
-        let process = Process { boot: row.get(0)?, pid: row.get(1)?, started: row.get(2)? };
-        let pid = process.pid;
+        // No process has the number 0: what is none is dead.
+        let pid = u32::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
+        let process = Process { boot: text(row, 0)?.unwrap_or_default(), pid, started: row.get(2)? };
         let is_alive = *lives.entry(process).or_insert_with_key(|process| process.is_alive(boot));
-        if let (true, Some(digest)) = (is_alive, row.get(3)?) {
+        if let (true, Some(digest)) = (is_alive, text(row, 3)?) {
             let since = Timestamp::from_microsecond(row.get(4)?).unwrap_or_default();
             leases.push(Lease { digest, pid, since, asked_to_let_go: row.get(5)? });
         }
@@ -77,10 +79,10 @@ pub(super) fn write(connection: &mut Connection, me: &Process, held: &Held) -> r
         .execute(params![me.boot, me.pid, me.started])?;
     let row = row_of(&transaction, me)?;
     let mut statement = transaction.prepare("SELECT digest FROM lease WHERE process = ?1")?;
-    let known = statement.query_map([row], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+    let known = statement.query_map([row], |row| text(row, 0))?.collect::<rusqlite::Result<Vec<_>>>()?;
     drop(statement);
     let mut delete = transaction.prepare("DELETE FROM lease WHERE process = ?1 AND digest = ?2")?;
-    for digest in known.iter().filter(|digest| !held.contains_key(*digest)) {
+    for digest in known.iter().flatten().filter(|digest| !held.contains_key(*digest)) {
         delete.execute(params![row, digest])?;
     }
     drop(delete);

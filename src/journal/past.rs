@@ -131,7 +131,7 @@ fn day(connection: &Connection, server: i64, today: Today) -> rusqlite::Result<D
     let columns = "(SELECT text FROM name WHERE name.id = swap.model), whole, total, cold";
     let swapped = |row: &rusqlite::Row<'_>| {
         Ok(Swapped {
-            model: ModelName::from_server(&row.get::<_, String>(0)?),
+            model: row::model_in(row, 0)?,
             whole: Bytes(u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0)),
             took: row
                 .get::<_, Option<i64>>(2)?
@@ -183,7 +183,7 @@ fn used(
         )?
         .query_map([server, since], |row| {
             let at = Timestamp::from_microsecond(row.get(1)?).unwrap_or_default();
-            Ok((ModelName::from_server(&row.get::<_, String>(0)?), at))
+            Ok((row::model_in(row, 0)?, at))
         })?
         .collect()
 }

@@ -93,21 +93,18 @@ fn read(connection: &Connection, server: &str) -> rusqlite::Result<Vec<Pin>> {
 }
 
 fn of_row(row: &Row<'_>) -> rusqlite::Result<Pin> {
-    let name = |column: &str| -> rusqlite::Result<Option<ModelName>> {
-        Ok(row.get::<_, Option<String>>(column)?.map(|text| ModelName::from_server(&text)))
-    };
     let time = |column: &str| -> rusqlite::Result<Option<Timestamp>> {
         Ok(row.get::<_, Option<i64>>(column)?.map(|at| Timestamp::from_microsecond(at).unwrap_or_default()))
     };
-    let suspended = name("suspended_by")?.zip(time("suspended")?);
-    let gave_up_by = name("gave_up_by")?;
+    let suspended = row::model_of(row, "suspended_by")?.zip(time("suspended")?);
+    let gave_up_by = row::model_of(row, "gave_up_by")?;
     Ok(Pin {
-        model: ModelName::from_server(&row.get::<_, String>("model")?),
+        model: row::model_in(row, "model")?,
         since: time("since")?.unwrap_or_default(),
-        whose: Whose::of_word(&row.get::<_, String>("whose")?),
+        whose: Whose::of_word(&row::text(row, "whose")?.unwrap_or_default()),
         before: row.get::<_, Option<i64>>("before")?.map(keep_alive),
         suspended: suspended.map(|(by, since)| Suspended { by, since }),
-        tries: row.get("tries")?,
+        tries: u32::try_from(row.get::<_, i64>("tries")?).unwrap_or(u32::MAX),
         gave_up: time("gave_up")?.map(|at| GaveUp { by: gave_up_by, at }),
     })
 }

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, named_params, params};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row, RowIndex, named_params, params};
 
 use crate::residency::bytes::Bytes;
 use crate::residency::host::LoadMode;
@@ -146,7 +147,7 @@ fn insert_swap(connection: &Connection, server: i64, at: i64, swap: &SwapRecord)
 /// Reads the columns [`SWAP`].
 pub(super) fn swap(row: &Row<'_>) -> rusqlite::Result<(Timestamp, SwapRecord)> {
     let displaced: Vec<String> =
-        serde_json::from_str(&row.get::<_, String>("displaced")?).unwrap_or_default();
+        serde_json::from_str(&text(row, "displaced")?.unwrap_or_default()).unwrap_or_default();
     let stages = Stages {
         waited: time(row, "waited")?,
         unload: time(row, "unload")?,
@@ -166,12 +167,12 @@ pub(super) fn swap(row: &Row<'_>) -> rusqlite::Result<(Timestamp, SwapRecord)> {
         estimate: row.get("estimate")?,
     };
     let record = SwapRecord {
-        model: model_of(row, "model")?.unwrap_or_else(|| ModelName::from_server("?")),
+        model: model_in(row, "model")?,
         ours: row.get("ours")?,
         displaced: displaced.iter().map(|name| ModelName::from_server(name)).collect(),
         before,
-        way: row.get::<_, String>("way")?.parse().unwrap_or(Way::Off),
-        mode: mode_of(&row.get::<_, String>("mode")?),
+        way: text(row, "way")?.and_then(|word| word.parse().ok()).unwrap_or(Way::Off),
+        mode: mode_of(&text(row, "mode")?.unwrap_or_default()),
         num_ctx: bytes(row, "num_ctx")?.map(|tokens| tokens.0),
         stages,
         ended: ended(row)?,
@@ -180,40 +181,40 @@ pub(super) fn swap(row: &Row<'_>) -> rusqlite::Result<(Timestamp, SwapRecord)> {
 }
 
 fn ended(row: &Row<'_>) -> rusqlite::Result<Ended> {
-    let word: Option<String> = row.get("stage")?;
+    let word = text(row, "stage")?;
     let stage =
         Stage::ALL.into_iter().find(|stage| Some(stage.word()) == word.as_deref()).unwrap_or(Stage::Load);
-    Ok(match row.get::<_, String>("ended")?.as_str() {
-        "ready" => Ended::Ready,
-        "cancelled" => Ended::Cancelled { stage },
-        _ => Ended::Failed { stage, why: row.get::<_, Option<String>>("why")?.unwrap_or_default() },
+    Ok(match text(row, "ended")?.as_deref() {
+        Some("ready") => Ended::Ready,
+        Some("cancelled") => Ended::Cancelled { stage },
+        _ => Ended::Failed { stage, why: text(row, "why")?.unwrap_or_default() },
     })
 }
 
 /// Reads the columns [`GONE`].
 pub(super) fn left(row: &Row<'_>) -> rusqlite::Result<(Timestamp, Happened)> {
-    let how = match row.get::<_, String>("how")?.as_str() {
-        "evicted" => Left::Evicted { by: model_of(row, "by")? },
-        "expired" => Left::Expired,
-        "died" => Left::Died,
-        "unloaded" => Left::Unloaded,
+    let how = match text(row, "how")?.as_deref() {
+        Some("evicted") => Left::Evicted { by: model_of(row, "by")? },
+        Some("expired") => Left::Expired,
+        Some("died") => Left::Died,
+        Some("unloaded") => Left::Unloaded,
         _ => Left::Unknown,
     };
-    let model = model_of(row, "model")?.unwrap_or_else(|| ModelName::from_server("?"));
+    let model = model_in(row, "model")?;
     Ok((at(row)?, Happened::Left { model, how }))
 }
 
 /// Reads the columns [`USED`].
 pub(super) fn used(row: &Row<'_>) -> rusqlite::Result<(Timestamp, Happened)> {
-    let model = model_of(row, "model")?.unwrap_or_else(|| ModelName::from_server("?"));
+    let model = model_in(row, "model")?;
     Ok((at(row)?, Happened::Used { model, idle: time(row, "idle")? }))
 }
 
 /// Reads the columns [`PHASE`].
 pub(super) fn phase(row: &Row<'_>) -> rusqlite::Result<(Timestamp, PhaseRecord)> {
     let record = PhaseRecord {
-        run: row.get("run")?,
-        phase: row.get("phase")?,
+        run: text(row, "run")?.unwrap_or_default(),
+        phase: text(row, "phase")?.unwrap_or_default(),
         model: model_of(row, "model")?,
         next: model_of(row, "next")?,
         swap: time(row, "swap")?.unwrap_or_default(),
@@ -224,7 +225,7 @@ pub(super) fn phase(row: &Row<'_>) -> rusqlite::Result<(Timestamp, PhaseRecord)>
 /// Reads the columns [`FORECAST`].
 pub(super) fn foreseen(row: &Row<'_>) -> rusqlite::Result<(Timestamp, Foreseen)> {
     let foreseen = Foreseen {
-        model: model_of(row, "model")?.unwrap_or_else(|| ModelName::from_server("?")),
+        model: model_in(row, "model")?,
         num_ctx: bytes(row, "num_ctx")?.map(|tokens| tokens.0),
         right: row.get("right")?,
         said: bytes(row, "said")?,
@@ -248,8 +249,21 @@ fn bytes(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Bytes>> {
     Ok(bytes.and_then(|bytes| u64::try_from(bytes).ok()).map(Bytes))
 }
 
-fn model_of(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<ModelName>> {
-    row.get::<_, Option<String>>(column).map(|name| name.map(|name| ModelName::from_server(&name)))
+/// A text as far as it is one: damaged bytes are replaced, since a single one must not cost all rows.
+pub(super) fn text(row: &Row<'_>, column: impl RowIndex) -> rusqlite::Result<Option<String>> {
+    Ok(match row.get_ref(column)? {
+        ValueRef::Text(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        _ => None,
+    })
+}
+
+pub(super) fn model_of(row: &Row<'_>, column: impl RowIndex) -> rusqlite::Result<Option<ModelName>> {
+    Ok(text(row, column)?.map(|name| ModelName::from_server(&name)))
+}
+
+/// A model of which the file may have lost the name.
+pub(super) fn model_in(row: &Row<'_>, column: impl RowIndex) -> rusqlite::Result<ModelName> {
+    Ok(model_of(row, column)?.unwrap_or_else(|| ModelName::from_server("?")))
 }
 
 /// As the file has it.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
-use super::row::micros;
+use super::row::{self, micros};
 use crate::residency::bytes::Bytes;
 use crate::residency::name::ModelName;
 use crate::residency::tally::{CLASSES, Count, End, How, Origin, What};
@@ -213,16 +213,17 @@ impl Tally {
         ))?;
         let mut rows = statement.query([server])?;
         while let Some(row) = rows.next()? {
+            let word = |column: &str| row::text(row, column).map(Option::unwrap_or_default);
             let key = Key {
                 model: row.get("model")?,
-                what: row.get("what")?,
+                what: word("what")?,
                 ours: row.get("ours")?,
-                how: row.get("how")?,
-                origin: row.get("origin")?,
+                how: word("how")?,
+                origin: word("origin")?,
                 class: row.get("class")?,
             };
-            if let Some(name) = row.get::<_, Option<String>>("name")? {
-                self.names.entry(key.model).or_insert_with(|| ModelName::from_server(&name));
+            if let Some(name) = row::model_of(row, "name")? {
+                self.names.entry(key.model).or_insert(name);
             }
             add(self.sums.entry(key).or_default(), sum(row)?);
         }

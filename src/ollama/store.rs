@@ -69,7 +69,7 @@ pub enum Reason {
     #[error("{0} is not in the models directory")]
     NoManifest(ModelName),
     /// The manifest is none.
-    #[error("the manifest {} is broken: {why}", printable(&path.to_string_lossy()))]
+    #[error("the manifest {} is broken: {}", printable(&path.to_string_lossy()), printable(why))]
     BadManifest {
         /// Where it lies.
         path: PathBuf,

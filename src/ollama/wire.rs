@@ -10,7 +10,7 @@ mod tolerant;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-pub(super) use numbers::read;
+pub use numbers::read;
 use tolerant::{Entry, wire};
 
 wire! {

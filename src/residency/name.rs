@@ -3,6 +3,8 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
+use super::text::printable;
+
 const HOST: &str = "registry.ollama.ai";
 const NAMESPACE: &str = "library";
 const TAG: &str = "latest";
@@ -19,7 +21,10 @@ pub struct ModelName {
 
 /// Why a text is no model name (the server's own answer is `invalid model name`).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("invalid model name {0:?}; write model, model:tag, namespace/model:tag or host/namespace/model:tag")]
+#[error(
+    "invalid model name {:?}; write model, model:tag, namespace/model:tag or host/namespace/model:tag",
+    printable(.0)
+)]
 pub struct NameError(pub String);
 
 /// The four parts of a name, defaults filled in.
@@ -109,7 +114,7 @@ impl fmt::Display for ModelName {
     /// As people write it: without `:latest`, and safe for a terminal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.text.strip_suffix(":latest").unwrap_or(&self.text);
-        f.pad(&super::text::printable(text))
+        f.pad(&printable(text))
     }
 }
 
@@ -185,6 +190,8 @@ mod tests {
         ] {
             assert!(ModelName::parse(bad).is_err(), "{bad}");
         }
+        let told = ModelName::parse("a\u{ffa0}").unwrap_err().to_string();
+        assert!(told.starts_with("invalid model name \"a\u{fffd}\"; "), "{told}");
     }
 
     #[test]

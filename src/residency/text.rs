@@ -30,13 +30,16 @@ fn has_pile(text: &str) -> bool {
         })
 }
 
-/// Whether a terminal may be sent `c` as it is.
+/// Whether a terminal may be sent `c` as it is: no control, and nothing that shows nothing, but for the two selectors
+/// that choose between text and emoji.
 fn is_printable(c: char) -> bool {
     !(c.is_control()
         || matches!(c,
-            '\u{00ad}' | '\u{061c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
-            | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}'))
+            '\u{00ad}' | '\u{034f}' | '\u{061c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0d}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'))
 }
 
 #[cfg(test)]
@@ -47,7 +50,8 @@ mod tests {
     fn escapes_bidi_marks_and_zero_width_characters_never_pass() {
         assert_eq!(printable("a\u{1b}[31mb"), "a\u{fffd}[31mb");
         assert_eq!(printable("x\u{202e}y\u{200b}z\u{9b}"), "x\u{fffd}y\u{fffd}z\u{fffd}");
-        assert_eq!(printable("日本語:7b"), "日本語:7b");
+        assert_eq!(printable("q\u{34f}w\u{17b4}e\u{180b}n\u{1d173}"), "q\u{fffd}w\u{fffd}e\u{fffd}n\u{fffd}");
+        assert_eq!(printable("日本語:7b ⚠\u{fe0f}"), "日本語:7b ⚠\u{fe0f}");
     }
 
     #[test]

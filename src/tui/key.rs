@@ -4,6 +4,8 @@ use std::fmt;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use crate::residency::text::printable;
+
 /// A key with its modifiers, normalised: a character says by itself whether SHIFT was held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key {
@@ -55,7 +57,8 @@ impl Key {
             (Some(c), None) if modifiers.contains(KeyModifiers::SHIFT) && c.is_lowercase() => {
                 KeyCode::Char(c.to_uppercase().next()?)
             }
-            (Some(c), None) if !c.is_control() => KeyCode::Char(c),
+            // What shows nothing could not be named in the help.
+            (Some(c), None) if printable(rest) == rest => KeyCode::Char(c),
             _ => named(&rest.to_ascii_lowercase())?,
         };
         Some(Key::new(code, modifiers))
@@ -144,7 +147,7 @@ mod tests {
         {
             assert_eq!(Key::parse(text).map(|key| key.to_string()).as_deref(), Some(text));
         }
-        for bad in ["", "hyper-x", "jk", "ctrl-", "f13", "\u{1b}", "f"] {
+        for bad in ["", "hyper-x", "jk", "ctrl-", "f13", "\u{1b}", "\u{fff8}", "f"] {
             assert_eq!(Key::parse(bad), (bad == "f").then(|| Key::parse("f").unwrap()), "{bad}");
         }
     }

@@ -356,6 +356,30 @@ async fn processes_that_begin_at_once_share_one_fresh_file() {
 }
 
 #[tokio::test]
+async fn a_journal_that_lacks_a_column_is_moved_aside_and_a_fresh_one_takes_what_happened() {
+    let place = Place::new();
+    let journal = open(&place.path());
+    assert_eq!(opened(&journal).await, Ok(Opened::Fresh));
+    journal.close().await;
+    // As a byte that was flipped would have it: no check of the file finds that.
+    let raw = Connection::open(place.path()).unwrap();
+    raw.execute_batch("ALTER TABLE swap RENAME COLUMN server_load TO servdr_load").unwrap();
+    raw.close().unwrap();
+    let journal = open(&place.path());
+    assert_eq!(opened(&journal).await, Ok(Opened::Existing));
+    journal.record(vec![swap(0)]).unwrap();
+    let mut state = journal.state.clone();
+    let is_aside = |state: &journal::State| matches!(state.opened, Some(Ok(Opened::MovedAside { .. })));
+    let state = state.wait_for(is_aside).await.unwrap().clone();
+    let Some(Ok(Opened::MovedAside { why, .. })) = state.opened else { panic!("{state:?}") };
+    assert_eq!((why.as_str(), state.trouble), ("its tables are not those of a journal", None));
+    journal.close().await;
+    let query = Query { server: SERVER.to_owned(), models: vec![], since: None, kind: Kind::Swaps, limit: 9 };
+    let found = history::records(&place.path(), query).unwrap().await.unwrap().unwrap();
+    assert_eq!(found, [swap(0)]);
+}
+
+#[tokio::test]
 async fn a_directory_or_file_that_may_not_be_written_is_said() {
     let place = Place::new();
     let folder = place.0.path();

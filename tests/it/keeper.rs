@@ -118,7 +118,7 @@ impl Place {
     }
 
     /// A dashboard on another machine: it sees neither cards nor processes.
-    fn from_afar(&self) -> World {
+    fn seen_from_afar(&self) -> World {
         let stop = CancellationToken::new();
         let config = Config { url: self.sim.url(), may_act: true, ..Config::default() };
         let parts = parts(config, Arc::clone(&self.clock), &stop);
@@ -564,7 +564,7 @@ async fn thrown_out(seconds: u64, are_seen: bool) -> (Place, World) {
     let mut world = if are_seen {
         place.keeper(Config::default()).await
     } else {
-        let mut world = place.from_afar();
+        let mut world = place.seen_from_afar();
         journal(&mut world, "keeper", |s| (s.keeping.keeper == Some(Keeper::This)).then_some(())).await;
         world.ready().await;
         world

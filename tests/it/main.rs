@@ -35,6 +35,7 @@ mod export_world;
 mod findings;
 mod flow;
 mod forecast;
+mod hostile;
 mod journal;
 mod keeper;
 mod ollama_client;

@@ -19,13 +19,13 @@ impl Work<'_> {
             opened = Some(self.open(false)?);
         }
         let mut done = self.attempt(asks);
-        if done.as_ref().is_err_and(file::is_damage) {
+        if done.as_ref().is_err_and(file::is_suspect) {
             let how = self.open(true)?;
             // Nothing new to say of a file in which no damage was found.
             opened = if how == Opened::Existing { opened } else { Some(how) };
             done = self.attempt(asks);
         }
-        let trouble = done.err().map(|error| error.to_string());
+        let trouble = done.err().map(|error| file::in_short(&error.to_string()));
         self.behind |= trouble.is_some();
         // What cannot be written waits here, as long as there is room.
         let excess = self.records.len().saturating_sub(WAITING);

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 
 /// Reads an answer; a number out of range costs its own field only.
-pub(in crate::ollama) fn read<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
+pub fn read<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
     match serde_json::from_str(text) {
         // serde_json has no kind for this error, only the words.
         Err(error) if error.to_string().starts_with("number out of range") => {
