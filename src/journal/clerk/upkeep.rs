@@ -9,6 +9,7 @@ use crate::journal::lease::{self, Held};
 use crate::journal::past::Recall;
 use crate::journal::uses::Uses;
 use crate::journal::{Opened, QUEUE, keep};
+use crate::residency::text::printable;
 
 impl Work<'_> {
     /// Brings the file and what is known of it up to date; opens it anew where it was moved or is damaged, and then
@@ -42,8 +43,10 @@ impl Work<'_> {
     /// Closes the file, opens what is in its place, and says again there what is held.
     pub(super) fn open(&mut self, thorough: bool) -> Result<Opened, String> {
         self.book = None;
-        let book = file::open(&self.clerk.path, (self.clerk.clock)().wall, thorough)
-            .map_err(|error| format!("no journal: {}: {error}", self.clerk.path.display()))?;
+        let book = file::open(&self.clerk.path, (self.clerk.clock)().wall, thorough).map_err(|error| {
+            let path = self.clerk.path.to_string_lossy();
+            format!("no journal: {}: {}", printable(&path), file::in_short(&error.to_string()))
+        })?;
         let opened = book.opened.clone();
         self.book = Some(book);
         self.behind = !self.held.is_empty();

@@ -144,6 +144,7 @@ fn snapshot(words: &mut Words, now: Moment) -> Snapshot {
         state,
         progress: None,
         swap: None,
+        first_token: None,
     };
     let acts = vec![
         act(1, words.name(), ActState::Queued { why: words.next(), since: now }),
