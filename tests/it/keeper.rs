@@ -207,6 +207,38 @@ async fn a_pin_of_the_config_is_brought_into_vram_and_an_overwritten_one_is_set_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pin_is_set_again_before_another_clients_short_keep_alive_ends() {
+    let place = Place::new().await;
+    let mut world = place.keeper(pinned(&[QWEN])).await;
+    world.until("the pin", |s| is_held(QWEN)(s).then_some(())).await;
+    let runner = place.sim.runners().await[0].pid;
+    for millis in [100, 300, 500, 700, 900] {
+        tokio::time::sleep(Duration::from_millis(20_000 + millis)).await;
+        place.other(json!({"model": QWEN, "keep_alive": "4s"})).await;
+        world.until("the overwriting", |s| (!is_held(QWEN)(s)).then_some(())).await;
+        world.until("the pin again", |s| is_held(QWEN)(s).then_some(())).await;
+    }
+    assert_eq!(place.sim.runners().await[0].pid, runner, "it never left");
+    assert_eq!(place.fouls(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pin_that_expires_while_nothing_may_be_sent_is_brought_back() {
+    let clock = clock::of_tokio("2026-11-23T12:00:00Z".parse().unwrap());
+    let slow = sim::Options::for_tests(1, Duration::from_secs(20), Arc::clone(&clock));
+    let place = Place::on(slow, clock, folder()).await;
+    let mut world = place.keeper(pinned(&[GEMMA])).await;
+    world.until("the pin", |s| is_held(GEMMA)(s).then_some(())).await;
+    tokio::spawn(generate(place.http.clone(), place.sim.url(), json!({"model": THINKER})));
+    world.event(THINKER, |what| matches!(what, What::Loading { ours: false })).await;
+    place.other(json!({"model": GEMMA, "keep_alive": "4s"})).await;
+    world.event(GEMMA, |what| *what == What::Expired).await;
+    world.event(GEMMA, |what| matches!(what, What::BringsBack { by: None, time: 1, .. })).await;
+    world.until("the pin again", |s| is_held(GEMMA)(s).then_some(())).await;
+    assert_eq!(place.fouls(), []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_evicted_pin_comes_back_when_what_took_its_place_is_idle() {
     let place = Place::new().await;
     let mut world = place.keeper(pinned(&[QWEN])).await;

@@ -51,13 +51,6 @@ impl Pins {
             (Some(model), What::Unloaded { .. } | What::Expired | What::Left | What::RunnerDied) => {
                 self.by.remove(model);
             }
-            // One that came after it was gone took its place.
-            (Some(model), What::Loaded { ours: false, .. }) => {
-                for (pin, _) in self.memories.iter().filter(|(pin, memory)| *pin != model && memory.is_away())
-                {
-                    self.by.entry(pin.clone()).or_insert_with(|| model.clone());
-                }
-            }
             (_, What::LostWithServer | What::ServerBack { .. }) => self.restarted = true,
             _ => {}
         }
@@ -268,6 +261,7 @@ impl Manager {
             under_way,
             suspended: known.suspended_pins.contains(model),
             gave_up: known.pin(model).is_some_and(|pin| pin.gave_up.is_some()),
+            next_look: self.due.ps.mono.saturating_duration_since(now.mono),
             cold: cached.is_some_and(|percent| percent < PRELOADED_PERCENT),
         }
     }

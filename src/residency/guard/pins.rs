@@ -41,6 +41,8 @@ pub struct Fact {
     pub gave_up: bool,
     /// Its files are on the disk and can be read into RAM first.
     pub cold: bool,
+    /// It is looked at again after so long.
+    pub next_look: Duration,
 }
 
 /// Where a pinned model is.
@@ -114,11 +116,6 @@ impl Memory {
         u32::try_from(self.backs.len()).unwrap_or(u32::MAX)
     }
 
-    /// Whether the model was away at the last look.
-    pub fn is_away(&self) -> bool {
-        self.away.is_some()
-    }
-
     /// The user acted, or the server restarted: all begins anew.
     pub fn forget(&mut self) {
         *self = Memory { seen: self.seen, ..Memory::default() };
@@ -144,7 +141,10 @@ impl Memory {
                 let overwritten = *self.overwritten.get_or_insert(now);
                 let may = !fact.under_way && !fact.suspended && !load_pending;
                 let in_time = left.is_none_or(|left| left > TOO_LATE);
-                if !may || !in_time || now.since(overwritten.mono) < self.assert_pause(*left) {
+                // An answer of the server may be missed: it is set again while there are two looks left.
+                let is_last = left.is_some_and(|left| left <= TOO_LATE + 2 * fact.next_look);
+                let is_time = is_last || now.since(overwritten.mono) >= self.assert_pause();
+                if !may || !in_time || !is_time {
                     return None;
                 }
                 self.asserts += 1;
@@ -209,10 +209,9 @@ impl Memory {
         Some(if self.seen { Deed::BringBack } else { Deed::BringIn })
     }
 
-    /// Twice as long each time; never so long that the model expires meanwhile.
-    fn assert_pause(&self, left: Option<Duration>) -> Duration {
-        let pause = (ASSERT * 2_u32.saturating_pow(self.asserts)).min(ASSERT_MOST);
-        left.map_or(pause, |left| pause.min(left / 2))
+    /// Twice as long each time.
+    fn assert_pause(&self) -> Duration {
+        (ASSERT * 2_u32.saturating_pow(self.asserts)).min(ASSERT_MOST)
     }
 }
 
