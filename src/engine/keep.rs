@@ -3,6 +3,7 @@
 //! Part of the manager. Decisions are made in `residency::guard`; here facts go in, and acts come out, through the same
 //! queue as the user's own: while a load is pending they wait like all others.
 
+mod hindrance;
 mod pins;
 mod refresh;
 mod startup;
@@ -11,6 +12,7 @@ mod wishes;
 use super::manager::Manager;
 use crate::residency::event::What;
 use crate::residency::guard::{Auto, Keeping};
+use crate::residency::snapshot::Model;
 use crate::residency::timing::Moment;
 
 pub(crate) use pins::Pins;
@@ -74,12 +76,12 @@ impl Manager {
     }
 
     /// What front ends show of it.
-    pub(super) fn keeping(&self) -> Keeping {
+    pub(super) fn keeping(&self, models: &[Model]) -> Keeping {
         Keeping {
             keeper: self.journals.keeper(),
             hands_off: self.keep.hands_off,
             auto: self.auto(),
-            pins: self.pins_shown(),
+            pins: self.pins_shown(models),
             startup: self.keep.startup.shown(),
         }
     }

@@ -3,12 +3,14 @@
 //! | file | subject |
 //! |---|---|
 //! | `pins` | a pin is re-asserted, its model brought back, and given up where somebody insists |
+//! | `hindrance` | why a pinned model is not in VRAM |
 //! | `room` | whether pins have room on the card together |
 //! | `refresh` | when the countdown of a model in use is restarted |
 //! | `startup` | what is loaded and read when the program starts |
 //!
 //! The engine's `keep` turns decisions into acts.
 
+pub mod hindrance;
 pub mod pins;
 pub mod refresh;
 pub mod room;
@@ -20,6 +22,7 @@ use jiff::Timestamp;
 
 use super::keep_alive::KeepAlive;
 use super::name::ModelName;
+use hindrance::Hindrance;
 use startup::Startup;
 
 /// What acts by itself, as front ends show it.
@@ -107,8 +110,8 @@ pub enum PinState {
     Overridden,
     /// A swap of ours displaced it, for this model.
     Suspended(ModelName),
-    /// It is not in VRAM.
-    Away,
+    /// It is not in VRAM, and why, where that can be said.
+    Away(Option<Hindrance>),
     /// It is brought back no more: this model was loaded in its place, where that is known.
     GaveUp(Option<ModelName>),
 }

@@ -11,6 +11,7 @@ use resident::probe::watched::Watched;
 use resident::residency::act::ActKind;
 use resident::residency::event::What;
 use resident::residency::expiry::Expiry;
+use resident::residency::guard::hindrance::Hindrance;
 use resident::residency::guard::startup::{Item, ItemState, Startup};
 use resident::residency::guard::{Auto, Keeper, PinState};
 use resident::residency::keep_alive::KeepAlive;
@@ -117,9 +118,9 @@ impl Place {
     }
 
     /// A dashboard on another machine: it sees neither cards nor processes.
-    fn from_afar(&self) -> World {
+    fn from_afar(&self, config: Config) -> World {
         let stop = CancellationToken::new();
-        let config = Config { url: self.sim.url(), may_act: true, ..Config::default() };
+        let config = Config { url: self.sim.url(), may_act: true, ..config };
         let parts = parts(config, Arc::clone(&self.clock), &stop);
         World::of(start(Parts { journal: self.journals(), ..parts }), self.sim.url(), stop)
     }
@@ -190,6 +191,14 @@ fn is_held(model: &str) -> impl Fn(&Snapshot) -> bool {
     move |s| s.keeping.pin(&model).is_some_and(|pin| pin.state == PinState::Held)
 }
 
+/// What hinders a pin that is away.
+fn hindrance(s: &Snapshot, model: &str) -> Option<Hindrance> {
+    match &s.keeping.pin(&name(model))?.state {
+        PinState::Away(why) => why.clone(),
+        _ => None,
+    }
+}
+
 fn count(s: &Snapshot, is: impl Fn(&What) -> bool) -> usize {
     s.events.iter().filter(|event| is(&event.what)).count()
 }
@@ -247,7 +256,15 @@ async fn an_evicted_pin_comes_back_when_what_took_its_place_is_idle() {
     place.uses(THINKER, 20).await;
     let loaded = world.until_model(THINKER, |model| model.loaded.is_some()).await;
     assert!(loaded.loaded.is_some());
+    let until = world
+        .until("that it waits", |s| match hindrance(s, QWEN) {
+            Some(Hindrance::Waits(until)) => Some(until),
+            _ => None,
+        })
+        .await;
     world.until("the pin again", |s| is_held(QWEN)(s).then_some(())).await;
+    let late = (place.clock)().wall.duration_since(until).as_secs();
+    assert!((0..=5).contains(&late), "it came {late} s after the time that was told");
     let what = world.event(QWEN, |what| matches!(what, What::BringsBack { .. })).await;
     assert!(
         matches!(&what, What::BringsBack { by: Some(by), time: 1, .. } if *by == name(THINKER)),
@@ -297,8 +314,37 @@ async fn two_pins_that_cannot_fit_do_not_throw_each_other_out() {
     }
     let snapshot = world.handle.snapshot();
     assert!(is_held(QWEN)(&snapshot) != is_held(THINKER)(&snapshot));
+    let (held, away) = if is_held(QWEN)(&snapshot) { (QWEN, THINKER) } else { (THINKER, QWEN) };
+    assert_eq!(hindrance(&snapshot, away), Some(Hindrance::Beside(name(held))));
     assert_eq!(count(&snapshot, |what| matches!(what, What::Evicted { .. })), 0, "{:#?}", snapshot.events);
     assert_eq!(place.fouls(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pin_that_cannot_come_says_why() {
+    let place = Place::new().await;
+    place.other(json!({"model": THINKER})).await;
+    let mut world = place.keeper(pinned(&[QWEN, "nowhere:1b"])).await;
+    let no_room = |s: &Snapshot| match hindrance(s, QWEN) {
+        Some(Hindrance::NoRoom { needs, card, there }) => Some((needs, card, there)),
+        _ => None,
+    };
+    let (needs, card, there) = world.until("that it has no room", no_room).await;
+    assert!(needs.gib() > 4.0 && needs < card && card.gib() > 7.9, "{needs} {card}");
+    assert_eq!(there, name(THINKER));
+    let snapshot = world.handle.snapshot();
+    assert_eq!(hindrance(&snapshot, "nowhere:1b"), Some(Hindrance::NotInstalled));
+    world.event("nowhere:1b", |what| *what == What::NotInstalled).await;
+    place.seconds(60).await;
+    assert_eq!(count(&world.handle.snapshot(), |what| *what == What::NotInstalled), 1, "said once");
+    drop(world);
+    // From another machine the card cannot be read.
+    let mut afar = place.from_afar(pinned(&[QWEN]));
+    let unread = |s: &Snapshot| (hindrance(s, QWEN) == Some(Hindrance::CardUnread)).then_some(());
+    journal(&mut afar, "that nobody knows whether it fits", unread).await;
+    place.seconds(330).await;
+    afar.until("the pin", |s| is_held(QWEN)(s).then_some(())).await;
+    assert_eq!(place.fouls_of_two(), []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -316,6 +362,7 @@ async fn a_busy_model_is_never_thrown_out_for_a_pin() {
     let mut world = place.keeper(pinned(&[QWEN])).await;
     place.seconds(600).await;
     assert_eq!(count(&world.handle.snapshot(), |what| matches!(what, What::BringsBack { .. })), 0);
+    assert_eq!(hindrance(&world.handle.snapshot(), QWEN), Some(Hindrance::AtWork(name(THINKER))));
     works.await.unwrap();
     // Start of the program evicts nobody either: it comes when there is room.
     place.seconds(250).await;
@@ -571,7 +618,7 @@ async fn thrown_out(seconds: u64, are_seen: bool) -> (Place, World) {
     let mut world = if are_seen {
         place.keeper(Config::default()).await
     } else {
-        let mut world = place.from_afar();
+        let mut world = place.from_afar(Config::default());
         journal(&mut world, "keeper", |s| (s.keeping.keeper == Some(Keeper::This)).then_some(())).await;
         world.ready().await;
         world

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::residency::name::ModelName;
 use crate::residency::timing::Moment;
 
@@ -114,6 +116,24 @@ impl Memory {
     /// How often it was brought back lately.
     pub fn tries(&self) -> u32 {
         u32::try_from(self.backs.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the model was in VRAM while this guard looked.
+    pub fn was_there(&self) -> bool {
+        self.seen
+    }
+
+    /// When a model that is away is brought back, to the second, if nothing else changes and it still is to be waited.
+    pub fn comes_at(&self, displaces: Displaces, quiet: Duration, now: Moment) -> Option<Timestamp> {
+        let pause = BACK * 2_u32.saturating_pow(self.tries());
+        let away = self.away.map_or(Duration::ZERO, |away| now.since(away.mono));
+        let rest = match displaces {
+            Displaces::Nothing => pause.saturating_sub(away),
+            Displaces::Idle | Displaces::Unknown => pause.saturating_sub(away.min(quiet)),
+            Displaces::Precious => return None,
+        };
+        let at = now.wall.checked_add(rest).ok().filter(|_| !rest.is_zero())?;
+        at.round(jiff::Unit::Second).ok()
     }
 
     /// The user acted, or the server restarted: all begins anew.
