@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::engine::Handle;
 use crate::journal::Seen;
 use crate::residency::guard::claim::Onlooker;
+use crate::residency::guard::hindrance::Hindrance;
 use crate::residency::guard::{PinState, Pinned};
 use crate::residency::keep_alive::KeepAlive;
 use crate::residency::name::ModelName;
@@ -86,10 +87,17 @@ async fn print(
             out.remark("the journal did not answer: what it knows of pins is missing");
         }
     }
-    let snapshot = handle.snapshot();
+    let lacks = |snapshot: &Snapshot| {
+        let pins = snapshot.keeping.pins.iter().flat_map(|pins| pins.iter());
+        let mut away = pins.filter(|pin| pin.state == PinState::Away(None)).map(|pin| &pin.model);
+        let server = snapshot.servers.first().filter(|server| server.local);
+        server.is_some_and(|server| away.any(|name| server.model(name).is_some_and(|m| m.forecast.is_none())))
+    };
+    // Why one is away is told from the forecast.
+    let snapshot = ready::forecasts(handle, Instant::now() + JOURNAL, lacks).await;
     let (pins, up) = (snapshot.keeping.pins.clone().unwrap_or_default(), exit == Exit::Done);
     let text = if request.json {
-        pretty(&json(&snapshot, request, &pins, up))
+        pretty(&json(&snapshot, request, &pins, up, now))
     } else {
         lines(&snapshot, request, &pins, up, (now, zone))
     };
@@ -110,7 +118,7 @@ async fn print(
 }
 
 /// How it is with a pin, in plain words. Without a server only what the journal knows is said.
-fn words(pin: &Pinned, up: bool) -> String {
+fn words(pin: &Pinned, up: bool, now: Timestamp) -> String {
     match &pin.state {
         PinState::Suspended(by) => {
             format!("rests: displaced by our swap to {by}, comes back with the swap back")
@@ -119,7 +127,9 @@ fn words(pin: &Pinned, up: bool) -> String {
             let times = if pin.tries == 0 { String::new() } else { format!(" {} times", pin.tries) };
             match by {
                 Some(by) => {
-                    format!("given up: {by} was loaded{times} in its place; pin it again to try again")
+                    format!(
+                        "given up: {by} insists, it was loaded{times} in its place; pin it again to try again"
+                    )
                 }
                 None => format!("given up: brought back{times} and evicted again; pin it again to try again"),
             }
@@ -127,7 +137,8 @@ fn words(pin: &Pinned, up: bool) -> String {
         _ if !up => "? the server does not answer".to_owned(),
         PinState::Held => "held in VRAM".to_owned(),
         PinState::Overridden => "in VRAM, but another client gave it another keep_alive".to_owned(),
-        PinState::Away => "away: not in VRAM".to_owned(),
+        PinState::Away(None) => "away: not in VRAM".to_owned(),
+        PinState::Away(Some(why)) => format!("away: {}", why.words(&pin.model, now)),
     }
 }
 
@@ -139,7 +150,7 @@ fn key(state: &PinState, up: bool) -> Option<&'static str> {
         _ if !up => None,
         PinState::Held => Some("held"),
         PinState::Overridden => Some("overwritten"),
-        PinState::Away => Some("away"),
+        PinState::Away(_) => Some("away"),
     }
 }
 
@@ -166,7 +177,7 @@ fn lines(
 }
 
 fn line(pin: &Pinned, request: &Request, up: bool, (now, zone): (Timestamp, &TimeZone)) -> String {
-    let mut parts = vec![format!("{}   {}", pin.model, words(pin, up))];
+    let mut parts = vec![format!("{}   {}", pin.model, words(pin, up, now))];
     parts.push(match pin.since {
         Some(since) => format!("pinned {}", when(since, now, zone)),
         None => "pinned by the config".to_owned(),
@@ -179,12 +190,24 @@ fn line(pin: &Pinned, request: &Request, up: bool, (now, zone): (Timestamp, &Tim
     parts.join("   ")
 }
 
-fn json(snapshot: &Snapshot, request: &Request, pins: &[Pinned], up: bool) -> Value {
+/// Why it is not in VRAM, where only the server's answer could tell that.
+fn why(pin: &Pinned, up: bool, now: Timestamp) -> Value {
+    let PinState::Away(Some(why)) = &pin.state else { return Value::Null };
+    let told = object!({
+        "kind": why.key(),
+        "words": why.words(&pin.model, now),
+        "until": why.until().map(|until| until.to_string()),
+    });
+    if up { told } else { Value::Null }
+}
+
+fn json(snapshot: &Snapshot, request: &Request, pins: &[Pinned], up: bool, now: Timestamp) -> Value {
     let one = |pin: &Pinned| {
         let by = match &pin.state {
             PinState::Suspended(by) => Some(by),
             PinState::GaveUp(by) => by.as_ref(),
-            PinState::Held | PinState::Overridden | PinState::Away => None,
+            PinState::Away(why) => why.as_ref().and_then(Hindrance::by),
+            PinState::Held | PinState::Overridden => None,
         };
         let back = match pin.before.unwrap_or(request.otherwise) {
             KeepAlive::For(time) => seconds(time),
@@ -194,6 +217,7 @@ fn json(snapshot: &Snapshot, request: &Request, pins: &[Pinned], up: bool) -> Va
             "model": script_name(&pin.model),
             "state": key(&pin.state, up),
             "by": by.map(script_name),
+            "why": why(pin, up, now),
             "since": pin.since.map(|since| since.to_string()),
             "configured": pin.configured,
             "unpin_keep_alive_seconds": back,

@@ -3,6 +3,7 @@
 //! Part of the manager. Decisions are made in `residency::guard`; here facts go in, and acts come out, through the same
 //! queue as the user's own: while a load is pending they wait like all others.
 
+mod hindrance;
 mod pins;
 mod refresh;
 mod startup;
@@ -12,6 +13,7 @@ use super::manager::Manager;
 use crate::residency::event::What;
 use crate::residency::guard::claim::{Claim, Idle, Onlooker};
 use crate::residency::guard::{Auto, Keeping};
+use crate::residency::snapshot::Model;
 use crate::residency::timing::Moment;
 
 pub(crate) use pins::Pins;
@@ -103,13 +105,13 @@ impl Manager {
     }
 
     /// What front ends show of it.
-    pub(super) fn keeping(&self) -> Keeping {
+    pub(super) fn keeping(&self, models: &[Model]) -> Keeping {
         Keeping {
             keeper: self.journals.keeper(),
             idle: self.idle(),
             hands_off: self.keep.hands_off,
             auto: self.auto(),
-            pins: self.pins_shown(),
+            pins: self.pins_shown(models),
             startup: self.keep.startup.shown(),
         }
     }

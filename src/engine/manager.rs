@@ -327,7 +327,7 @@ impl Manager {
         acts.extend(self.ram_acts.iter().map(|act| act.act.clone()));
         self.known.learn();
         let mut fresh = poll::join(&self.known, &self.events, acts, self.now());
-        fresh.keeping = self.keeping();
+        fresh.keeping = self.keeping(&fresh.servers[0].models);
         self.publish.send_if_modified(|current| {
             let changed = poll::differs(current, &fresh);
             *current = Arc::new(fresh);

@@ -290,7 +290,7 @@ fn other_programs(shared: &Shared) -> Option<Finding> {
     })
 }
 
-fn gib(bytes: Bytes) -> String {
+pub(super) fn gib(bytes: Bytes) -> String {
     let mib = bytes.0 >> 20;
     if mib < 1000 { format!("{mib} MiB") } else { format!("{:.1} GiB", bytes.gib()) }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `claim` | how far each of several instances may act, and why one does not |
 //! | `pins` | a pin is re-asserted, its model brought back, and given up where somebody insists |
+//! | `hindrance` | why a pinned model is not in VRAM |
 //! | `room` | whether pins have room on the card together |
 //! | `refresh` | when the countdown of a model in use is restarted |
 //! | `startup` | what is loaded and read when the program starts |
@@ -11,6 +12,7 @@
 //! The engine's `keep` turns decisions into acts.
 
 pub mod claim;
+pub mod hindrance;
 pub mod pins;
 pub mod refresh;
 pub mod room;
@@ -23,6 +25,7 @@ use jiff::Timestamp;
 use super::keep_alive::KeepAlive;
 use super::name::ModelName;
 use claim::Onlooker;
+use hindrance::Hindrance;
 use startup::Startup;
 
 /// What acts by itself, as front ends show it.
@@ -113,8 +116,8 @@ pub enum PinState {
     Overridden,
     /// A swap of ours displaced it, for this model.
     Suspended(ModelName),
-    /// It is not in VRAM.
-    Away,
+    /// It is not in VRAM, and why, where that can be said.
+    Away(Option<Hindrance>),
     /// It is brought back no more: this model was loaded in its place, where that is known.
     GaveUp(Option<ModelName>),
 }

@@ -3,6 +3,7 @@
 use ratatui::style::Style;
 
 use crate::residency::act::ActKind;
+use crate::residency::guard::hindrance::Hindrance;
 use crate::residency::guard::pins::TRIES;
 use crate::residency::guard::{Auto, Keeper, PinState, Pinned};
 use crate::residency::keep_alive::KeepAlive;
@@ -19,16 +20,28 @@ pub(crate) fn words(model: &Model, app: &App, columns: u16) -> Option<(&'static 
     let theme = &app.settings.theme;
     let pin = app.snapshot.keeping.pin(&model.name)?;
     let is_kept = why_not_kept(app).is_none();
-    let (words, style): (&[&str], _) = match pin.state {
+    let (words, style): (&[&str], _) = match &pin.state {
         PinState::Held => return None,
         PinState::Overridden if !matches!(model.state, State::Idle | State::Overdue) => return None,
         _ if matches!(model.state, State::Loading { .. } | State::Unloading) => return None,
         PinState::Overridden => (&["pin overwritten", "pin lost", "lost"], theme.warn),
         PinState::Suspended(_) => (&["pinned, rests", "pin rests", "rests"], theme.key),
-        PinState::Away if is_kept => {
+        PinState::Away(Some(Hindrance::NotInstalled)) => {
+            (&["pinned, not installed", "not installed", "not here", "none"], theme.warn)
+        }
+        PinState::Away(Some(Hindrance::NoRoom { .. } | Hindrance::Beside(_))) if is_kept => {
+            (&["pinned, no room", "no room"], theme.warn)
+        }
+        PinState::Away(Some(Hindrance::CardUnread)) if is_kept => {
+            (&["pinned, may not fit", "may not fit", "fits?"], theme.warn)
+        }
+        PinState::Away(Some(Hindrance::AtWork(_) | Hindrance::Waits(_))) if is_kept => {
+            (&["pinned, waits", "pin waits", "waits"], theme.key)
+        }
+        PinState::Away(None) if is_kept => {
             (&["pinned, being brought back", "pin comes back", "comes back", "back"], theme.key)
         }
-        PinState::Away => (&["pinned, not enforced", "not enforced", "not kept", "away"], theme.warn),
+        PinState::Away(_) => (&["pinned, not enforced", "not enforced", "not kept", "away"], theme.warn),
         PinState::GaveUp(_) => (&["pinned, given up", "pin given up", "given up", "lost"], theme.bad),
     };
     let fits = |words: &&&str| format::columns(words) <= columns;
@@ -65,7 +78,7 @@ pub(crate) fn details(
     let mut said: Vec<(String, Style)> = Vec::new();
     match keeping.pin(&model.name) {
         Some(pin) => {
-            said.push(how(pin, app, theme));
+            said.push(how(pin, app, theme, now));
             said.push((whose(pin, app, now), theme.faint));
             if pin.tries > 0 {
                 let times = format!("brought back {} of {TRIES} times within the hour", pin.tries);
@@ -87,7 +100,7 @@ pub(crate) fn details(
     lines
 }
 
-fn how(pin: &Pinned, app: &App, theme: &Theme) -> (String, Style) {
+fn how(pin: &Pinned, app: &App, theme: &Theme, now: Moment) -> (String, Style) {
     let not_kept = why_not_kept(app).map(|why| format!("nothing enforces it: {why}"));
     let or = |kept: &str| not_kept.clone().unwrap_or_else(|| kept.to_owned());
     match &pin.state {
@@ -101,12 +114,16 @@ fn how(pin: &Pinned, app: &App, theme: &Theme) -> (String, Style) {
         PinState::Suspended(by) => {
             (format!("rests: a swap put {by} in its place; a swap back pins it again"), theme.key)
         }
-        PinState::Away => {
+        PinState::Away(Some(why)) => {
+            let then = not_kept.map_or_else(String::new, |why| format!("; {why}"));
+            (format!("not in VRAM; {}{then}", why.words(&pin.model, now.wall)), theme.warn)
+        }
+        PinState::Away(None) => {
             let then = or("it is brought back as soon as nothing that is pinned or at work has to go for it");
             (format!("not in VRAM; {then}"), theme.warn)
         }
         PinState::GaveUp(Some(by)) => {
-            (format!("given up: {by} was loaded in its place again and again"), theme.bad)
+            (format!("given up: {by} insists, it was loaded in its place again and again"), theme.bad)
         }
         PinState::GaveUp(None) => ("given up: it left VRAM again and again".to_owned(), theme.bad),
     }

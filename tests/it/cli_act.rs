@@ -343,7 +343,7 @@ async fn the_pin_of_a_model_that_was_removed_can_be_let_go() {
         since: None,
         configured: false,
         before: None,
-        state: PinState::Away,
+        state: PinState::Away(None),
         tries: 0,
     };
     removed.keeping.pins = Some(Arc::new(vec![pin]));

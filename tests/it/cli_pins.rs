@@ -11,6 +11,7 @@ use resident::cli::pins::{Request, run};
 use resident::config::{Config, Pins};
 use resident::journal::Seen;
 use resident::residency::guard::claim::{Idle, Onlooker};
+use resident::residency::guard::hindrance::Hindrance;
 use resident::residency::guard::{PinState, Pinned};
 use resident::residency::keep_alive::KeepAlive;
 use resident::residency::snapshot::{Reach, Snapshot};
@@ -34,8 +35,11 @@ fn all_kinds() -> Snapshot {
         pin("a:1b", PinState::Held),
         configured,
         pin("c:1b", PinState::Suspended(name("d:7b"))),
-        Pinned { tries: 2, ..pin("d:1b", PinState::Away) },
+        Pinned { tries: 2, ..pin("d:1b", PinState::Away(None)) },
         gave_up,
+        pin("f:1b", PinState::Away(Some(Hindrance::NotInstalled))),
+        pin("g:1b", PinState::Away(Some(Hindrance::Waits("2026-11-23T12:05:00Z".parse().unwrap())))),
+        pin("h:1b", PinState::Away(Some(Hindrance::Beside(name("a:1b"))))),
     ];
     let mut snapshot = snapshot(noon(), vec![]);
     snapshot.keeping.pins = Some(Arc::new(pins));
@@ -72,8 +76,11 @@ async fn each_pin_says_how_it_is_with_it() {
             "c:1b   rests: displaced by our swap to d:7b, comes back with the swap back   pinned 09:30:00   an unpin gives \
              it keep_alive 1h",
             "d:1b   away: not in VRAM   pinned 09:30:00   an unpin gives it keep_alive 1h   brought back 2 times lately",
-            "e:1b   given up: d:7b was loaded 4 times in its place; pin it again to try again   pinned 09:30:00   an unpin \
-             gives it keep_alive 1h",
+            "e:1b   given up: d:7b insists, it was loaded 4 times in its place; pin it again to try again   pinned 09:30:00   \
+             an unpin gives it keep_alive 1h",
+            "f:1b   away: not installed: ollama pull f:1b   pinned 09:30:00   an unpin gives it keep_alive 1h",
+            "g:1b   away: waits: back-off, again in 5 min   pinned 09:30:00   an unpin gives it keep_alive 1h",
+            "h:1b   away: does not fit beside a:1b, which is pinned   pinned 09:30:00   an unpin gives it keep_alive 1h",
             "kept by the dashboard with pid 4242",
         ]
     );
@@ -100,7 +107,8 @@ async fn without_a_dashboard_nobody_enforces_them_and_without_pins_it_says_how_t
 #[tokio::test]
 async fn a_script_gets_each_pin_with_its_state() {
     let mut shown = all_kinds();
-    Arc::make_mut(shown.keeping.pins.as_mut().unwrap()).drain(..4);
+    Arc::make_mut(shown.keeping.pins.as_mut().unwrap())
+        .retain(|pin| ["e:1b", "g:1b", "h:1b"].contains(&pin.model.as_str()));
     let (exit, out, said) = ran(shown, &request(true, Some(4242))).await;
     assert_eq!((exit, said.as_str()), (Exit::Done, ""));
     assert_eq!(
@@ -109,8 +117,20 @@ async fn a_script_gets_each_pin_with_its_state() {
             "schema_version": 1, "server": "http://127.0.0.1:11434", "server_answers": true, "keeper_pid": 4242,
             "looks_on": null,
             "pins": [{
-                "model": "e:1b", "state": "given_up", "by": "d:7b", "since": "2026-11-23T09:30:00Z",
+                "model": "e:1b", "state": "given_up", "by": "d:7b", "why": null, "since": "2026-11-23T09:30:00Z",
                 "configured": false, "unpin_keep_alive_seconds": 3600.0, "tries": 4,
+            }, {
+                "model": "g:1b", "state": "away", "by": null, "why": {
+                    "kind": "waits", "words": "waits: back-off, again in 5 min", "until": "2026-11-23T12:05:00Z",
+                },
+                "since": "2026-11-23T09:30:00Z",
+                "configured": false, "unpin_keep_alive_seconds": 3600.0, "tries": 0,
+            }, {
+                "model": "h:1b", "state": "away", "by": "a:1b", "why": {
+                    "kind": "beside_pin", "words": "does not fit beside a:1b, which is pinned", "until": null,
+                },
+                "since": "2026-11-23T09:30:00Z",
+                "configured": false, "unpin_keep_alive_seconds": 3600.0, "tries": 0,
             }],
         })
     );

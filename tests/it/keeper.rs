@@ -12,6 +12,7 @@ use resident::residency::act::ActKind;
 use resident::residency::event::What;
 use resident::residency::expiry::Expiry;
 use resident::residency::guard::claim::Idle;
+use resident::residency::guard::hindrance::Hindrance;
 use resident::residency::guard::startup::{Item, ItemState, Startup};
 use resident::residency::guard::{Auto, Keeper, PinState};
 use resident::residency::keep_alive::KeepAlive;
@@ -118,9 +119,9 @@ impl Place {
     }
 
     /// A dashboard on another machine: it sees neither cards nor processes.
-    fn seen_from_afar(&self) -> World {
+    fn seen_from_afar(&self, config: Config) -> World {
         let stop = CancellationToken::new();
-        let config = Config { url: self.sim.url(), may_act: true, ..Config::default() };
+        let config = Config { url: self.sim.url(), may_act: true, ..config };
         let parts = parts(config, Arc::clone(&self.clock), &stop);
         World::of(start(Parts { journal: self.journals(), ..parts }), self.sim.url(), stop)
     }
@@ -191,6 +192,14 @@ fn is_held(model: &str) -> impl Fn(&Snapshot) -> bool {
     move |s| s.keeping.pin(&model).is_some_and(|pin| pin.state == PinState::Held)
 }
 
+/// What hinders a pin that is away.
+fn hindrance(s: &Snapshot, model: &str) -> Option<Hindrance> {
+    match &s.keeping.pin(&name(model))?.state {
+        PinState::Away(why) => why.clone(),
+        _ => None,
+    }
+}
+
 fn count(s: &Snapshot, is: impl Fn(&What) -> bool) -> usize {
     s.events.iter().filter(|event| is(&event.what)).count()
 }
@@ -208,6 +217,38 @@ async fn a_pin_of_the_config_is_brought_into_vram_and_an_overwritten_one_is_set_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pin_is_set_again_before_another_clients_short_keep_alive_ends() {
+    let place = Place::new().await;
+    let mut world = place.keeper(pinned(&[QWEN])).await;
+    world.until("the pin", |s| is_held(QWEN)(s).then_some(())).await;
+    let runner = place.sim.runners().await[0].pid;
+    for millis in [100, 300, 500, 700, 900] {
+        tokio::time::sleep(Duration::from_millis(20_000 + millis)).await;
+        place.other(json!({"model": QWEN, "keep_alive": "4s"})).await;
+        world.until("the overwriting", |s| (!is_held(QWEN)(s)).then_some(())).await;
+        world.until("the pin again", |s| is_held(QWEN)(s).then_some(())).await;
+    }
+    assert_eq!(place.sim.runners().await[0].pid, runner, "it never left");
+    assert_eq!(place.fouls(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pin_that_expires_while_nothing_may_be_sent_is_brought_back() {
+    let clock = clock::of_tokio("2026-11-23T12:00:00Z".parse().unwrap());
+    let slow = sim::Options::for_tests(1, Duration::from_secs(20), Arc::clone(&clock));
+    let place = Place::on(slow, clock, folder()).await;
+    let mut world = place.keeper(pinned(&[GEMMA])).await;
+    world.until("the pin", |s| is_held(GEMMA)(s).then_some(())).await;
+    tokio::spawn(generate(place.http.clone(), place.sim.url(), json!({"model": THINKER})));
+    world.event(THINKER, |what| matches!(what, What::Loading { ours: false })).await;
+    place.other(json!({"model": GEMMA, "keep_alive": "4s"})).await;
+    world.event(GEMMA, |what| *what == What::Expired).await;
+    world.event(GEMMA, |what| matches!(what, What::BringsBack { by: None, time: 1, .. })).await;
+    world.until("the pin again", |s| is_held(GEMMA)(s).then_some(())).await;
+    assert_eq!(place.fouls(), []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_evicted_pin_comes_back_when_what_took_its_place_is_idle() {
     let place = Place::new().await;
     let mut world = place.keeper(pinned(&[QWEN])).await;
@@ -216,7 +257,15 @@ async fn an_evicted_pin_comes_back_when_what_took_its_place_is_idle() {
     place.uses(THINKER, 20).await;
     let loaded = world.until_model(THINKER, |model| model.loaded.is_some()).await;
     assert!(loaded.loaded.is_some());
+    let until = world
+        .until("that it waits", |s| match hindrance(s, QWEN) {
+            Some(Hindrance::Waits(until)) => Some(until),
+            _ => None,
+        })
+        .await;
     world.until("the pin again", |s| is_held(QWEN)(s).then_some(())).await;
+    let late = (place.clock)().wall.duration_since(until).as_secs();
+    assert!((0..=5).contains(&late), "it came {late} s after the time that was told");
     let what = world.event(QWEN, |what| matches!(what, What::BringsBack { .. })).await;
     assert!(
         matches!(&what, What::BringsBack { by: Some(by), time: 1, .. } if *by == name(THINKER)),
@@ -266,8 +315,37 @@ async fn two_pins_that_cannot_fit_do_not_throw_each_other_out() {
     }
     let snapshot = world.handle.snapshot();
     assert!(is_held(QWEN)(&snapshot) != is_held(THINKER)(&snapshot));
+    let (held, away) = if is_held(QWEN)(&snapshot) { (QWEN, THINKER) } else { (THINKER, QWEN) };
+    assert_eq!(hindrance(&snapshot, away), Some(Hindrance::Beside(name(held))));
     assert_eq!(count(&snapshot, |what| matches!(what, What::Evicted { .. })), 0, "{:#?}", snapshot.events);
     assert_eq!(place.fouls(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pin_that_cannot_come_says_why() {
+    let place = Place::new().await;
+    place.other(json!({"model": THINKER})).await;
+    let mut world = place.keeper(pinned(&[QWEN, "nowhere:1b"])).await;
+    let no_room = |s: &Snapshot| match hindrance(s, QWEN) {
+        Some(Hindrance::NoRoom { needs, card, there }) => Some((needs, card, there)),
+        _ => None,
+    };
+    let (needs, card, there) = world.until("that it has no room", no_room).await;
+    assert!(needs.gib() > 4.0 && needs < card && card.gib() > 7.9, "{needs} {card}");
+    assert_eq!(there, name(THINKER));
+    let snapshot = world.handle.snapshot();
+    assert_eq!(hindrance(&snapshot, "nowhere:1b"), Some(Hindrance::NotInstalled));
+    world.event("nowhere:1b", |what| *what == What::NotInstalled).await;
+    place.seconds(60).await;
+    assert_eq!(count(&world.handle.snapshot(), |what| *what == What::NotInstalled), 1, "said once");
+    drop(world);
+    // From another machine the card cannot be read.
+    let mut afar = place.seen_from_afar(pinned(&[QWEN]));
+    let unread = |s: &Snapshot| (hindrance(s, QWEN) == Some(Hindrance::CardUnread)).then_some(());
+    journal(&mut afar, "that nobody knows whether it fits", unread).await;
+    place.seconds(330).await;
+    afar.until("the pin", |s| is_held(QWEN)(s).then_some(())).await;
+    assert_eq!(place.fouls_of_two(), []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -285,6 +363,7 @@ async fn a_busy_model_is_never_thrown_out_for_a_pin() {
     let mut world = place.keeper(pinned(&[QWEN])).await;
     place.seconds(600).await;
     assert_eq!(count(&world.handle.snapshot(), |what| matches!(what, What::BringsBack { .. })), 0);
+    assert_eq!(hindrance(&world.handle.snapshot(), QWEN), Some(Hindrance::AtWork(name(THINKER))));
     works.await.unwrap();
     // Start of the program evicts nobody either: it comes when there is room.
     place.seconds(250).await;
@@ -321,7 +400,7 @@ async fn a_runner_of_another_context_is_kept_through_touch_pin_refresh_and_unpin
     world.done(ActKind::Unpin, QWEN).await;
     // Refreshed while it is idle for less than the config's keep_alive.
     place.seconds(1500).await;
-    assert!(count(&world.handle.snapshot(), |what| matches!(what, What::Refreshes { .. })) > 0);
+    world.event(QWEN, |what| matches!(what, What::Refreshes { .. })).await;
     let after = place.sim.runners().await;
     assert_eq!((after[0].pid, after[0].context), (before[0].pid, Some(8192)));
     assert_eq!(place.fouls(), []);
@@ -564,7 +643,7 @@ async fn thrown_out(seconds: u64, are_seen: bool) -> (Place, World) {
     let mut world = if are_seen {
         place.keeper(Config::default()).await
     } else {
-        let mut world = place.seen_from_afar();
+        let mut world = place.seen_from_afar(Config::default());
         journal(&mut world, "keeper", |s| (s.keeping.keeper == Some(Keeper::This)).then_some(())).await;
         world.ready().await;
         world

@@ -32,13 +32,15 @@ pub(crate) struct Pins {
     suspended: BTreeSet<ModelName>,
     /// Those of them that the rows do not say yet.
     untold: BTreeSet<ModelName>,
-    memories: BTreeMap<ModelName, Memory>,
+    pub(super) memories: BTreeMap<ModelName, Memory>,
     /// What was loaded in each one's place.
     by: HashMap<ModelName, ModelName>,
     /// The config's pins count anew since this instance keeps.
     anew: bool,
     /// The server restarted: what was given up is tried again.
     restarted: bool,
+    /// Pinned models that are not installed: already told.
+    missing: BTreeSet<ModelName>,
 }
 
 impl Pins {
@@ -50,13 +52,6 @@ impl Pins {
             }
             (Some(model), What::Unloaded { .. } | What::Expired | What::Left | What::RunnerDied) => {
                 self.by.remove(model);
-            }
-            // One that came after it was gone took its place.
-            (Some(model), What::Loaded { ours: false, .. }) => {
-                for (pin, _) in self.memories.iter().filter(|(pin, memory)| *pin != model && memory.is_away())
-                {
-                    self.by.entry(pin.clone()).or_insert_with(|| model.clone());
-                }
             }
             (_, What::LostWithServer | What::ServerBack { .. }) => self.restarted = true,
             _ => {}
@@ -220,6 +215,7 @@ impl Manager {
             // While it is open why this one left, a load of another client may be pending that nobody sees yet.
             let is_open = self.known.departures.contains_key(&model);
             let pending = is_open || self.known.load_pending().is_some() || self.acts.any_load_live();
+            self.tell_if_missing(&model);
             let memory = self.keep.pins.memories.entry(model.clone()).or_default();
             let deed = memory.turn(&fact, pending, now);
             let tries = memory.tries();
@@ -252,6 +248,15 @@ impl Manager {
         }
     }
 
+    /// A pinned model that is not installed stands in no row of the table: it is said once.
+    fn tell_if_missing(&mut self, model: &ModelName) {
+        if self.known.installed.contains_key(model) {
+            self.keep.pins.missing.remove(model);
+        } else if self.keep.pins.missing.insert(model.clone()) {
+            self.tell(Some(model.clone()), What::NotInstalled);
+        }
+    }
+
     fn fact(&self, model: &ModelName, models: &[Model], acts: &mut Option<Vec<Act>>, now: Moment) -> Fact {
         let known = &self.known;
         let is_gone = known.details(model).remote_host.is_some() || !known.installed.contains_key(model);
@@ -273,34 +278,40 @@ impl Manager {
             under_way,
             suspended: known.suspended_pins.contains(model),
             gave_up: known.pin(model).is_some_and(|pin| pin.gave_up.is_some()),
+            next_look: self.due.ps.mono.saturating_duration_since(now.mono),
             cold: cached.is_some_and(|percent| percent < PRELOADED_PERCENT),
         }
     }
 
-    fn away(&self, model: &ModelName, models: &[Model], now: Moment) -> Place {
+    pub(super) fn away(&self, model: &ModelName, models: &[Model], now: Moment) -> Place {
         let known = &self.known;
-        let loaded =
-            || models.iter().filter(|other| other.has_runner() && !known.are_one(&other.name, model));
-        let forecast =
-            models.iter().find(|shown| shown.name == *model).and_then(|model| model.forecast.as_ref());
-        let goes = |other: &&Model| forecast.is_none_or(|forecast| forecast.evicts.contains(&other.name));
-        let works = |other: &Model| !matches!(other.state, State::Idle | State::Overdue | State::Ghost);
-        let displaces = match forecast {
-            _ if loaded().find(goes).is_none() => Displaces::Nothing,
-            _ if loaded().filter(goes).any(works) => Displaces::Precious,
-            // Where nobody can say who goes, all that is loaded may.
-            _ if loaded().filter(goes).any(|other| other.pinned || known.is_wished(&other.name)) => {
-                Displaces::Precious
-            }
-            None => Displaces::Unknown,
-            Some(_) => Displaces::Idle,
+        let goes = self.in_the_way(model, models);
+        let is_foreseen = models.iter().any(|shown| shown.name == *model && shown.forecast.is_some());
+        let works = |other: &&&Model| !matches!(other.state, State::Idle | State::Overdue | State::Ghost);
+        let displaces = if goes.is_empty() {
+            Displaces::Nothing
+        } else if goes.iter().any(|other| works(&other) || other.pinned || known.is_wished(&other.name)) {
+            Displaces::Precious
+        } else if is_foreseen {
+            Displaces::Idle
+        } else {
+            Displaces::Unknown
         };
         // One that was never seen in use is idle for as long as anybody looks.
-        let idle = |other: &Model| {
+        let idle = |other: &&Model| {
             known.last_use.get(&other.name).map_or(Duration::MAX, |used| now.since(used.mono))
         };
-        let quiet = loaded().filter(goes).map(idle).min().unwrap_or(Duration::MAX);
+        let quiet = goes.iter().map(idle).min().unwrap_or(Duration::MAX);
         Place::Away { displaces, by: self.keep.pins.by.get(model).cloned(), quiet }
+    }
+
+    /// What is loaded and would go for the model; where nobody can say who goes, all of it may.
+    pub(super) fn in_the_way<'a>(&self, model: &ModelName, models: &'a [Model]) -> Vec<&'a Model> {
+        let shown = models.iter().find(|shown| shown.name == *model);
+        let forecast = shown.and_then(|shown| shown.forecast.as_ref());
+        let goes = |other: &&Model| forecast.is_none_or(|forecast| forecast.evicts.contains(&other.name));
+        let is_other = |other: &&Model| other.has_runner() && !self.known.are_one(&other.name, model);
+        models.iter().filter(is_other).filter(goes).collect()
     }
 
     fn carry_out_deed(&mut self, model: &ModelName, deed: Deed, fact: &Fact, tries: u32) {

@@ -8,6 +8,7 @@ use crate::residency::expiry::Expiry;
 use crate::residency::guard::{PinState, Pinned};
 use crate::residency::name::ModelName;
 use crate::residency::pin::{Pin, Whose};
+use crate::residency::snapshot::Model;
 
 impl Known {
     /// What is remembered of a model's pin.
@@ -49,12 +50,13 @@ impl Known {
 
 impl Manager {
     /// All pins, for the snapshot.
-    pub(super) fn pins_shown(&self) -> Option<Arc<Vec<Pinned>>> {
+    pub(super) fn pins_shown(&self, models: &[Model]) -> Option<Arc<Vec<Pinned>>> {
         let known = &self.known;
         // The config alone does not tell: the user may have unpinned what it lists.
         if known.pins.is_none() && (known.config.pins.models.is_empty() || self.journals.gives_pins()) {
             return None;
         }
+        let now = self.now();
         let shown = |model: &ModelName| {
             let pin = known.pin(model);
             let running = known.runs_as(model);
@@ -65,7 +67,7 @@ impl Manager {
                 None => match (suspended, pin.and_then(|pin| pin.gave_up.as_ref())) {
                     (Some(suspended), _) => PinState::Suspended(suspended.by.clone()),
                     (None, Some(gave_up)) => PinState::GaveUp(gave_up.by.clone()),
-                    (None, None) => PinState::Away,
+                    (None, None) => PinState::Away(self.hindrance(model, models, now)),
                 },
             };
             Pinned {

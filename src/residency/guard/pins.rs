@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::residency::name::ModelName;
 use crate::residency::timing::Moment;
 
@@ -41,6 +43,8 @@ pub struct Fact {
     pub gave_up: bool,
     /// Its files are on the disk and can be read into RAM first.
     pub cold: bool,
+    /// It is looked at again after so long.
+    pub next_look: Duration,
 }
 
 /// Where a pinned model is.
@@ -114,9 +118,22 @@ impl Memory {
         u32::try_from(self.backs.len()).unwrap_or(u32::MAX)
     }
 
-    /// Whether the model was away at the last look.
-    pub fn is_away(&self) -> bool {
-        self.away.is_some()
+    /// Whether the model was in VRAM while this guard looked.
+    pub fn was_there(&self) -> bool {
+        self.seen
+    }
+
+    /// When a model that is away is brought back, to the second, if nothing else changes and it still is to be waited.
+    pub fn comes_at(&self, displaces: Displaces, quiet: Duration, now: Moment) -> Option<Timestamp> {
+        let pause = BACK * 2_u32.saturating_pow(self.tries());
+        let away = self.away.map_or(Duration::ZERO, |away| now.since(away.mono));
+        let rest = match displaces {
+            Displaces::Nothing => pause.saturating_sub(away),
+            Displaces::Idle | Displaces::Unknown => pause.saturating_sub(away.min(quiet)),
+            Displaces::Precious => return None,
+        };
+        let at = now.wall.checked_add(rest).ok().filter(|_| !rest.is_zero())?;
+        at.round(jiff::Unit::Second).ok()
     }
 
     /// Nobody looks for a while: how long something has been so is not known any more.
@@ -149,7 +166,10 @@ impl Memory {
                 let overwritten = *self.overwritten.get_or_insert(now);
                 let may = !fact.under_way && !fact.suspended && !load_pending;
                 let in_time = left.is_none_or(|left| left > TOO_LATE);
-                if !may || !in_time || now.since(overwritten.mono) < self.assert_pause(*left) {
+                // An answer of the server may be missed: it is set again while there are two looks left.
+                let is_last = left.is_some_and(|left| left <= TOO_LATE + 2 * fact.next_look);
+                let waited_enough = is_last || now.since(overwritten.mono) >= self.assert_pause();
+                if !may || !in_time || !waited_enough {
                     return None;
                 }
                 self.asserts += 1;
@@ -214,10 +234,9 @@ impl Memory {
         Some(if self.seen { Deed::BringBack } else { Deed::BringIn })
     }
 
-    /// Twice as long each time; never so long that the model expires meanwhile.
-    fn assert_pause(&self, left: Option<Duration>) -> Duration {
-        let pause = (ASSERT * 2_u32.saturating_pow(self.asserts)).min(ASSERT_MOST);
-        left.map_or(pause, |left| pause.min(left / 2))
+    /// Twice as long each time.
+    fn assert_pause(&self) -> Duration {
+        (ASSERT * 2_u32.saturating_pow(self.asserts)).min(ASSERT_MOST)
     }
 }
 

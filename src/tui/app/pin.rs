@@ -17,7 +17,7 @@ impl App {
             _ if model.pinned => Some(ActKind::Unpin),
             // A load of a model that is to be pinned pins it.
             Some(PinState::GaveUp(_)) if !model.has_runner() => Some(ActKind::Load),
-            Some(PinState::Suspended(_) | PinState::Away) if !model.has_runner() => Some(ActKind::Unpin),
+            Some(PinState::Suspended(_) | PinState::Away(_)) if !model.has_runner() => Some(ActKind::Unpin),
             _ if model.loaded.is_some() => Some(ActKind::Pin),
             _ => None,
         }

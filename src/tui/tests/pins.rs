@@ -7,6 +7,7 @@ use crate::config::{Confirm, OnExit};
 use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::bytes::Bytes;
 use crate::residency::expiry::Expiry;
+use crate::residency::guard::hindrance::Hindrance;
 use crate::residency::guard::{Auto, Keeper, Keeping, PinState, Pinned};
 use crate::residency::host::Cards;
 use crate::residency::keep_alive::KeepAlive;
@@ -66,8 +67,12 @@ fn each_state_of_a_pin_has_its_word_in_the_row() {
     for (model, state, wide, narrow) in [
         (EXPIRES, PinState::Overridden, "pin overwritten", "pin lost"),
         (AWAY, rests(), "pinned, rests", "pin rests"),
-        (AWAY, PinState::Away, "pin comes back", "comes back"),
+        (AWAY, PinState::Away(None), "pin comes back", "comes back"),
         (AWAY, given_up(), "pinned, given up", "given up"),
+        (AWAY, PinState::Away(Some(Hindrance::NotInstalled)), "not installed", "not here"),
+        (AWAY, PinState::Away(Some(Hindrance::Beside(name(HELD)))), "pinned, no room", "no room"),
+        (AWAY, PinState::Away(Some(Hindrance::CardUnread)), "may not fit", "fits?"),
+        (AWAY, PinState::Away(Some(Hindrance::AtWork(name(EXPIRES)))), "pinned, waits", "waits"),
     ] {
         let app = with(model, &state);
         assert!(selected(&app, 139).contains(wide), "{}", selected(&app, 139));
@@ -93,7 +98,7 @@ fn what_is_done_to_a_model_or_what_it_does_is_said_before_its_pin() {
 fn a_pin_that_nobody_enforces_is_not_said_to_come_back() {
     let away = |change: &dyn Fn(&mut Snapshot)| {
         on(AWAY, |snapshot| {
-            keeps(snapshot, pin(AWAY, PinState::Away));
+            keeps(snapshot, pin(AWAY, PinState::Away(None)));
             change(snapshot);
         })
     };
@@ -141,7 +146,7 @@ fn the_details_say_since_when_whose_how_often_and_what_to_do() {
         ]
     );
     let mut tried = on(AWAY, |snapshot| {
-        let away = pin(AWAY, PinState::Away);
+        let away = pin(AWAY, PinState::Away(None));
         keeps(snapshot, Pinned { tries: 2, since: None, configured: true, ..away });
     });
     assert_eq!(
@@ -156,10 +161,17 @@ fn the_details_say_since_when_whose_how_often_and_what_to_do() {
     assert_eq!(
         details(&mut with(AWAY, &given_up())),
         [
-            "given up: qwen2.5-coder:7b was loaded in its place again and again",
+            "given up: qwen2.5-coder:7b insists, it was loaded in its place again and again",
             "by you, since 12:03",
             "p loads it and pins it again"
         ]
+    );
+    let waits = PinState::Away(Some(Hindrance::Waits(wall(100))));
+    assert_eq!(details(&mut with(AWAY, &waits))[0], "not in VRAM; waits: back-off, again in 2 min");
+    let missing = PinState::Away(Some(Hindrance::NotInstalled));
+    assert_eq!(
+        details(&mut with(AWAY, &missing))[0],
+        "not in VRAM; not installed: ollama pull openthinker3-7b"
     );
     let mut others = on(HELD, |snapshot| snapshot.keeping.pins = Some(Arc::default()));
     assert_eq!(
@@ -174,7 +186,7 @@ fn the_key_pins_again_what_was_lost_and_lets_go_what_is_held_or_comes_back() {
         (HELD, PinState::Held, ActKind::Unpin, "p unpin"),
         (EXPIRES, PinState::Overridden, ActKind::Pin, "p pin "),
         (AWAY, rests(), ActKind::Unpin, "p unpin"),
-        (AWAY, PinState::Away, ActKind::Unpin, "p unpin"),
+        (AWAY, PinState::Away(None), ActKind::Unpin, "p unpin"),
         (AWAY, given_up(), ActKind::Load, "p pin "),
     ] {
         let mut app = with(model, &state);
@@ -208,7 +220,7 @@ fn one_that_was_given_up_asks_like_a_load_before_it_is_pinned_again() {
 
 #[test]
 fn a_pin_that_was_let_go_away_from_vram_is_said_once_it_is_done() {
-    let mut app = with(AWAY, &PinState::Away);
+    let mut app = with(AWAY, &PinState::Away(None));
     let Some(Effect::Act(kind, model)) = press(&mut app, "p") else { panic!("an act") };
     app.asked.push((ActId(1), kind, model));
     let mut done = usual();

@@ -18,7 +18,15 @@ fn name(text: &str) -> ModelName {
 }
 
 fn fact(place: Place) -> Fact {
-    Fact { model: name("a"), place, under_way: false, suspended: false, gave_up: false, cold: false }
+    Fact {
+        model: name("a"),
+        place,
+        under_way: false,
+        suspended: false,
+        gave_up: false,
+        cold: false,
+        next_look: Duration::from_secs(1),
+    }
 }
 
 fn away(displaces: Displaces) -> Place {
@@ -40,6 +48,20 @@ fn an_overwritten_pin_is_set_again_at_ever_longer_pauses() {
     let fact = fact(Place::Expires(Some(Duration::from_secs(300))));
     let times: Vec<u64> = looks(&mut seen(), &fact, 0..200).into_iter().map(|(second, _)| second).collect();
     assert_eq!(times, [3, 10, 23, 48, 97, 158]);
+}
+
+#[test]
+fn a_short_overwrite_is_set_again_while_a_touch_still_comes_in_time() {
+    for (keep_alive, at) in [(10, Some(3)), (6, Some(2)), (5, Some(1)), (4, Some(0)), (3, Some(0)), (2, None)]
+    {
+        let (begin, mut memory) = (start(), seen());
+        let look = |second| {
+            let left = Duration::from_secs(keep_alive - second);
+            memory.turn(&fact(Place::Expires(Some(left))), false, after(begin, second))
+        };
+        let asserted = (0..keep_alive).map(look).position(|deed| deed == Some(Deed::Assert));
+        assert_eq!(asserted, at, "{keep_alive}");
+    }
 }
 
 #[test]
