@@ -99,6 +99,8 @@ pub(crate) struct Known {
     pub suspended_pins: BTreeSet<ModelName>,
     /// Pins as the journal has them, once it was read.
     pub pins: Option<Arc<Vec<Pin>>>,
+    /// Pins that the user let go here, which the journal does not say yet.
+    pub let_go: BTreeSet<ModelName>,
     /// How runners of this server read their files, once one was seen.
     pub mode: Option<LoadMode>,
     /// The model that is asked about: what the server tells of it is asked first.
@@ -208,6 +210,7 @@ impl Known {
             before_pin: HashMap::new(),
             suspended_pins: BTreeSet::new(),
             pins: None,
+            let_go: BTreeSet::new(),
             mode: None,
             looked_at: None,
             last_use: HashMap::new(),

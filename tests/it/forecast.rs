@@ -288,13 +288,17 @@ fn blob(cases: &[Value], model: &ModelName) -> String {
     all.iter().find(|one| named(&one["name"])).unwrap()["digest"].as_str().unwrap().to_owned()
 }
 
+/// From an empty server on, through a fourth and a fifth model and a reload, to a sixth load (case 098). Of that one only
+/// how many go is compared: three of one keep_alive were loaded, the server took the one whose blob's path comes first,
+/// and of the one that went no recorded answer names the blob. What is in no answer at all is left out: a server that was
+/// started with `OLLAMA_MAX_LOADED_MODELS=1` (cases 120 to 126) does not tell its clients so, and the forecast reckons
+/// with the default.
 #[test]
 fn every_recorded_load_evicts_whom_the_forecast_names() {
     for (version, recording) in RECORDINGS {
         let cases: Vec<Value> = recording.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let mut there: Vec<Resident> = Vec::new();
+        let (mut there, mut before): (Vec<Resident>, Vec<Resident>) = Default::default();
         let (mut compared, mut evicted) = (0, 0);
-        // From an empty server on, through a fourth and a fifth model, to a reload.
         let begin = cases.iter().position(|case| case["case"] == "090a-concurrent-load-C").unwrap();
         for case in &cases[begin..] {
             let at = case["case"].as_str().unwrap();
@@ -303,13 +307,25 @@ fn every_recorded_load_evicts_whom_the_forecast_names() {
                 let listed: BTreeSet<ModelName> =
                     listed.map(|one| name(one["name"].as_str().unwrap())).collect();
                 let foreseen: BTreeSet<ModelName> = there.iter().map(|one| one.name.clone()).collect();
-                assert_eq!(listed, foreseen, "{version} {at}");
                 compared += 1;
+                if at == "098b-ps" {
+                    let blob = |name: &ModelName| blob(&cases, name);
+                    let went: Vec<&Resident> =
+                        before.iter().filter(|one| !listed.contains(&one.name)).collect();
+                    assert_eq!((listed.len(), went.len()), (foreseen.len(), 1), "{version} {at}");
+                    assert!(
+                        !recording.contains(&format!("sha256-{}", blob(&went[0].name))),
+                        "it can be compared"
+                    );
+                    break;
+                }
+                assert_eq!(listed, foreseen, "{version} {at}");
             } else {
                 let body: Value =
                     serde_json::from_str(case["request"]["body_raw"].as_str().unwrap()).unwrap();
                 let model = name(body["model"].as_str().unwrap());
                 if !there.iter().any(|one| one.name == model) {
+                    before.clone_from(&there);
                     let goes = forecast(&Wanted::default(), &there, &[]).evicts;
                     evicted += goes.len();
                     there.retain(|one| !goes.contains(&one.name));
@@ -318,11 +334,7 @@ fn every_recorded_load_evicts_whom_the_forecast_names() {
                     there.push(Resident { name: model, vram, on, keep_alive: None, blob, busy: false });
                 }
             }
-            if at == "097b-ps" {
-                // The next victim was chosen by the name of a blob that is in no recorded answer.
-                break;
-            }
         }
-        assert_eq!((compared, evicted), (4, 2), "{version}");
+        assert_eq!((compared, evicted), (5, 3), "{version}");
     }
 }

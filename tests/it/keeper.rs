@@ -605,6 +605,23 @@ async fn an_instance_that_may_not_act_leaves_start_up_and_pins_to_another_also_o
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_unpin_counts_at_once_though_the_journal_cannot_write_it_yet() {
+    let place = Place::new().await;
+    let mut world = place.keeper(Config::default()).await;
+    world.done(ActKind::Pin, QWEN).await;
+    journal(&mut world, "the pin", |s| is_held(QWEN)(s).then_some(())).await;
+    let other = rusqlite::Connection::open(place.dir.path().join("journal.sqlite")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    world.done(ActKind::Unpin, QWEN).await;
+    place.seconds(60).await;
+    let snapshot = world.handle.snapshot();
+    let loaded = snapshot.servers[0].model(&name(QWEN)).unwrap().loaded.clone().unwrap();
+    assert_ne!(loaded.expiry, Expiry::Never);
+    assert_eq!(snapshot.keeping.pin(&name(QWEN)), None);
+    other.execute_batch("ROLLBACK").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_another_instance_pins_and_unpins_the_keeper_hears_of() {
     let place = Place::new().await;
     let mut keeper = place.keeper(Config::default()).await;

@@ -119,6 +119,10 @@ impl Manager {
                 self.known.suspended_pins.insert(pin.model.clone());
             }
         }
+        let says = |model: &ModelName| {
+            pins.iter().find(|pin| pin.model == *model).is_none_or(|pin| pin.whose == Whose::Released)
+        };
+        self.known.let_go.retain(|model| !says(model));
         // Another instance has it back.
         let rests = |model: &ModelName| pins.iter().any(|pin| pin.model == *model && pin.suspended.is_some());
         let untold = &self.keep.pins.untold;
@@ -132,6 +136,12 @@ impl Manager {
     }
 
     fn remember(&mut self, model: &ModelName, change: Change) {
+        // What the user wants counts at once, however long the journal takes to write it.
+        if let Change::Unpin { .. } = change {
+            self.known.let_go.insert(model.clone());
+        } else if let Change::Pin { .. } = change {
+            self.known.let_go.remove(model);
+        }
         let (server, now) = (self.journal_server(), self.now());
         if let Some(journal) = self.journals.get() {
             // A full queue is the journal's own trouble, which is told.

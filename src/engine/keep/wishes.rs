@@ -34,6 +34,7 @@ impl Known {
     /// Whether the model is wanted under this very name: what the user said counts before what the config lists.
     fn wants(&self, model: &ModelName, config_counts: bool) -> bool {
         match self.pin(model).map(|pin| pin.whose) {
+            _ if self.let_go.contains(model) => false,
             Some(Whose::User) => true,
             Some(Whose::Released) => false,
             Some(Whose::Other) | None => config_counts && self.is_configured(model),

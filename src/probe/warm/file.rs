@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn a_second_reader_that_gains_stays_and_the_device_is_remembered() {
         let (first, second, mut verdicts) = (cold(), cold(), Verdicts::new());
-        if !first.is_on_disk() {
+        if !(first.is_on_disk() && second.is_on_disk()) {
             return;
         }
         let mut reading = tried(&first, 0.0);
