@@ -81,6 +81,15 @@ pub fn uses(
     })
 }
 
+/// Asks for the phase that a run was told last, which is empty at its end; `None` of a run that nobody told of.
+pub fn latest_phase(path: &Path, server: String, run: String) -> io::Result<Answer<Option<String>>> {
+    ask(path, move |connection| {
+        let Some(server) = number(connection, &server)? else { return Ok(None) };
+        let latest = "SELECT phase FROM phase WHERE server = ?1 AND run = ?2 ORDER BY id DESC LIMIT 1";
+        connection.query_row(latest, params![server, run], |row| row.get(0)).optional()
+    })
+}
+
 /// Counts all that ever happened on a server, on from what was counted before. What is counted once stays counted.
 pub fn tally(path: &Path, server: String, before: Tally, now: Timestamp) -> io::Result<Answer<Tally>> {
     ask(path, move |connection| match number(connection, &server)? {
