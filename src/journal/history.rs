@@ -149,9 +149,14 @@ fn number(connection: &Connection, server: &str) -> rusqlite::Result<Option<i64>
 
 /// The columns of a swap; a file that no resident of this version has opened lacks the latest.
 fn swap_columns(connection: &Connection) -> rusqlite::Result<String> {
-    let waited = "SELECT count(*) FROM pragma_table_info('swap') WHERE name = 'waited'";
-    let is_there = connection.query_row(waited, [], |row| row.get::<_, i64>(0))? > 0;
-    Ok(if is_there { row::SWAP.to_owned() } else { row::SWAP.replace(" waited", " NULL AS waited") })
+    let mut columns = row::SWAP.to_owned();
+    for (column, without) in [("waited", "NULL"), ("displaced_known", "1")] {
+        let there = "SELECT count(*) FROM pragma_table_info('swap') WHERE name = ?1";
+        if connection.query_row(there, [column], |row| row.get::<_, i64>(0))? == 0 {
+            columns = columns.replace(&format!(" {column}"), &format!(" {without} AS {column}"));
+        }
+    }
+    Ok(columns)
 }
 
 fn read(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Record>> {
