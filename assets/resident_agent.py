@@ -91,6 +91,7 @@ class SmartModelManager:
         self.ram_preloaded: Set[str] = set()
         self._program = _find(resident)
         self._holds = False
+        self._began = False
         self._ends = ExitStack()
         # Also when this object is forgotten, or the agent ends.
         weakref.finalize(self, self._ends.close)
@@ -170,6 +171,7 @@ class SmartModelManager:
     def over(self) -> None:
         """The run is over: dashboards need not wait for its next step."""
         self._one("phase", "--over", "--run=" + self.run)
+        self._began = False
 
     def close(self) -> None:
         """Lets go what `startup_preload(hold=True)` keeps in RAM, and removes what was written for `resident`.
@@ -181,6 +183,7 @@ class SmartModelManager:
 
     def __enter__(self) -> "SmartModelManager":
         self.run = self._named or _new_run()
+        self._began = False
         return self
 
     def __exit__(
@@ -189,6 +192,8 @@ class SmartModelManager:
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
+        if not self._began:
+            return
         try:
             self.over()
         except ResidentError as failed:
@@ -199,6 +204,7 @@ class SmartModelManager:
 
     def _phase(self, name: str, *options: str) -> None:
         ready = self._one("phase", *options, "--run=" + self.run, *self._limits(), names=[name])
+        self._began = True
         self.current_vram_model = ready["model"]
         if ready["already_in_vram"]:
             log.debug("%s already in VRAM", ready["model"])

@@ -2,6 +2,7 @@
 
 mod document;
 mod printer;
+mod relay;
 
 use std::io;
 use std::pin::Pin;
@@ -264,7 +265,9 @@ async fn follow<F: Future<Output = ()>>(
             },
             Ok(()) = running.output.changed() => {}
             () = interrupt.as_mut() => {
+                let output = running.output.clone();
                 let flow = running.cancel().await;
+                printer.said(&output.borrow(), out);
                 printer.show(&flow, out)?;
                 return Ok(flow);
             }

@@ -85,16 +85,13 @@ pub async fn run(
         out.result(&listing(config, flags.json))?;
         return Ok(Exit::Done);
     };
-    let wanted = match Wanted::of(config, asked, name) {
+    let mut wanted = match Wanted::of(config, asked, name) {
         Ok(wanted) => wanted,
         Err(why) => return Ok(out.refuse(flags.json, Exit::Usage, &why)),
     };
     if config.ui.read_only || flags.read_only {
         let why = "read-only: nothing is changed, so no model is made ready";
         return Ok(out.refuse(flags.json, Exit::Usage, why));
-    }
-    if let Some(instead) = &wanted.instead {
-        out.remark(instead);
     }
     let mut request = Request {
         kind: ActKind::Swap,
@@ -109,6 +106,10 @@ pub async fn run(
     let deadline = request.timeout.map(|timeout| Instant::now() + timeout);
     let mut limits = Limits { interrupt: std::pin::pin!(interrupt), deadline };
     let engine = world.engine()?;
+    wanted.look_for_next(asked, engine.client()).await;
+    for instead in wanted.instead.iter().chain(&wanted.next_instead) {
+        out.remark(instead);
+    }
     let teller = Teller::open(world);
     let clock = Arc::clone(&world.clock);
     let look = move |port| runner::look(Path::new("/proc"), port, Arc::clone(&clock));
@@ -143,6 +144,9 @@ pub async fn run(
 
 /// The run has ended: nothing is asked of the server.
 async fn over(asked: &Phase, flags: &Flags, world: &World, out: &mut Out<'_>) -> anyhow::Result<Exit> {
+    if let Some(why) = tell::why_not_over(world, &asked.run).await {
+        return Ok(out.refuse(flags.json, Exit::Failed, &why));
+    }
     match Teller::open(world).tell(wanted::over(&asked.run)).await {
         Ok(anew) => anew.iter().for_each(|anew| out.remark(anew)),
         Err(why) => {

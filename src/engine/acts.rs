@@ -518,7 +518,7 @@ mod tests {
         assert_eq!(why(&acts), "cancelled while loading: b is unloaded, nothing is loaded");
         assert!(known.suspended_pins.contains(&name("b")));
         let records = acts.records(&known, false);
-        assert_eq!(records[0].displaced, [name("b")]);
+        assert_eq!(records[0].displaced, Some(vec![name("b")]));
     }
 
     #[test]
@@ -551,7 +551,7 @@ mod tests {
         acts.look(&mut known);
         acts.answered(ActId(1), ok(), &mut known, at(start, 300));
         let records = acts.records(&known, true);
-        assert_eq!(records[0].displaced, [name("b")], "though the list still has it");
+        assert_eq!(records[0].displaced, Some(vec![name("b")]), "though the list still has it");
         assert_eq!(records[0].stages.gone, Some(Duration::from_millis(100)));
         let stages = records[0].stages;
         assert_eq!((stages.waited, stages.load), (None, Some(Duration::from_millis(300))), "it was idle");
@@ -623,7 +623,7 @@ mod tests {
         known.runners = runners(&[(8, "c"), (9, "a")], 350);
         acts.look(&mut known);
         assert_eq!(went(&acts), Some(vec![name("b")]));
-        assert_eq!(acts.records(&known, false)[0].displaced, [name("b")]);
+        assert_eq!(acts.records(&known, false)[0].displaced, Some(vec![name("b")]));
         assert_eq!(acts.look_period(&known, at(start, 400)), None);
     }
 
@@ -635,6 +635,7 @@ mod tests {
         acts.cancel(None, &known, now());
         acts.give_up_looking(now());
         assert_eq!(why(&acts), "cancelled while loading: what is still loaded shows at the next look");
+        assert_eq!(acts.records(&known, true)[0].displaced, None);
     }
 
     #[test]
@@ -791,7 +792,7 @@ mod tests {
         SwapRecord {
             model: name(model),
             ours: true,
-            displaced: Vec::new(),
+            displaced: Some(Vec::new()),
             before: Before { whole: Bytes(1_000_000_000), ram: Some(Bytes::ZERO), ..Before::default() },
             way,
             mode,
@@ -958,7 +959,7 @@ mod tests {
         (stages.gone, stages.card_free) = (ms(490), ms(690));
         let records = acts.records(&known, false);
         assert_eq!(records.len(), 1);
-        assert_eq!((records[0].stages, &records[0].displaced[..]), (stages, &[name("b")][..]));
+        assert_eq!((records[0].stages, records[0].displaced.clone()), (stages, Some(vec![name("b")])));
         assert_eq!(acts.records(&known, true), [], "once");
     }
 

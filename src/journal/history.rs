@@ -82,6 +82,15 @@ pub fn uses(
     })
 }
 
+/// Asks for the phase that a run was told last, which is empty at its end; `None` of a run that nobody told of.
+pub fn latest_phase(path: &Path, server: String, run: String) -> io::Result<Answer<Option<String>>> {
+    ask(path, move |connection| {
+        let Some(server) = number(connection, &server)? else { return Ok(None) };
+        let latest = "SELECT phase FROM phase WHERE server = ?1 AND run = ?2 ORDER BY id DESC LIMIT 1";
+        connection.query_row(latest, params![server, run], |row| row.get(0)).optional()
+    })
+}
+
 /// Counts all that ever happened on a server, on from what was counted before. What is counted once stays counted.
 pub fn tally(path: &Path, server: String, before: Tally, now: Timestamp) -> io::Result<Answer<Tally>> {
     ask(path, move |connection| match number(connection, &server)? {
@@ -142,9 +151,14 @@ fn number(connection: &Connection, server: &str) -> rusqlite::Result<Option<i64>
 
 /// The columns of a swap; a file that no resident of this version has opened lacks the latest.
 fn swap_columns(connection: &Connection) -> rusqlite::Result<String> {
-    let waited = "SELECT count(*) FROM pragma_table_info('swap') WHERE name = 'waited'";
-    let is_there = connection.query_row(waited, [], |row| row.get::<_, i64>(0))? > 0;
-    Ok(if is_there { row::SWAP.to_owned() } else { row::SWAP.replace(" waited", " NULL AS waited") })
+    let mut columns = row::SWAP.to_owned();
+    for (column, without) in [("waited", "NULL"), ("displaced_known", "1")] {
+        let there = "SELECT count(*) FROM pragma_table_info('swap') WHERE name = ?1";
+        if connection.query_row(there, [column], |row| row.get::<_, i64>(0))? == 0 {
+            columns = columns.replace(&format!(" {column}"), &format!(" {without} AS {column}"));
+        }
+    }
+    Ok(columns)
 }
 
 fn read(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Record>> {

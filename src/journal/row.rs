@@ -16,7 +16,7 @@ use crate::residency::swap::{Before, Ended, Stage, Stages, Way};
 /// The columns of each table that the functions below read, names in clear.
 pub(super) const SWAP: &str = "at, (SELECT text FROM name WHERE name.id = swap.model) AS model, ours, displaced, \
      whole, in_vram, ram, estimate, way, mode, num_ctx, unload, gone, card_free, read, read_took, load, server_load, \
-     first_token, total, ended, stage, why, waited";
+     first_token, total, ended, stage, why, waited, displaced_known";
 pub(super) const GONE: &str = "at, (SELECT text FROM name WHERE name.id = gone.model) AS model, how, \
      (SELECT text FROM name WHERE name.id = gone.by) AS by";
 pub(super) const USED: &str = "at, (SELECT text FROM name WHERE name.id = used.model) AS model, idle";
@@ -96,7 +96,7 @@ pub(super) fn insert(connection: &Connection, server: i64, at: i64, what: &Happe
 }
 
 fn insert_swap(connection: &Connection, server: i64, at: i64, swap: &SwapRecord) -> rusqlite::Result<()> {
-    let displaced: Vec<&str> = swap.displaced.iter().map(ModelName::as_str).collect();
+    let displaced: Vec<&str> = swap.displaced.iter().flatten().map(ModelName::as_str).collect();
     let (ended, stage, why) = match &swap.ended {
         Ended::Ready => ("ready", None, None),
         Ended::Failed { stage, why } => ("failed", Some(stage.word()), Some(clipped(why))),
@@ -107,10 +107,10 @@ fn insert_swap(connection: &Connection, server: i64, at: i64, swap: &SwapRecord)
         .prepare(
             "INSERT INTO swap (server, at, model, ours, displaced, whole, in_vram, ram, estimate, way, mode, num_ctx, \
              unload, gone, card_free, read, read_took, load, server_load, first_token, total, ended, stage, why, cold, \
-             waited) \
+             waited, displaced_known) \
              VALUES (:server, :at, :model, :ours, :displaced, :whole, :in_vram, :ram, :estimate, :way, :mode, :num_ctx, \
              :unload, :gone, :card_free, :read, :read_took, :load, :server_load, :first_token, :total, :ended, :stage, \
-             :why, :cold, :waited)",
+             :why, :cold, :waited, :displaced_known)",
         )?
         .execute(named_params! {
             ":server": server,
@@ -140,6 +140,7 @@ fn insert_swap(connection: &Connection, server: i64, at: i64, swap: &SwapRecord)
             // What waited says nothing of the disk.
             ":cold": swap.was_cold() && stages.waited.is_none(),
             ":waited": stages.waited.map(micros),
+            ":displaced_known": swap.displaced.is_some(),
         })
         .map(|_| ())
 }
@@ -169,7 +170,9 @@ pub(super) fn swap(row: &Row<'_>) -> rusqlite::Result<(Timestamp, SwapRecord)> {
     let record = SwapRecord {
         model: model_in(row, "model")?,
         ours: row.get("ours")?,
-        displaced: displaced.iter().map(|name| ModelName::from_server(name)).collect(),
+        displaced: row
+            .get::<_, bool>("displaced_known")?
+            .then(|| displaced.iter().map(|name| ModelName::from_server(name)).collect()),
         before,
         way: text(row, "way")?.and_then(|word| word.parse().ok()).unwrap_or(Way::Off),
         mode: mode_of(&text(row, "mode")?.unwrap_or_default()),

@@ -2,7 +2,7 @@
 
 /// The steps that lead from an empty file to this version; a file of version n has gone the first n of them. Never
 /// change one that was released: add another.
-pub(super) const STEPS: [&str; 6] = [
+pub(super) const STEPS: [&str; 7] = [
     "
     CREATE TABLE process (
         id INTEGER PRIMARY KEY,
@@ -132,4 +132,6 @@ pub(super) const STEPS: [&str; 6] = [
         PRIMARY KEY (server, what, model, ours, how, origin, class)
     ) STRICT, WITHOUT ROWID;
 ",
+    // 0: what it displaced is not known, and its list is empty.
+    "ALTER TABLE swap ADD COLUMN displaced_known INTEGER NOT NULL DEFAULT 1",
 ];

@@ -261,7 +261,7 @@ async fn the_file_says_what_it_is() {
     opened(&place.open()).await.unwrap();
     let raw = place.raw();
     let number = |name: &str| raw.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!((number("application_id"), number("user_version")), (0x7273_6474, 6));
+    assert_eq!((number("application_id"), number("user_version")), (0x7273_6474, 7));
     let mode: String = raw.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
 }
@@ -315,10 +315,10 @@ async fn a_newer_journal_is_moved_aside_whole_unless_it_is_in_use() {
     let place = Place::new();
     place.filled().await;
     let newer = place.raw();
-    newer.pragma_update(None, "user_version", 7).unwrap();
+    newer.pragma_update(None, "user_version", 8).unwrap();
     let journal = place.open();
     let why = opened(&journal).await.unwrap_err();
-    assert!(why.contains("a newer resident is using it (version 7; this one knows "), "{why}");
+    assert!(why.contains("a newer resident is using it (version 8; this one knows "), "{why}");
     assert_eq!(journal.hold(blobs(&["a"])), Err(NotTaken::Gone));
     let rows = |raw: &Connection| {
         raw.query_row("SELECT count(*) FROM lease", [], |row| row.get::<_, i64>(0)).unwrap()
@@ -327,7 +327,7 @@ async fn a_newer_journal_is_moved_aside_whole_unless_it_is_in_use() {
 
     drop(newer);
     let (name, why) = moved_aside(&place, "newer").await;
-    assert!(why.starts_with("it is of version 7, and this resident knows "), "{why}");
+    assert!(why.starts_with("it is of version 8, and this resident knows "), "{why}");
     let aside = Connection::open(place.path().with_file_name(name)).unwrap();
     assert_eq!(rows(&aside), 200);
 }

@@ -89,7 +89,7 @@ mod tests {
         SwapRecord {
             model: ModelName::parse(&model.to_lowercase().to_string()).unwrap(),
             ours: true,
-            displaced: Vec::new(),
+            displaced: Some(Vec::new()),
             before: Before::default(),
             way: Way::Off,
             mode: LoadMode::Unknown,

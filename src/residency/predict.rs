@@ -197,7 +197,8 @@ impl Load {
             return None;
         }
         let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
-        let unload = seconds(stages.unload).filter(|_| !swap.displaced.is_empty());
+        let unload = seconds(stages.unload)
+            .filter(|_| swap.displaced.as_ref().is_none_or(|displaced| !displaced.is_empty()));
         let read_first = if swap.way == Way::First { seconds(stages.read_took).unwrap_or(0.0) } else { 0.0 };
         let rest = || {
             // Of one of ours that has no time of its own, nobody can say how much of it was waiting for others.

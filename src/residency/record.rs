@@ -68,8 +68,9 @@ pub struct SwapRecord {
     pub model: ModelName,
     /// An act of ours, with exact stages; else another client's, timed by watching (`~`).
     pub ours: bool,
-    /// What left VRAM for it; the model itself where its runner was ended for one with other options.
-    pub displaced: Vec<ModelName>,
+    /// What left VRAM for it; the model itself where its runner was ended for one with other options. `None` where that
+    /// is not known.
+    pub displaced: Option<Vec<ModelName>>,
     /// Where its bytes were.
     pub before: Before,
     /// Whether its files were read ahead.

@@ -96,7 +96,7 @@ mod tests {
         let record = SwapRecord {
             model: ModelName::from_server("a:1b"),
             ours: true,
-            displaced: Vec::new(),
+            displaced: Some(Vec::new()),
             before: before(percent),
             way,
             mode,

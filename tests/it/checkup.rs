@@ -120,7 +120,7 @@ fn load(ram: u64, seconds: u64, mode: LoadMode) -> SwapRecord {
     SwapRecord {
         model: name("ten:10b"),
         ours: true,
-        displaced: Vec::new(),
+        displaced: Some(Vec::new()),
         before: Before { whole: Bytes(10 * GB), ram: Some(Bytes(ram)), ..Before::default() },
         way: Way::Off,
         mode,

@@ -159,7 +159,10 @@ async fn a_load_that_took_the_place_of_another_names_it() {
         place.until("the second load", |all| all.iter().any(|record| is_load(record, THINKER))).await;
     let second = records.iter().find(|record| is_load(record, THINKER)).unwrap();
     let Happened::Swap(swap) = &second.what else { panic!("{second:?}") };
-    assert_eq!(swap.displaced, [name(QWEN)]);
+    assert_eq!(swap.displaced, Some(vec![name(QWEN)]));
+    let first = records.iter().find(|record| is_load(record, QWEN)).unwrap();
+    let Happened::Swap(swap) = &first.what else { panic!("{first:?}") };
+    assert_eq!(swap.displaced, Some(Vec::new()), "nothing was there before");
 }
 
 #[tokio::test]

@@ -92,7 +92,7 @@ fn answer(mut stream: TcpStream, note: &Mutex<Vec<String>>, hanging: &mpsc::Send
         // Enough for the longer way too, which is gone while another server of this machine loads something.
         let said = match path.as_str() {
             "GET /api/version" => json!({"version": "0.32.15"}),
-            "GET /api/tags" => json!({"models": [installed("a:1b"), installed("b:1b"), installed("c:1b")]}),
+            "GET /api/tags" => json!({"models": [installed("a:1b"), installed("b:1b"), installed("c:1b"), installed("bare:latest")]}),
             "GET /api/ps" if !is_full => json!({"models": []}),
             "GET /api/ps" => json!({"models": [loaded("a:1b", 16384), loaded("b:1b", 8192)]}),
             "POST /api/generate" => json!({"model": "a:1b", "done": true, "done_reason": "load"}),
@@ -178,7 +178,7 @@ fn json_says_all_that_an_agent_may_want() {
     let (code, said, _) = run(home.path(), &server.url, &["execution", "--json", "--next", "c:latest"]);
     let expected = json!({
         "schema_version": 1, "act": "phase", "run": "agent", "phase": "execution", "is_known": true,
-        "model": "b:1b", "next": "c", "outcome": "done", "exit_code": 0, "already_in_vram": true,
+        "model": "b:1b", "next": "c", "next_is_known": true, "outcome": "done", "exit_code": 0, "already_in_vram": true,
         "num_ctx": 8192, "displaced": [], "took_seconds": 0.0,
     });
     assert_eq!((code, serde_json::from_str::<Value>(&said).unwrap()), (Some(0), expected));
@@ -192,6 +192,27 @@ fn an_unknown_phase_gets_the_primary_model_and_is_said_so() {
     assert_eq!(remarks, "review is no phase of the config (context, execution): a:1b is the primary model\n");
     let (code, said, remarks) = run(home.path(), &server.url, &["review", "--model", "b:1b"]);
     assert_eq!((code, said.as_str(), remarks.as_str()), (Some(0), "review: b:1b already in VRAM\n", ""));
+}
+
+#[tokio::test]
+async fn an_unknown_next_phase_is_said_and_the_primary_model_is_what_is_warmed_for_it() {
+    let (server, home) = (Server::new(), home(CONFIG));
+    let (code, said, remarks) = run(home.path(), &server.url, &["execution", "--next", "bogus"]);
+    assert_eq!((code, said.as_str()), (Some(0), "execution: b:1b already in VRAM\n"));
+    assert_eq!(
+        remarks,
+        "--next bogus is no phase of the config (context, execution) and no model that is installed: \
+         a:1b is the primary model\n"
+    );
+    let (_, said, _) = run(home.path(), &server.url, &["execution", "--next", "bogus", "--json"]);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&said["next"], &said["next_is_known"]), (&json!("a:1b"), &json!(false)));
+    let next = record("agent", "execution", "b:1b", Some("a:1b"));
+    assert_eq!(told(home.path(), &server.url).await, [[next.clone(), next]]);
+    for model in ["other:7b", "bare"] {
+        let (code, _, remarks) = run(home.path(), &server.url, &["execution", "--next", model]);
+        assert_eq!((code, remarks.as_str()), (Some(0), ""), "{model}: with its tag, or installed");
+    }
 }
 
 #[test]
@@ -232,11 +253,38 @@ fn without_a_name_the_phases_are_listed() {
 
 #[tokio::test]
 async fn a_run_that_is_over_is_told_without_a_server() {
-    let home = home(CONFIG);
-    let nowhere = "http://127.0.0.1:1";
-    let (code, said, _) = run(home.path(), nowhere, &["--over", "--run", "r1"]);
+    let (home, server) = (home(CONFIG), Server::new());
+    assert_eq!(run(home.path(), &server.url, &["context", "--run", "r1"]).0, Some(0));
+    let asked = server.asked().len();
+    let (code, said, _) = run(home.path(), &server.url, &["--over", "--run", "r1"]);
     assert_eq!((code, said.as_str()), (Some(0), "r1: the run is over\n"));
-    assert_eq!(told(home.path(), nowhere).await, [[record("r1", "", "", None)]]);
+    assert_eq!(server.asked().len(), asked);
+    let phases = [record("r1", "context", "a:1b", None), record("r1", "", "", None)];
+    assert_eq!(told(home.path(), &server.url).await, [phases]);
+}
+
+#[tokio::test]
+async fn a_run_that_is_unknown_or_over_already_cannot_be_told_to_be_over() {
+    let (home, server) = (home(CONFIG), Server::new());
+    let over = |run_of: &str, more: &[&str]| {
+        run(home.path(), &server.url, &[&["--over", "--run", run_of], more].concat())
+    };
+    let unknown = "no run nosuch is known at this server; --run wants what its phases were told with\n";
+    assert_eq!(over("nosuch", &[]), (Some(1), String::new(), unknown.to_owned()));
+    assert_eq!(run(home.path(), &server.url, &["context", "--run", "r1"]).0, Some(0));
+    assert_eq!(over("nosuch", &[]).0, Some(1), "another run is there");
+    assert_eq!(over("r1", &[]).0, Some(0));
+    let twice = "the run r1 is over already\n".to_owned();
+    assert_eq!(over("r1", &[]), (Some(1), String::new(), twice));
+    let (code, said, remarks) = over("r1", &["--json"]);
+    let expected = json!({
+        "schema_version": 1, "outcome": "failed", "exit_code": 1, "error": "the run r1 is over already",
+    });
+    assert_eq!((code, serde_json::from_str(&said).ok(), remarks.as_str()), (Some(1), Some(expected), ""));
+    // It may begin again, and be over again.
+    assert_eq!(run(home.path(), &server.url, &["context", "--run", "r1"]).0, Some(0));
+    assert_eq!(over("r1", &[]).0, Some(0));
+    assert_eq!(told(home.path(), &server.url).await[0].len(), 4, "what is refused is not told");
 }
 
 #[tokio::test]

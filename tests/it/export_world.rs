@@ -67,7 +67,7 @@ pub fn swap(text: &str, millis: u64) -> SwapRecord {
     SwapRecord {
         model: name(text),
         ours: true,
-        displaced: Vec::new(),
+        displaced: Some(Vec::new()),
         before: Before { whole: Bytes(1000), in_vram: false, ram: Some(Bytes(0)), estimate: false },
         way: Way::Beside,
         mode: LoadMode::Mmap,

@@ -113,7 +113,7 @@ fn swap(second: i64) -> Record {
     let what = Happened::Swap(SwapRecord {
         model: ModelName::parse("qwen2.5-coder:7b").unwrap(),
         ours: true,
-        displaced: vec![ModelName::parse("deepseek-r1:14b").unwrap()],
+        displaced: Some(vec![ModelName::parse("deepseek-r1:14b").unwrap()]),
         before: Before { whole: Bytes(4_700_000_000), in_vram: false, ram: Some(Bytes(12)), estimate: true },
         way: Way::Beside,
         mode: LoadMode::Buffered,

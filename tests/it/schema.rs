@@ -284,7 +284,9 @@ workflows:
         checked(&home, 0, &["phase", "execution"], "phase");
         checked(&home, 0, &["phase", "nobody knows it", "--yes"], "phase");
         checked(&home, 1, &["phase", "context", "--model", "no-such-model"], "phase");
+        checked(&home, 0, &["phase", "execution", "--next", "nobody knows it"], "phase");
         checked(&home, 0, &["phase", "--over"], "phase");
+        checked(&home, 1, &["phase", "--over"], "phase");
         home.end_server();
         checked(&home, 5, &["swap", QWEN], "swap");
         checked(&home, 5, &["phase", "execution"], "phase");

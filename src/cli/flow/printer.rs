@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
+use super::relay::Relay;
 use super::{Request, document};
 use crate::cli::Exit;
 use crate::cli::out::Out;
@@ -43,8 +44,8 @@ pub(super) struct Printer<'a> {
     begun: bool,
     /// How many lines of lookahead's table were said.
     ahead: usize,
-    /// Which command was said last, and how many lines of it.
-    lines: (u64, u64),
+    /// How far the commands' output is passed on.
+    relay: Relay,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
@@ -58,7 +59,7 @@ enum Told {
 impl Printer<'_> {
     pub(super) fn new(request: &Request, tasks: Vec<Task>) -> Printer<'_> {
         let told = vec![Told::Nothing; tasks.len()];
-        Printer { request, tasks, told, begun: false, ahead: 0, lines: (0, 0) }
+        Printer { request, tasks, told, begun: false, ahead: 0, relay: Relay::default() }
     }
 
     /// Says what has changed since the last call.
@@ -87,6 +88,11 @@ impl Printer<'_> {
             if now == Told::Working || (before < Told::Working && step.work.is_some()) {
                 self.remark(&works(step, &self.tasks[at], flow.scale), out);
             }
+            if now == Told::Ended {
+                for line in self.relay.end(at) {
+                    self.remark(&format!("  | {line}"), out);
+                }
+            }
             // One that was not needed has nothing to say.
             if now == Told::Ended && step.state != StepState::Skipped {
                 out.result(&if self.request.json { document::step(flow, step) } else { line(flow, step) })?;
@@ -101,12 +107,9 @@ impl Printer<'_> {
 
     /// Passes on what the step's command says.
     pub(super) fn said(&mut self, output: &Output, out: &mut Out<'_>) {
-        let said = if self.lines.0 == output.command { self.lines.1 } else { 0 };
-        let skip = usize::try_from(said.saturating_sub(output.gone)).unwrap_or(usize::MAX);
-        for line in output.lines.iter().skip(skip) {
+        for line in self.relay.take(output) {
             self.remark(&format!("  | {line}"), out);
         }
-        self.lines = (output.command, output.gone + output.lines.len() as u64);
     }
 
     /// Says how the run ended.

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json as object};
 
 use crate::cli::status::{script_name, seconds};
+use crate::cli::swap::names;
 use crate::residency::name::ModelName;
 use crate::residency::record::{Day, Happened, Left, Record, SwapRecord};
 use crate::residency::swap::Ended;
@@ -164,7 +165,7 @@ fn swap_entry(swap: &SwapRecord, put: &mut impl FnMut(&str, Value)) {
         Ended::Cancelled { stage } => ("cancelled", Some(stage.word()), None),
     };
     put("ours", swap.ours.into());
-    put("displaced", swap.displaced.iter().map(script_name).collect::<Vec<_>>().into());
+    put("displaced", names(swap.displaced.as_deref()));
     put("ended", ended.into());
     put("stage", stage.into());
     put("why", why.into());

@@ -171,9 +171,13 @@ fn line_of(at: String, swap: &SwapRecord) -> Line {
         None => "?".to_owned(),
     };
     let mut what = Vec::new();
-    if !swap.displaced.is_empty() {
-        let names: Vec<String> = swap.displaced.iter().map(name).collect();
-        what.push(format!("in place of {}", names.join(", ")));
+    match swap.displaced.as_deref() {
+        Some([]) => {}
+        Some(displaced) => {
+            let names: Vec<String> = displaced.iter().map(name).collect();
+            what.push(format!("in place of {}", names.join(", ")));
+        }
+        None => what.push("in place of ?".to_owned()),
     }
     match swap.way {
         Way::Off => {}

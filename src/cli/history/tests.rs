@@ -22,7 +22,7 @@ fn swap(text: &str, millis: u64) -> SwapRecord {
     SwapRecord {
         model: model(text),
         ours: true,
-        displaced: Vec::new(),
+        displaced: Some(Vec::new()),
         before: Before { whole: Bytes(1000), in_vram: false, ram: Some(Bytes(990)), estimate: false },
         way: Way::Off,
         mode: LoadMode::Mmap,
@@ -43,7 +43,7 @@ fn table_of(records: &[Record], columns: Option<usize>) -> String {
 
 fn some() -> Vec<Record> {
     let exact = SwapRecord {
-        displaced: vec![model("deepseek-r1:14b")],
+        displaced: Some(vec![model("deepseek-r1:14b")]),
         before: Before { ram: Some(Bytes(0)), ..swap("qwen", 0).before },
         way: Way::Beside,
         stages: Stages {
@@ -59,8 +59,13 @@ fn some() -> Vec<Record> {
         before: Before { ram: Some(Bytes(400)), estimate: true, ..swap("a", 0).before },
         ..swap("openthinker3-7b", 12_300)
     };
-    let unknown =
-        SwapRecord { ours: false, before: Before::default(), stages: Stages::default(), ..swap("a", 0) };
+    let unknown = SwapRecord {
+        ours: false,
+        displaced: None,
+        before: Before::default(),
+        stages: Stages::default(),
+        ..swap("a", 0)
+    };
     let failed = SwapRecord {
         ended: Ended::Failed { stage: Stage::Load, why: "no room, \"sorry\"".to_owned() },
         stages: Stages::default(),
@@ -81,7 +86,7 @@ fn each_swap_is_a_line_and_what_was_only_watched_is_marked() {
     12:00:00           4.12 s    0 %  qwen2.5-coder:7b  in place of deepseek-r1:14b, read beside, unload 0.09 s, load 4.00 s
     11:59:00          ~12.3 s  ~40 %  openthinker3-7b
     11-23 12:00                 99 %  deepseek-r1:14b   load failed: no room, "sorry"
-    2025-10-20 12:00        ?      ?  a
+    2025-10-20 12:00        ?      ?  a                 in place of ?
     "#);
 }
 
@@ -193,6 +198,10 @@ fn json_and_csv_name_all_alike() {
     assert_eq!(first["kind"], "swap");
     assert_eq!(first["total_seconds"], 4.12);
     assert_eq!(first["displaced"], serde_json::json!(["deepseek-r1:14b"]));
+    let displaced: Vec<_> = records.iter().zip(document["records"].as_array().unwrap()).collect();
+    let unknown = |record: &Record| matches!(&record.what, Happened::Swap(swap) if swap.displaced.is_none());
+    let told = displaced.iter().find(|(record, _)| unknown(record)).unwrap().1;
+    assert_eq!(told.get("displaced"), Some(&serde_json::Value::Null));
     assert_eq!((&first["cold"], &first["ours"]), (&true.into(), &true.into()));
     let text = csv(&records);
     let mut lines = text.lines();

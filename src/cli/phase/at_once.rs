@@ -149,6 +149,7 @@ mod tests {
             num_ctx,
             next: None,
             instead: None,
+            next_instead: None,
         }
     }
 

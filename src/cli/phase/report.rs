@@ -63,6 +63,9 @@ impl Ready {
         object["phase"] = wanted.phase.as_str().into();
         object["is_known"] = wanted.instead.is_none().into();
         object["next"] = wanted.next.as_ref().map(script_name).into();
+        if wanted.next.is_some() || wanted.next_instead.is_some() {
+            object["next_is_known"] = wanted.next_instead.is_none().into();
+        }
         object["displaced"] = names(self.after.displaced.as_deref());
         if matches!(self.ending, Ending::Done { .. }) {
             object["already_in_vram"] = self.already.into();

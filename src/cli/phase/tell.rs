@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crate::cli::state::journal_path;
 use crate::cli::wire::World;
-use crate::journal::{Journal, Opened};
+use crate::journal::{Journal, Opened, history};
 use crate::residency::record::{Happened, PhaseRecord, Record, server_name};
+use crate::residency::text::printable;
 use crate::sim::Sim;
 
 /// How long the disk may take: the agent waits for it, though its model is ready.
@@ -31,11 +32,31 @@ impl Teller<'_> {
     /// Writes a phase down, or says why it could not be. What is given back is to be said: the journal began anew.
     pub(super) async fn tell(self, phase: PhaseRecord) -> Result<Option<String>, String> {
         let at = (self.world.clock)().wall;
-        let server = server_name(&self.world.config.url, self.world.sim.as_ref().map(Sim::scale));
-        let record = Record { at, server, what: Happened::Phase(phase) };
+        let record = Record { at, server: server(self.world), what: Happened::Phase(phase) };
         let told = tokio::time::timeout(PATIENCE, write(self.journal?, record)).await;
         told.unwrap_or_else(|_| Err("the disk takes too long".to_owned()))
     }
+}
+
+/// Why a run cannot be told to be over: nobody told of its beginning, or it is over already. A journal that cannot be read
+/// has its say when it is told.
+pub(super) async fn why_not_over(world: &World, run: &str) -> Option<String> {
+    let path = journal_path(world.sim.is_some())?;
+    let asked = history::latest_phase(&path, server(world), run.to_owned()).ok()?;
+    let latest = tokio::time::timeout(PATIENCE, asked).await.ok()?.ok()?.ok()?;
+    let run = printable(run);
+    match latest.as_deref() {
+        None => {
+            Some(format!("no run {run} is known at this server; --run wants what its phases were told with"))
+        }
+        Some("") => Some(format!("the run {run} is over already")),
+        Some(_) => None,
+    }
+}
+
+/// The server, as records name it.
+fn server(world: &World) -> String {
+    server_name(&world.config.url, world.sim.as_ref().map(Sim::scale))
 }
 
 /// Waits until the row is in the file. Nobody waits for the file to be closed: it survives any end.

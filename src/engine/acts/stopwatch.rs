@@ -300,7 +300,7 @@ impl Stopwatch {
     pub fn record(
         &mut self,
         model: &ModelName,
-        displaced: &[ModelName],
+        displaced: Option<&[ModelName]>,
         mode: LoadMode,
         now_or_never: bool,
     ) -> Option<SwapRecord> {
@@ -312,7 +312,7 @@ impl Stopwatch {
         Some(SwapRecord {
             model: model.clone(),
             ours: true,
-            displaced: displaced.to_vec(),
+            displaced: displaced.map(<[ModelName]>::to_vec),
             before: self.plan.before,
             way: self.plan.way,
             mode,

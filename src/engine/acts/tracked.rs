@@ -124,10 +124,14 @@ impl Tracked {
 
     /// For the snapshot.
     pub fn shown(&self) -> Act {
-        let is_seen = !self.unseen && self.at_stake.is_empty();
-        let went = is_seen.then_some(self.displaced.as_slice());
-        let swap = self.watch.as_ref().map(|watch| std::sync::Arc::new(watch.swapping(went)));
+        let swap = self.watch.as_ref().map(|watch| std::sync::Arc::new(watch.swapping(self.went())));
         Act { swap, ..self.act.clone() }
+    }
+
+    /// What went for it; `None` where that is not seen.
+    fn went(&self) -> Option<&[ModelName]> {
+        let is_seen = !self.unseen && self.at_stake.is_empty();
+        is_seen.then_some(self.displaced.as_slice())
     }
 
     /// Whether its load is known to wait for the work of a model that goes for it.

@@ -45,6 +45,10 @@ pub(crate) struct Others {
     runners_at: Option<Moment>,
     /// When each model was last seen in use.
     used: HashMap<ModelName, Moment>,
+    /// Since when the server has told what is loaded, without a gap.
+    listed_since: Option<Moment>,
+    /// When it was lost.
+    lost: Option<Moment>,
     /// The latest `/api/ps` answer that uses were taken from, and the one before.
     looked: Option<Moment>,
 }
@@ -61,6 +65,9 @@ struct Departure {
 impl Others {
     /// Takes an event down, if it is one that this is told from.
     pub(crate) fn see(&mut self, model: Option<&ModelName>, what: &What, at: Moment) {
+        if matches!(what, What::ServerGone { .. } | What::LostWithServer) {
+            (self.listed_since, self.lost) = (None, Some(at));
+        }
         let matters = matches!(
             what,
             What::Loaded { .. }
@@ -132,6 +139,7 @@ impl Manager {
                 self.record_load(model, began, ready.unwrap_or(*at), *from_ram, displaced, *at);
             }
         }
+        self.chronicle.others.listed(self.known.ps_at);
         if records {
             self.write_down_uses();
             self.note_ready_runners();
@@ -159,6 +167,7 @@ impl Manager {
             self.runner_began(model).filter(|_| is_close),
         ];
         let began = began.into_iter().flatten().min_by_key(|at| at.mono);
+        let is_known = self.chronicle.others.knew_at(began.unwrap_or(seen));
         // A reading of the time when it was not loaded yet, and nobody saw it load.
         let read_at = known.cached(model).1;
         let is_of_before =
@@ -176,7 +185,7 @@ impl Manager {
         let swap = SwapRecord {
             model: model.clone(),
             ours: false,
-            displaced: displaced.into_iter().map(|departed| departed.model).collect(),
+            displaced: is_known.then(|| displaced.into_iter().map(|departed| departed.model).collect()),
             before: Before {
                 whole,
                 in_vram: false,
@@ -268,6 +277,18 @@ impl Manager {
 }
 
 impl Others {
+    /// The latest answer that tells what is loaded.
+    fn listed(&mut self, at: Option<Moment>) {
+        if self.listed_since.is_none() {
+            self.listed_since = at.filter(|at| self.lost.is_none_or(|lost| at.mono >= lost.mono));
+        }
+    }
+
+    /// Whether it was known then what is loaded: not before the server told that, nor while it was away.
+    fn knew_at(&self, moment: Moment) -> bool {
+        self.listed_since.is_some_and(|since| since.mono < moment.mono)
+    }
+
     /// What left for a load that began then: named so by the server's rules, or gone just before it or since. A model
     /// leaves for one load only.
     fn displaced_by(&mut self, model: &ModelName, began: Moment) -> Vec<Departure> {
@@ -278,5 +299,33 @@ impl Others {
                 || is_just_gone && !(departed.asked && departed.model == *model)
         };
         self.departed.extract_if(.., made_room).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    fn start() -> Moment {
+        Moment { mono: std::time::Instant::now(), wall: "2026-11-25T12:00:00Z".parse().unwrap() }
+    }
+
+    #[test]
+    fn what_a_load_displaced_is_unknown_where_it_began_before_the_server_said_what_is_loaded() {
+        let start = start();
+        let at = |seconds| Moment { mono: start.mono + Duration::from_secs(seconds), ..start };
+        let mut others = Others::default();
+        others.listed(None);
+        assert!(!others.knew_at(at(1)), "it never said");
+        (2..4).for_each(|seconds| others.listed(Some(at(seconds))));
+        assert_eq!([1, 2, 3].map(|seconds| others.knew_at(at(seconds))), [false, false, true]);
+        for lost in [What::ServerGone { why: "refused".to_owned() }, What::LostWithServer] {
+            others.see(None, &lost, at(5));
+            others.listed(Some(at(4)));
+            assert!(!others.knew_at(at(6)), "that answer is from before it was away");
+            (7..9).for_each(|seconds| others.listed(Some(at(seconds))));
+            assert_eq!([6, 7, 8].map(|seconds| others.knew_at(at(seconds))), [false, false, true]);
+        }
     }
 }

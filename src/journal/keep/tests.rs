@@ -32,7 +32,7 @@ pub(in crate::journal) fn swap(text: &str) -> SwapRecord {
     SwapRecord {
         model: model(text),
         ours: true,
-        displaced: Vec::new(),
+        displaced: Some(Vec::new()),
         before: Before { whole: Bytes(1000), in_vram: false, ram: Some(Bytes(1000)), estimate: false },
         way: Way::Off,
         mode: LoadMode::Mmap,
@@ -69,7 +69,7 @@ async fn asked(place: &Place, query: Query) -> Vec<Record> {
 #[tokio::test]
 async fn every_record_comes_back_as_it_went_newest_first() {
     let every = SwapRecord {
-        displaced: vec![model("a"), model("me/b:3b")],
+        displaced: Some(vec![model("a"), model("me/b:3b")]),
         before: Before { whole: Bytes(9), in_vram: true, ram: Some(Bytes(4)), estimate: true },
         way: Way::Beside,
         mode: LoadMode::InTree,
@@ -89,6 +89,7 @@ async fn every_record_comes_back_as_it_went_newest_first() {
         ..swap("c")
     };
     let nothing = SwapRecord {
+        displaced: None,
         before: Before { ram: None, ..every.before },
         stages: Stages::default(),
         ended: Ended::Failed { stage: Stage::Read, why: "no\nroom".to_owned() },
@@ -179,7 +180,8 @@ async fn a_file_from_before_waiting_was_told_apart_is_read_as_it_is_and_brought_
     drop(open(&place));
     let raw = place.raw();
     raw.execute_batch(
-        "ALTER TABLE swap DROP COLUMN waited; DROP TABLE forecast; DROP TABLE pin; DROP TABLE tally",
+        "ALTER TABLE swap DROP COLUMN waited; ALTER TABLE swap DROP COLUMN displaced_known; \
+         DROP TABLE forecast; DROP TABLE pin; DROP TABLE tally",
     )
     .unwrap();
     raw.pragma_update(None, "user_version", 2).unwrap();
@@ -202,6 +204,33 @@ async fn a_file_from_before_waiting_was_told_apart_is_read_as_it_is_and_brought_
     put(&mut open(&place), &[record(noon(), Happened::Swap(SwapRecord { stages, ..swap("a") }))]);
     let both = asked(&place, all()).await;
     assert_eq!((both.len(), waited(&both[0])), (2, Some(Duration::from_secs(3))));
+}
+
+#[tokio::test]
+async fn what_was_written_before_unknown_could_be_said_stays_known_and_is_read_so_from_either_file() {
+    let place = Place::new();
+    let known = [Vec::new(), vec![model("b")]].map(Some);
+    let records: Vec<Record> = (0..)
+        .zip(known.clone())
+        .map(|(at, displaced)| record(later(at), Happened::Swap(SwapRecord { displaced, ..swap("a") })))
+        .collect();
+    put(&mut open(&place), &records);
+    let raw = place.raw();
+    raw.execute_batch("ALTER TABLE swap DROP COLUMN displaced_known").unwrap();
+    raw.pragma_update(None, "user_version", 6).unwrap();
+    drop(raw);
+    let displaced = async || -> Vec<Option<Vec<ModelName>>> {
+        let found = asked(&place, all()).await;
+        let of = |record: Record| match record.what {
+            Happened::Swap(swap) => swap.displaced,
+            other => panic!("{other:?}"),
+        };
+        found.into_iter().rev().map(of).collect()
+    };
+    assert_eq!(displaced().await, known);
+    let unknown = SwapRecord { displaced: None, ..swap("a") };
+    put(&mut open(&place), &[record(later(9), Happened::Swap(unknown))]);
+    assert_eq!(displaced().await, [&known[..], &[None]].concat());
 }
 
 #[tokio::test]

@@ -32,7 +32,8 @@ pub(super) fn churn(facts: &Facts<'_>) -> Vec<Finding> {
     for load in since(facts, HOUR) {
         let model = seen.entry(&load.model).or_default();
         // Its own runner went for it. What had left before, by an unload or for another one, was no reload.
-        let is_reload = load.displaced.contains(&load.model) || (load.ours && load.before.in_vram);
+        let is_reload = load.displaced.iter().flatten().any(|name| *name == load.model)
+            || (load.ours && load.before.in_vram);
         if let (Some(before), Some(now)) = (model.context, load.num_ctx)
             && before != now
             && is_reload
@@ -93,7 +94,7 @@ pub(super) fn evictions(facts: &Facts<'_>) -> Vec<Finding> {
     }
     let mut duels: BTreeMap<(&ModelName, &ModelName), Duel<'_>> = BTreeMap::new();
     for load in since(facts, LATELY) {
-        for displaced in load.displaced.iter().filter(|displaced| **displaced != load.model) {
+        for displaced in load.displaced.iter().flatten().filter(|displaced| **displaced != load.model) {
             let pair = (displaced.min(&load.model), displaced.max(&load.model));
             let duel = duels.entry(pair).or_insert(Duel {
                 last: displaced,

@@ -46,7 +46,7 @@ fn load(now: Moment, seconds: u64, text: &str, context: u64, displaced: &[&str])
     let record = SwapRecord {
         model: name(text),
         ours: false,
-        displaced: displaced.iter().map(|text| name(text)).collect(),
+        displaced: Some(displaced.iter().map(|text| name(text)).collect()),
         before: Before::default(),
         way: Way::Off,
         mode: LoadMode::Unknown,
@@ -98,8 +98,9 @@ fn a_model_that_two_clients_want_with_other_contexts_is_churn() {
 fn what_is_no_churn() {
     let now = now();
     let at = |seconds, context| load(now, seconds, "a", context, &["a"]);
-    let alone =
-        |(when, record): (Timestamp, SwapRecord)| (when, SwapRecord { displaced: Vec::new(), ..record });
+    let alone = |(when, record): (Timestamp, SwapRecord)| {
+        (when, SwapRecord { displaced: Some(Vec::new()), ..record })
+    };
     let old = |(when, record): (Timestamp, SwapRecord)| (when - Duration::from_secs(3600), record);
     let failed = |(when, record): (Timestamp, SwapRecord)| {
         let stage = crate::residency::swap::Stage::Load;

@@ -18,7 +18,7 @@ fn load(model: &str, whole: f64, disk: f64, way: Way, seconds: f64) -> SwapRecor
     SwapRecord {
         model: name(model),
         ours: true,
-        displaced: Vec::new(),
+        displaced: Some(Vec::new()),
         before: Before {
             whole: bytes(whole),
             in_vram: false,
@@ -158,7 +158,7 @@ fn reading_first_counts_as_part_of_the_load_and_a_total_alone_will_do() {
     assert!((Load::of(&first).unwrap().seconds - 4.0).abs() < 1e-9);
     let watched = SwapRecord {
         ours: false,
-        displaced: vec![name("b")],
+        displaced: Some(vec![name("b")]),
         stages: Stages {
             unload: Some(Duration::from_secs(1)),
             total: Some(Duration::from_secs(5)),
@@ -189,7 +189,7 @@ fn what_waited_for_others_teaches_what_it_took_by_itself_or_nothing() {
 #[test]
 fn an_unload_is_added_where_something_has_to_go() {
     let displacing = SwapRecord {
-        displaced: vec![name("b")],
+        displaced: Some(vec![name("b")]),
         stages: Stages {
             unload: Some(Duration::from_secs(2)),
             load: Some(Duration::from_secs(3)),

@@ -64,7 +64,7 @@ pub(super) fn record(model: &str, ours: bool, percent: u64, total: u64) -> SwapR
     SwapRecord {
         model: name(model),
         ours,
-        displaced: Vec::new(),
+        displaced: Some(Vec::new()),
         before: before(percent),
         way: Way::Off,
         mode: LoadMode::Mmap,

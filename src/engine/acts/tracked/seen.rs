@@ -155,8 +155,9 @@ impl Tracked {
         if is_unseen && !now_or_never {
             return None;
         }
+        let went = self.went().map(<[ModelName]>::to_vec);
         let watch = self.watch.as_mut()?;
-        watch.record(&self.act.model, &self.displaced, known.load_mode(&self.act.model), now_or_never)
+        watch.record(&self.act.model, went.as_deref(), known.load_mode(&self.act.model), now_or_never)
     }
 
     /// Where the server chooses, what went after the load was asked for went for it, unless its time was up. A load may
