@@ -31,6 +31,19 @@ pub(super) struct Node {
     pub kind: Kind,
 }
 
+impl Node {
+    /// What told no place in a list, such as an empty list or a tag, stands where the list does.
+    fn settle(&mut self) {
+        let Kind::List(nodes) = &mut self.kind else { return };
+        for node in nodes {
+            if node.at == At::default() {
+                node.at = self.at;
+            }
+            node.settle();
+        }
+    }
+}
+
 /// What a value is.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Kind {
@@ -257,7 +270,9 @@ impl<'de> de::Visitor<'de> for Seed<'_> {
             let result = map.next_value_seed(Seed { out: &mut kind, left: self.left, skip: None });
             let (told_none, value_at) = placed(kind.as_ref(), result)?;
             let value_at = if told_none.is_some() { at } else { value_at.unwrap_or(at) };
-            entries.push(Entry { key, at, value: Node { at: value_at, kind: kind.unwrap_or(Kind::Null) } });
+            let mut value = Node { at: value_at, kind: kind.unwrap_or(Kind::Null) };
+            value.settle();
+            entries.push(Entry { key, at, value });
         }
         *self.out = Some(Kind::Map(merged(entries)));
         Ok(())
@@ -355,6 +370,14 @@ mod tests {
                 ("/h=", 9, 4),
             ]
         );
+    }
+
+    #[test]
+    fn an_item_without_a_place_of_its_own_stands_where_its_list_does() {
+        let Kind::Map(entries) = all("a: 1\nb:\n  - [[], !t x]\n").unwrap().kind else { panic!() };
+        let Kind::List(outer) = &entries[1].value.kind else { panic!() };
+        let Kind::List(inner) = &outer[0].kind else { panic!() };
+        assert!(inner.iter().chain(outer).all(|node| node.at.line == 2), "{outer:?}");
     }
 
     #[test]

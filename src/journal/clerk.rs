@@ -24,6 +24,7 @@ use super::uses::Uses;
 use super::{Opened, QUEUE, State};
 use crate::residency::pin::Pin;
 use crate::residency::record::{Past, Record};
+use crate::residency::text::printable;
 use crate::residency::timing::Clock;
 use crate::residency::tune::Tuning;
 use crate::residency::tune::policy::Rule;
@@ -270,7 +271,7 @@ impl Work<'_> {
             opened = if how == Opened::Existing { opened } else { Some(how) };
             done = self.attempt(asks);
         }
-        let trouble = done.err().map(|error| error.to_string());
+        let trouble = done.err().map(|error| file::in_short(&error.to_string()));
         self.behind |= trouble.is_some();
         // What cannot be written waits here, as long as there is room.
         let excess = self.records.len().saturating_sub(WAITING);
@@ -287,8 +288,10 @@ impl Work<'_> {
     /// Closes the file, opens what is in its place, and says again there what is held.
     fn open(&mut self, thorough: bool) -> Result<Opened, String> {
         self.book = None;
-        let book = file::open(&self.clerk.path, (self.clerk.clock)().wall, thorough)
-            .map_err(|error| format!("no journal: {}: {error}", self.clerk.path.display()))?;
+        let book = file::open(&self.clerk.path, (self.clerk.clock)().wall, thorough).map_err(|error| {
+            let path = self.clerk.path.to_string_lossy();
+            format!("no journal: {}: {}", printable(&path), file::in_short(&error.to_string()))
+        })?;
         let opened = book.opened.clone();
         self.book = Some(book);
         self.behind = !self.held.is_empty();

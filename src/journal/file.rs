@@ -102,8 +102,9 @@ impl Unusable {
     }
 }
 
-/// The first thing that a check of the file says, on one line: it may say hundreds, over a headline of its own.
-fn in_short(why: &str) -> String {
+/// The first thing that SQLite says, on one short line: a check of the file may say hundreds, over a headline of its
+/// own, and an error brings the whole statement along.
+pub(super) fn in_short(why: &str) -> String {
     const LONGEST: usize = 80;
     let mut lines = why.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines.find(|line| !line.starts_with("***")).unwrap_or("its check fails");

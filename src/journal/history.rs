@@ -15,6 +15,7 @@ pub use super::tally::Tally;
 use super::{file, past, row, uses};
 use crate::residency::name::ModelName;
 use crate::residency::record::{Day, Happened, Record};
+use crate::residency::text::printable;
 use crate::residency::tune::trace::Trace;
 
 /// How long it waits for another process that writes.
@@ -108,7 +109,8 @@ fn ask<T: Default + Send + 'static>(
 }
 
 fn said(path: &Path, why: &impl std::fmt::Display) -> String {
-    format!("the journal cannot be read: {}: {why}", path.display())
+    let path = path.to_string_lossy();
+    format!("the journal cannot be read: {}: {}", printable(&path), file::in_short(&why.to_string()))
 }
 
 /// A connection that cannot change anything; `None` where there is nothing to read.
