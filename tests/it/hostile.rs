@@ -156,12 +156,12 @@ fn an_address_that_is_taken_can_be_called() {
 
 #[test]
 fn a_damaged_journal_is_used_or_moved_aside_or_told_of() {
-    tried("journal_file", 12, journal_file::holds);
+    tried("journal_file", 4, journal_file::holds);
 }
 
 #[test]
 fn no_row_of_a_journal_is_trouble() {
-    tried("journal_rows", 12, journal_rows::holds);
+    tried("journal_rows", 6, journal_rows::holds);
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn keys_mean_one_thing_or_the_line_is_named() {
 
 #[test]
 fn no_manifest_leads_out_of_the_blobs() {
-    tried("manifests", 96, manifests::holds);
+    tried("manifests", 24, manifests::holds);
 }
 
 #[test]

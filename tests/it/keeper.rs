@@ -694,7 +694,7 @@ async fn where_no_runner_can_be_seen_the_next_one_listed_tells_it_and_log_and_jo
         let mut swaps = s.past.swaps.iter().map(|(_, swap)| swap);
         swaps.find(|swap| swap.model == name(THINKER)).map(|swap| swap.displaced.clone())
     };
-    assert_eq!(journal(&mut world, "the load", swap).await, [name(QWEN)]);
+    assert_eq!(journal(&mut world, "the load", swap).await, Some(vec![name(QWEN)]));
     let query = history::Query {
         server: server_name(&place.sim.url(), None),
         models: Vec::new(),

@@ -70,7 +70,7 @@ fn records(number: i64) -> Vec<Record> {
     let swap = SwapRecord {
         model: name("a"),
         ours: number % 2 == 0,
-        displaced: vec![name("b")],
+        displaced: Some(vec![name("b")]),
         before: Before { whole: Bytes(4_700_000_000), in_vram: false, ram: Some(Bytes(12)), estimate: true },
         way: Way::Beside,
         mode: LoadMode::Buffered,
