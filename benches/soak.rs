@@ -1,4 +1,4 @@
-//! A long run of the real program: two screens on pseudo-terminals with random keys, one on the embedded server inside
+//! A long run of the real program: two screens on pseudo-terminals with random keys, one on the server embedded in
 //! it, one on a server of its own process that clients use and that faults strike; what they take of memory, handles,
 //! threads and CPU, and whether any of it grows. By hand:
 //! `cargo bench --bench soak -- --minutes 60` (and `--scale 64`, `--seed 1`).
@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | `screen` | `resident` looking at the server | random keys, new sizes, a terminal that nobody reads for a while |
 //! | `demo` | `resident --demo`, a screen and its embedded server in one process | random keys, new sizes |
-//! | server | `resident demo --serve`, loaded and unloaded with all kinds of `keep_alive` by two clients | hangs (SIGSTOP), dies (SIGKILL), ends (SIGTERM) and comes back; its runners are killed |
+//! | server | `resident demo --serve`, used by two clients | hangs (SIGSTOP), dies, ends and comes back; its runners are killed |
 //!
 //! Each minute is a line for each screen. The verdict is over the last three quarters: the slope by Theil and Sen (the
 //! median of the slopes of all pairs), times the time, is a growth; more than a twentieth of the median and more than
@@ -82,7 +82,7 @@ const KEYS: [&str; 48] = [
     "!",
     "i",
     "5m\r",
-    "qwen\r",
+    "mma\r",
     "\u{1b}[6~",
     "\u{1b}[5~",
     "\u{1b}[<0;9;6M",
