@@ -1,20 +1,20 @@
-//! A long run of the real program: two screens on pseudo-terminals with random keys, one on the embedded server inside
-//! it, one on a server of its own process that clients use and that faults strike; what they take of memory, handles,
-//! threads and CPU, and whether any of it grows. By hand:
-//! `cargo bench --bench soak -- --minutes 60` (and `--scale 64`, `--seed 1`).
+//! A long run of the real program: two screens on pseudo-terminals with random keys, one on the server embedded in it,
+//! one on a server in a process of its own that clients use and faults strike; what they take of memory, handles,
+//! threads and CPU, and whether any of it grows. By hand: `cargo bench --bench soak -- --minutes 60` (and `--scale 64`,
+//! `--seed 1`).
 //!
 //! | process | what it is | what strikes it |
 //! |---|---|---|
-//! | `screen` | `resident` looking at the server | random keys, new sizes, a terminal that nobody reads for a while |
-//! | `demo` | `resident --demo`, a screen and its embedded server in one process | random keys, new sizes |
-//! | server | `resident demo --serve`, loaded and unloaded with all kinds of `keep_alive` by two clients | hangs (SIGSTOP), dies (SIGKILL), ends (SIGTERM) and comes back; its runners are killed |
+//! | `screen` | looks at the server | random keys, new sizes, a terminal that nobody reads |
+//! | `demo` | `resident --demo` | random keys, new sizes |
+//! | server | `resident demo --serve` | hangs (SIGSTOP), dies, ends and comes back; its runners are killed |
 //!
 //! Each minute is a line for each screen. The verdict is over the last three quarters: the slope by Theil and Sen (the
 //! median of the slopes of all pairs), times the time, is a growth; more than a twentieth of the median and more than
 //! 2 MiB, 2 handles, 2 threads or 2 % of a processor is too much. Memory is what is anonymous: files that are held in
 //! RAM are mapped, and count as the model's. A screen that ends by itself, writes nothing for a minute, or does not
-//! leave on SIGTERM at the end fails as well. Nothing of the user's is read or written but the demo's models, which are made
-//! once.
+//! leave on SIGTERM at the end fails as well. Nothing of the user's is read or written but the demo's models, which
+//! are made once.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -82,7 +82,7 @@ const KEYS: [&str; 48] = [
     "!",
     "i",
     "5m\r",
-    "qwen\r",
+    "mma\r",
     "\u{1b}[6~",
     "\u{1b}[5~",
     "\u{1b}[<0;9;6M",
