@@ -36,6 +36,7 @@ mod flow;
 mod forecast;
 mod journal;
 mod keeper;
+mod load_held;
 mod ollama_client;
 mod ollama_recorded;
 mod ollama_store;
