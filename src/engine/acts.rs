@@ -11,6 +11,7 @@ mod words;
 use std::time::Duration;
 
 use super::known::Known;
+use super::manager::Manager;
 use super::observe::Asked;
 use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::bytes::Bytes;
@@ -28,6 +29,9 @@ use tracked::{Step, Tracked};
 
 /// Ended acts that are kept for front ends to see.
 const KEPT: usize = 64;
+
+/// So many acts that are asked for here run or wait; one more is refused, lest a server that hangs lets them pile up.
+const MOST_LIVE: usize = 64;
 
 /// Between two looks at runners and cards while something goes: a fifth of what the shortest swap takes.
 const LOOK: Duration = Duration::from_millis(50);
@@ -74,9 +78,15 @@ pub(crate) struct Acts {
 }
 
 impl Acts {
-    /// Takes a new act; it starts at the next [`Acts::start`].
+    /// Takes a new act; it starts at the next [`Acts::start`]. Where too many wait it has failed already.
     pub fn take(&mut self, order: Order, now: Moment) {
-        self.list.push(Tracked::new(order, now));
+        let live = self.list.iter().filter(|tracked| tracked.act.is_live()).count();
+        let mut tracked = Tracked::new(order, now);
+        if live >= MOST_LIVE && !Manager::is_own(tracked.act.id) {
+            let why = format!("busy: {live} acts wait already; try again");
+            tracked.act.state = ActState::Failed { why, cancelled: false, at: now };
+        }
+        self.list.push(tracked);
         forget_ended(&mut self.list, |tracked| &tracked.act);
     }
 

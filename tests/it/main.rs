@@ -38,6 +38,7 @@ mod forecast;
 mod hostile;
 mod journal;
 mod keeper;
+mod load_held;
 mod ollama_client;
 mod ollama_recorded;
 mod ollama_store;
