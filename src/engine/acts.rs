@@ -602,6 +602,30 @@ mod tests {
     }
 
     #[test]
+    fn a_look_at_the_runners_from_before_our_load_was_answered_keeps_nobody_waiting() {
+        let start = now();
+        for (looked, waits) in [(200, false), (400, true)] {
+            let (mut acts, mut known) = (Acts::default(), known_cold());
+            acts.take(order(&acts, ActKind::Swap, "a"), start);
+            acts.start(&mut known, &[], start);
+            acts.answered(ActId(1), ok(), &mut known, at(start, 300));
+            run(&mut known, "a", 4096, soon());
+            acts.settle(&mut known, at(start, 350));
+            let runner = Runner {
+                pid: 9,
+                blob: "/blobs/sha256-a".to_owned(),
+                ready: Some(false),
+                ..Runner::default()
+            };
+            let value = Runners { list: vec![runner], server: None };
+            known.runners = Some(crate::residency::timing::Reading { value, at: at(start, looked) });
+            acts.take(order(&acts, ActKind::Unload, "a"), at(start, 500));
+            let jobs = acts.start(&mut known, &[], at(start, 500));
+            assert_eq!(jobs.is_empty(), waits, "{:?}", acts.list());
+        }
+    }
+
+    #[test]
     fn where_the_server_chose_the_look_after_the_end_shows_what_went_and_what_did_not() {
         let (mut acts, mut known) = (Acts::default(), known_cold());
         for text in ["b", "c"] {

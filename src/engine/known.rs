@@ -109,6 +109,8 @@ pub(crate) struct Known {
     pub last_use: HashMap<ModelName, Moment>,
     /// When each model was listed as loaded last.
     pub listed: HashMap<ModelName, Moment>,
+    /// When the server answered our latest load of each model.
+    pub answered: HashMap<ModelName, Moment>,
     /// What this process keeps in RAM.
     pub kept: BTreeMap<ModelName, Keeping>,
     /// What the holder says of it, by blob digest.
@@ -215,6 +217,7 @@ impl Known {
             looked_at: None,
             last_use: HashMap::new(),
             listed: HashMap::new(),
+            answered: HashMap::new(),
             kept: BTreeMap::new(),
             held: Holds::default(),
             told_percent: HashMap::new(),
@@ -364,11 +367,19 @@ impl Known {
     /// Whether a load is known to be pending for anybody: then nothing but a load may be sent (#17408).
     pub fn load_pending(&self) -> Option<&ModelName> {
         // A model that is loaded anew with other options is listed, or just was: its runner says that it is not ready.
-        let any =
-            self.runners.iter().any(|reading| reading.value.iter().any(|runner| runner.ready == Some(false)));
-        let comes = |name: &&ModelName| self.runner(name).is_some_and(|runner| runner.ready == Some(false));
-        let anew = || self.installed.keys().find(comes);
-        self.loading.keys().next().or_else(|| any.then(anew).flatten())
+        let anew = || {
+            let reading = self.runners.as_ref()?;
+            reading.value.iter().find(|runner| runner.ready == Some(false))?;
+            // What was looked at before our own load was answered shows a load that is over.
+            let is_over = |name: &ModelName| {
+                self.answered.get(name).is_some_and(|answered| reading.at.mono < answered.mono)
+            };
+            let comes = |name: &&ModelName| {
+                self.runner(name).is_some_and(|runner| runner.ready == Some(false)) && !is_over(name)
+            };
+            self.installed.keys().find(comes)
+        };
+        self.loading.keys().next().or_else(anew)
     }
 
     /// The context a load of the model carries: the config's for it, its phase's, what it last ran with here, none.

@@ -260,6 +260,9 @@ impl Tracked {
     /// Takes the answer to the job that it waits for.
     pub fn answered(&mut self, answer: Answer, known: &mut Known, now: Moment, jobs: &mut Vec<(ActId, Job)>) {
         let Step::Asked(job) = self.step.clone() else { return };
+        if let (Answer::Ok(_), Job::Load { model, .. }) = (&answer, &job) {
+            known.answered.insert(model.clone(), now);
+        }
         match (answer, job) {
             (Answer::Failed(why), job) => {
                 if let Job::Unload { model } = &job {
