@@ -11,7 +11,6 @@ mod words;
 use std::time::Duration;
 
 use super::known::Known;
-use super::manager::Manager;
 use super::observe::Asked;
 use crate::residency::act::{Act, ActId, ActKind, ActState};
 use crate::residency::bytes::Bytes;
@@ -82,7 +81,7 @@ impl Acts {
     pub fn take(&mut self, order: Order, now: Moment) {
         let live = self.list.iter().filter(|tracked| tracked.act.is_live()).count();
         let mut tracked = Tracked::new(order, now);
-        if live >= MOST_LIVE && !Manager::is_own(tracked.act.id) {
+        if live >= MOST_LIVE && !tracked.act.id.is_own() {
             let why = format!("busy: {live} acts wait already; try again");
             tracked.act.state = ActState::Failed { why, cancelled: false, at: now };
         }
@@ -360,17 +359,10 @@ mod tests {
 
     fn run(known: &mut Known, text: &str, context: u64, expiry: Expiry) {
         let running = Running {
-            digest: text.to_owned(),
-            details: Details::default(),
-            size: Bytes(1),
-            size_vram: Bytes(1),
             context: Some(context),
             expiry,
             keep_alive: Some(KeepAlive::For(Duration::from_secs(600))),
-            slides: 0,
-            cut_short: false,
-            pid: None,
-            unseen: 0,
+            ..Running::listed(text, Bytes(1))
         };
         known.running.insert(name(text), running);
     }

@@ -76,9 +76,7 @@ mod tests {
     use crate::config::Config;
     use crate::engine::facts::{Loading, Running};
     use crate::residency::bytes::Bytes;
-    use crate::residency::expiry::Expiry;
     use crate::residency::host::Runners;
-    use crate::residency::snapshot::Details;
     use crate::residency::timing::Reading;
 
     #[expect(clippy::disallowed_methods, reason = "any instant will do")]
@@ -103,20 +101,7 @@ mod tests {
     }
 
     fn list(known: &mut Known, text: &str) {
-        let running = Running {
-            digest: text.into(),
-            details: Details::default(),
-            size: Bytes(1),
-            size_vram: Bytes(1),
-            context: None,
-            expiry: Expiry::Never,
-            keep_alive: None,
-            slides: 0,
-            cut_short: false,
-            pid: None,
-            unseen: 0,
-        };
-        known.running.insert(name(text), running);
+        known.running.insert(name(text), Running::listed(text, Bytes(1)));
     }
 
     fn looks(known: &mut Known, at: Moment) {

@@ -48,6 +48,24 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// One that is wholly on the card and stays, of which nothing else was learned.
+    #[cfg(test)]
+    pub fn listed(digest: &str, size: Bytes) -> Running {
+        Running {
+            digest: digest.to_owned(),
+            details: Details::default(),
+            size,
+            size_vram: size,
+            context: None,
+            expiry: Expiry::Never,
+            keep_alive: None,
+            slides: 0,
+            cut_short: false,
+            pid: None,
+            unseen: 0,
+        }
+    }
+
     /// Whether somebody used it since it was `before`: then its time was set anew, or still slides.
     pub fn was_used_since(&self, before: &Running) -> bool {
         self.slides > 0

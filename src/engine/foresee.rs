@@ -174,19 +174,7 @@ mod tests {
             rooms(known).unwrap()[0].free
         };
         assert_eq!(free(&mut known, 8), Bytes(8 * GIB));
-        let running = Running {
-            digest: String::new(),
-            details: crate::residency::snapshot::Details::default(),
-            size: Bytes(5 * GIB),
-            size_vram: Bytes(5 * GIB),
-            context: None,
-            expiry: Expiry::Never,
-            keep_alive: None,
-            slides: 0,
-            cut_short: false,
-            pid: None,
-            unseen: 0,
-        };
+        let running = Running::listed("", Bytes(5 * GIB));
         known.running.insert(ModelName::from_server("a"), running);
         assert_eq!(free(&mut known, 8), Bytes(3 * GIB));
         assert_eq!(free(&mut known, 2), Bytes(2 * GIB), "other programs hold some");

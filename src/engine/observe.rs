@@ -245,20 +245,7 @@ mod tests {
                 map: None,
             };
             known.files.insert(name(text), Ok(vec![blob]));
-            let running = Running {
-                digest: text.into(),
-                details: Details::default(),
-                size: Bytes(1),
-                size_vram: Bytes(1),
-                context: None,
-                expiry: Expiry::Never,
-                keep_alive: None,
-                slides: 0,
-                cut_short: false,
-                pid: None,
-                unseen: 0,
-            };
-            known.running.insert(name(text), running);
+            known.running.insert(name(text), Running::listed(text, Bytes(1)));
         }
         known
     }

@@ -25,9 +25,6 @@ pub(super) const ASKED: u32 = 10;
 /// The priority of what is mended in idle time.
 pub(super) const MENDING: u32 = 100;
 
-/// Numbers of acts that nobody asked for by key begin here.
-const OWN: u64 = 1 << 63;
-
 /// How far an act of the RAM tier is inside.
 #[derive(Debug)]
 pub(super) enum Step {
@@ -221,12 +218,7 @@ impl Manager {
     /// A number for an act that nobody asked for by key.
     pub(super) fn own_id(&mut self) -> ActId {
         self.due.next_own += 1;
-        ActId(OWN + self.due.next_own)
-    }
-
-    /// Whether nobody asked for that act by key.
-    pub(super) fn is_own(id: ActId) -> bool {
-        id.0 >= OWN
+        ActId::own(self.due.next_own)
     }
 
     fn release(&mut self, model: &ModelName) -> Next {

@@ -13,6 +13,21 @@ use super::warm::Progress;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ActId(pub u64);
 
+impl ActId {
+    /// Numbers of acts that nobody asked for by key begin here.
+    const OWN: u64 = 1 << 63;
+
+    /// Names the engine's act of this number, below 2^63, that nobody asked for by key.
+    pub fn own(number: u64) -> ActId {
+        ActId(Self::OWN + number)
+    }
+
+    /// Whether nobody asked for that act by key.
+    pub fn is_own(self) -> bool {
+        self.0 >= Self::OWN
+    }
+}
+
 /// What is to be done with a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActKind {

@@ -42,6 +42,17 @@ fn is_printable(c: char) -> bool {
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'))
 }
 
+/// The host part of a request's `Host`, which is `host`, `host:port` or `[::1]:port`.
+pub fn without_port(host: &str) -> &str {
+    if let Some(rest) = host.strip_prefix('[') {
+        return rest.split(']').next().unwrap_or(rest);
+    }
+    match host.rsplit_once(':') {
+        Some((before, port)) if !before.contains(':') && port.bytes().all(|b| b.is_ascii_digit()) => before,
+        _ => host,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use crate::residency::text::without_port;
+
 /// Where `--listen` says: a port alone is on loopback.
 pub fn address(text: &str) -> Result<SocketAddr, &'static str> {
     const WRONG: &str = "write a port, or ADDRESS:PORT such as 0.0.0.0:9736 or [::1]:9736";
@@ -31,17 +33,6 @@ impl Names {
             || host == "localhost"
             || host.ends_with(".localhost")
             || self.0.contains(&host)
-    }
-}
-
-/// The host part of `host`, `host:port`, `[::1]:port`.
-fn without_port(host: &str) -> &str {
-    if let Some(rest) = host.strip_prefix('[') {
-        return rest.split(']').next().unwrap_or(rest);
-    }
-    match host.rsplit_once(':') {
-        Some((before, port)) if !before.contains(':') && port.bytes().all(|b| b.is_ascii_digit()) => before,
-        _ => host,
     }
 }
 

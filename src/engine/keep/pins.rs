@@ -70,7 +70,7 @@ impl Manager {
         self.follow_journal();
         let now = self.now();
         self.keep.pins.waits.get_or_insert(now);
-        if Manager::is_own(id) {
+        if id.is_own() {
             return;
         }
         let is_unlearned = self

@@ -116,7 +116,7 @@ impl Manager {
         touched && {
             let acts = self.acts.list();
             let last = acts.iter().rev().find(|act| act.model == *model && act.kind == ActKind::Touch);
-            last.is_some_and(|act| Manager::is_own(act.id))
+            last.is_some_and(|act| act.id.is_own())
         }
     }
 }

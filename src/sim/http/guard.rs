@@ -7,6 +7,8 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::residency::text::without_port;
+
 pub(super) async fn guard(request: Request, next: Next) -> Response {
     let headers = request.headers();
     if !value(headers, &header::HOST).is_none_or(host_is_allowed)
@@ -23,17 +25,6 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
 fn value<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
     // A header that is no text is refused like a foreign one.
     headers.get(name).map(|value| value.to_str().unwrap_or("?"))
-}
-
-/// The host part of `host`, `host:port`, `[::1]:port`.
-fn without_port(host: &str) -> &str {
-    if let Some(rest) = host.strip_prefix('[') {
-        return rest.split(']').next().unwrap_or(rest);
-    }
-    match host.rsplit_once(':') {
-        Some((before, port)) if !before.contains(':') && port.bytes().all(|b| b.is_ascii_digit()) => before,
-        _ => host,
-    }
 }
 
 fn host_is_allowed(host: &str) -> bool {
